@@ -1,0 +1,56 @@
+// What a virtio device model is, to the transport above it and the backends beside it.
+import type { Fd } from '../../lib/brand.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import type { Virtqueue } from './queue.ts';
+
+/** How a device tells the driver something. */
+export interface DeviceInterrupt {
+  /** There are used buffers in a queue (virtio 1.3, 2.3 "Notifications": used buffer notification). */
+  usedBuffer(queueIndex: number): void;
+  /** The configuration space changed (configuration change notification). */
+  configurationChange(): void;
+}
+
+/** What a device gets when its driver has set DRIVER_OK. */
+export interface ActivationContext {
+  readonly memory: GuestMemory;
+  /** The feature bits that both ends accepted. */
+  readonly features: bigint;
+  /** Queues by index; undefined where the driver did not enable one. */
+  readonly queues: readonly (Virtqueue | undefined)[];
+  readonly interrupt: DeviceInterrupt;
+  /**
+   * The eventfds of a queue, for backends outside this process (vhost, vhost-user): the driver's notify signals `kick`
+   * without an exit, and signalling `call` interrupts the driver.
+   */
+  eventFds(queueIndex: number): { readonly kick: Fd; readonly call: Fd };
+  /** Puts the device into the state DEVICE_NEEDS_RESET (virtio 1.3, 2.1.2): the ring or the request made no sense. */
+  fail(reason: Error): void;
+}
+
+/** A device whose driver is at work. Disposing it ends all its work on the queues: reset, or the end of the VM. */
+export interface ActiveDevice extends Disposable {
+  /** The driver rang the bell of this queue. Absent for backends that watch the bells themselves (vhost, vhost-user). */
+  queueNotified?(queueIndex: number): void;
+}
+
+/** A device model: identity, features, configuration space, and what happens at DRIVER_OK. */
+export interface VirtioDevice {
+  /** For logs, metrics and error messages: "vsock", "block:root". */
+  readonly name: string;
+  /** VIRTIO_ID_* (virtio 1.3, 5 "Device Types"). */
+  readonly deviceId: number;
+  /** Feature bits offered, those of the transport and the ring (VIRTIO_F_*) included. */
+  readonly features: bigint;
+  /** Largest size of each queue (QueueNumMax); their number is the number of queues. */
+  readonly queueSizes: readonly number[];
+  /** The device's configuration space as it is now. The transport serves reads from it, widths and bounds included. */
+  readonly configurationSpace: Uint8Array;
+  /** A driver's write to the configuration space; absent when all of it is read-only. */
+  writeConfiguration?(offset: number, bytes: Uint8Array): void;
+  /**
+   * Called when the driver sets DRIVER_OK.
+   * @throws when the backend cannot serve this driver: the transport then sets DEVICE_NEEDS_RESET
+   */
+  activate(context: ActivationContext): ActiveDevice;
+}

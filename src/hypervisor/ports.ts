@@ -1,0 +1,165 @@
+// What the VMM needs of a hypervisor. src/hypervisor/kvm implements these ports over /dev/kvm; tests implement them in memory.
+import type { Fd, GuestAddress } from '../lib/brand.ts';
+
+/** A page-aligned piece of host memory that a guest can see. */
+export interface HostMemory extends Disposable {
+  /** The bytes themselves: a view of the mapping. */
+  readonly bytes: Uint8Array;
+  /** Where the mapping starts in this process. */
+  readonly hostAddress: bigint;
+  /** The memfd behind a shared mapping, for vhost-user back ends; absent for private memory. */
+  readonly fd?: Fd;
+  /** Offset of the first byte in that memfd. */
+  readonly fdOffset: number;
+}
+
+export interface Hypervisor extends Disposable {
+  /** CPUID leaves that hardware and hypervisor support together. */
+  supportedCpuid(): CpuidEntry[];
+  /** MSRs that save and restore cover. */
+  createVm(): VirtualMachine;
+  /** Allocates guest RAM: shared (a memfd) or private, not reserved, zeroed. */
+  allocateMemory(size: number, options: { readonly shared: boolean; readonly name: string }): HostMemory;
+  /** Whether reads of a page can be served from memory while its writes exit (KVM_CAP_READONLY_MEM). */
+  readonly hasReadonlyMemory: boolean;
+  /** Whether writes to a range can be collected without an exit (KVM_CAP_COALESCED_MMIO). */
+  readonly hasCoalescedMmio: boolean;
+}
+
+/** One leaf of CPUID as KVM_SET_CPUID2 takes it (struct kvm_cpuid_entry2). */
+export interface CpuidEntry {
+  readonly function: number;
+  readonly index: number;
+  readonly flags: number;
+  readonly eax: number;
+  readonly ebx: number;
+  readonly ecx: number;
+  readonly edx: number;
+}
+
+/** Where a doorbell is: a write of `length` bytes there (of `match`, if given) signals an eventfd and causes no exit. */
+export interface IoEventAddress {
+  readonly space: 'mmio' | 'pio';
+  readonly address: number;
+  readonly length: 0 | 1 | 2 | 4 | 8;
+  readonly match?: bigint;
+}
+
+export interface VirtualMachine extends Disposable {
+  /** In-kernel LAPIC, IOAPIC, PIC and PIT. Call before the first createVcpu. */
+  createInterruptControllers(): void;
+  /** Makes host memory visible to the guest in a slot. With `readOnly` the guest's writes exit as MMIO. */
+  setMemorySlot(
+    slot: number,
+    guestAddress: GuestAddress,
+    memory: HostMemory,
+    options?: { readonly readOnly?: boolean },
+  ): void;
+  removeMemorySlot(slot: number): void;
+  createVcpu(index: number): Vcpu;
+  /** Connects an eventfd to an interrupt line: each signal is one edge on global system interrupt `gsi`. */
+  connectIrqFd(eventFd: Fd, gsi: number): void;
+  disconnectIrqFd(eventFd: Fd, gsi: number): void;
+  connectIoEventFd(eventFd: Fd, where: IoEventAddress): void;
+  disconnectIoEventFd(eventFd: Fd, where: IoEventAddress): void;
+  /** Writes to this MMIO range no longer exit; they arrive as exits, in order, before the vCPU's next exit is handed over. */
+  coalesceMmio(address: number, length: number): void;
+  setInterruptLine(gsi: number, level: boolean): void;
+}
+
+/** struct kvm_regs */
+export type Registers = Record<
+  | 'rax'
+  | 'rbx'
+  | 'rcx'
+  | 'rdx'
+  | 'rsi'
+  | 'rdi'
+  | 'rsp'
+  | 'rbp'
+  | 'r8'
+  | 'r9'
+  | 'r10'
+  | 'r11'
+  | 'r12'
+  | 'r13'
+  | 'r14'
+  | 'r15'
+  | 'rip'
+  | 'rflags',
+  bigint
+>;
+
+/** struct kvm_segment */
+export interface Segment {
+  readonly base: bigint;
+  readonly limit: number;
+  readonly selector: number;
+  readonly type: number;
+  readonly present: number;
+  readonly dpl: number;
+  readonly db: number;
+  readonly s: number;
+  readonly l: number;
+  readonly g: number;
+  readonly avl: number;
+}
+
+/** struct kvm_sregs, without the interrupt bitmap. */
+export interface SpecialRegisters {
+  readonly cs: Segment;
+  readonly ds: Segment;
+  readonly es: Segment;
+  readonly fs: Segment;
+  readonly gs: Segment;
+  readonly ss: Segment;
+  readonly tr: Segment;
+  readonly ldt: Segment;
+  readonly gdt: { readonly base: bigint; readonly limit: number };
+  readonly idt: { readonly base: bigint; readonly limit: number };
+  readonly cr0: bigint;
+  readonly cr2: bigint;
+  readonly cr3: bigint;
+  readonly cr4: bigint;
+  readonly cr8: bigint;
+  readonly efer: bigint;
+  readonly apicBase: bigint;
+}
+
+/**
+ * Why a vCPU came back. `data` of a read is to be filled in place before the vCPU goes on; string I/O (`rep outs`) comes as
+ * `data` of `size` times the count of elements.
+ */
+export type VmExit =
+  | { readonly kind: 'pio-read'; readonly port: number; readonly size: 1 | 2 | 4; readonly data: Uint8Array }
+  | { readonly kind: 'pio-write'; readonly port: number; readonly size: 1 | 2 | 4; readonly data: Uint8Array }
+  | { readonly kind: 'mmio-read'; readonly address: number; readonly data: Uint8Array }
+  | { readonly kind: 'mmio-write'; readonly address: number; readonly data: Uint8Array }
+  | { readonly kind: 'hlt' }
+  | { readonly kind: 'shutdown' }
+  | { readonly kind: 'system-event'; readonly type: number }
+  | { readonly kind: 'fail-entry'; readonly hardwareReason: bigint }
+  | { readonly kind: 'internal-error'; readonly suberror: number; readonly data: readonly bigint[] }
+  | { readonly kind: 'interrupted' }
+  | { readonly kind: 'unsupported'; readonly reason: number };
+
+export interface Vcpu extends Disposable {
+  readonly index: number;
+  setCpuid(entries: readonly CpuidEntry[]): void;
+  getRegisters(): Registers;
+  setRegisters(registers: Registers): void;
+  getSpecialRegisters(): SpecialRegisters;
+  setSpecialRegisters(registers: SpecialRegisters): void;
+  setMsrs(entries: readonly { readonly index: number; readonly value: bigint }[]): void;
+  /** The local APIC's register page (struct kvm_lapic_state, 1 KiB), read, changed by `edit`, written back. */
+  editLocalApic(edit: (registers: DataView) => void): void;
+  /**
+   * Starts the vCPU's thread. `onExit` is called on the JavaScript thread for every exit; the vCPU goes on when it returns
+   * true and stays stopped when it returns false. An exception of `onExit` stops the vCPU and reaches `onFailure`.
+   */
+  start(handlers: { readonly onExit: (exit: VmExit) => boolean; readonly onFailure: (error: unknown) => void }): void;
+  /** Makes the vCPU leave the guest soon; it then reports the exit `interrupted`. */
+  kick(): void;
+  /** Exits to userspace by KVM_EXIT_* name, since the start. */
+  readonly exitCounts: ReadonlyMap<string, number>;
+}
