@@ -1,0 +1,29 @@
+// Everything that is built, by name, in the order in which it may be asked for. `npm run build -- NAME...` builds some of it.
+import { buildAgent } from '../../guest-agent/build.ts';
+import { buildHostImage } from '../../images/host/build.ts';
+import { buildInitramfs } from '../../images/initramfs/build.ts';
+import { buildRootfs } from '../../images/rootfs/build.ts';
+import { buildKernel } from '../../kernel-config/build.ts';
+import { buildNative } from '../../native/build.ts';
+import { buildProxy } from '../../native/proxy/build.ts';
+import { buildPrograms } from './programs.ts';
+
+/** What one name of `npm run build` makes. Each build is quick when nothing has changed. */
+export const builders: Readonly<Record<string, () => Promise<unknown>>> = {
+  programs: buildPrograms,
+  native: buildNative,
+  proxy: buildProxy,
+  agent: buildAgent,
+  initramfs: buildInitramfs,
+  kernel: buildKernel,
+  rootfs: buildRootfs,
+  host: buildHostImage,
+};
+
+/** All that the product consists of: everything but the emulated host, which only tests and trials need. */
+export const productBuilds = Object.keys(builders).filter((name) => name !== 'host');
+
+/** Builds these, one after the other: each uses all cores by itself. */
+export async function buildAll(names: readonly string[]): Promise<void> {
+  for (const name of names) await builders[name]?.();
+}
