@@ -1,0 +1,75 @@
+// Numbers of Linux's system calls, sockets and devices, as glibc and the kernel's own headers have them.
+#define _GNU_SOURCE
+#include "print.h"
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <linux/vhost.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+int main(void)
+{
+  // sys/mman.h
+  C(PROT_NONE) C(PROT_READ) C(PROT_WRITE) C(MAP_SHARED) C(MAP_PRIVATE) C(MAP_ANONYMOUS) C(MAP_NORESERVE)
+  X(MFD_CLOEXEC) X(MFD_ALLOW_SEALING) C(MADV_DONTNEED) C(MADV_REMOVE) C(MADV_HUGEPAGE) C(MADV_DONTFORK) C(MADV_DONTDUMP)
+  X(F_ADD_SEALS) X(F_SEAL_SHRINK) X(F_SEAL_GROW) X(F_SEAL_SEAL)
+
+  // fcntl.h, sys/file.h, sys/eventfd.h, poll.h
+  X(O_RDONLY) X(O_WRONLY) X(O_RDWR) X(O_CREAT) X(O_EXCL) X(O_TRUNC) X(O_NONBLOCK) X(O_CLOEXEC) X(O_DIRECT) X(O_PATH)
+  C(F_DUPFD_CLOEXEC) C(F_GETFL) C(F_SETFL) C(F_GETFD) C(F_SETFD) C(FD_CLOEXEC)
+  C(FALLOC_FL_KEEP_SIZE) C(FALLOC_FL_PUNCH_HOLE) C(FALLOC_FL_ZERO_RANGE)
+  C(LOCK_SH) C(LOCK_EX) C(LOCK_NB) C(LOCK_UN)
+  X(EFD_CLOEXEC) X(EFD_NONBLOCK) C(EFD_SEMAPHORE)
+  C(POLLIN) C(POLLOUT) C(POLLERR) C(POLLHUP)
+
+  // sys/socket.h, sys/un.h, sys/time.h
+  C(AF_UNIX) C(SOCK_STREAM) C(SOCK_DGRAM) C(SOCK_SEQPACKET) X(SOCK_CLOEXEC) X(SOCK_NONBLOCK)
+  C(SOL_SOCKET) C(SO_ERROR) C(SO_RCVTIMEO) C(SO_SNDTIMEO) C(SO_PEERCRED) C(SCM_RIGHTS)
+  X(MSG_NOSIGNAL) X(MSG_CMSG_CLOEXEC) X(MSG_DONTWAIT) X(MSG_WAITALL) X(MSG_CTRUNC) X(MSG_TRUNC)
+  STRUCT(sockaddr_un, M(sun_family) M(sun_path))
+  STRUCT(iovec, M(iov_base) M(iov_len))
+  STRUCT(msghdr, M(msg_name) M(msg_namelen) M(msg_iov) M(msg_iovlen) M(msg_control) M(msg_controllen) M(msg_flags))
+  STRUCT(cmsghdr, M(cmsg_len) M(cmsg_level) M(cmsg_type))
+  STRUCT(timeval, M(tv_sec) M(tv_usec))
+  STRUCT(pollfd, M(fd) M(events) M(revents))
+
+  // sys/mount.h
+  X(MS_RDONLY) X(MS_NOSUID) X(MS_NODEV) X(MS_NOEXEC) X(MS_REMOUNT) X(MS_BIND) X(MS_MOVE) X(MS_REC) X(MS_PRIVATE)
+  X(MS_SLAVE) X(MS_SHARED) X(MS_UNBINDABLE) X(MNT_FORCE) X(MNT_DETACH) X(UMOUNT_NOFOLLOW)
+
+  // sys/prctl.h
+  C(PR_SET_PDEATHSIG) C(PR_SET_NAME) C(PR_SET_CHILD_SUBREAPER) C(PR_SET_NO_NEW_PRIVS) C(PR_SET_DUMPABLE)
+
+  // linux/fs.h
+  X(BLKGETSIZE64) X(BLKSSZGET) X(BLKDISCARD) X(BLKZEROOUT)
+
+  // linux/if_tun.h, net/if.h
+  X(TUNSETIFF) X(TUNSETOFFLOAD) X(TUNSETVNETHDRSZ) X(TUNGETFEATURES) X(TUNSETPERSIST)
+  X(IFF_TAP) X(IFF_NO_PI) X(IFF_VNET_HDR) X(IFF_MULTI_QUEUE)
+  X(TUN_F_CSUM) X(TUN_F_TSO4) X(TUN_F_TSO6) X(TUN_F_TSO_ECN)
+  C(IFNAMSIZ)
+  STRUCT(ifreq, M(ifr_name) M(ifr_flags))
+
+  // linux/vhost.h
+  X(VHOST_GET_FEATURES) X(VHOST_SET_FEATURES) X(VHOST_SET_OWNER) X(VHOST_RESET_OWNER) X(VHOST_SET_MEM_TABLE)
+  X(VHOST_SET_VRING_NUM) X(VHOST_SET_VRING_ADDR) X(VHOST_SET_VRING_BASE) X(VHOST_GET_VRING_BASE)
+  X(VHOST_SET_VRING_KICK) X(VHOST_SET_VRING_CALL) X(VHOST_SET_VRING_ERR) X(VHOST_GET_BACKEND_FEATURES)
+  X(VHOST_SET_BACKEND_FEATURES) X(VHOST_NET_SET_BACKEND) X(VHOST_VSOCK_SET_GUEST_CID) X(VHOST_VSOCK_SET_RUNNING)
+  C(VHOST_NET_F_VIRTIO_NET_HDR) C(VHOST_F_LOG_ALL) C(VHOST_PAGE_SIZE)
+  STRUCT(vhost_vring_state, M(index) M(num))
+  STRUCT(vhost_vring_file, M(index) M(fd))
+  STRUCT(vhost_vring_addr, M(index) M(flags) M(desc_user_addr) M(used_user_addr) M(avail_user_addr) M(log_guest_addr))
+  STRUCT(vhost_memory, M(nregions) M(padding) M(regions))
+  STRUCT(vhost_memory_region, M(guest_phys_addr) M(memory_size) M(userspace_addr) M(flags_padding))
+  return 0;
+}

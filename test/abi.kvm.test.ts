@@ -1,0 +1,13 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { ABI_FILES, generateAbi } from '../native/abi/generate.ts';
+import { projectDirectory } from '../scripts/lib/paths.ts';
+
+test.each(ABI_FILES)('$target is what $program prints with the kernel headers of this machine', async (file) => {
+  const committed = readFileSync(join(projectDirectory, file.target), 'utf8');
+
+  const printed = await generateAbi(file.program);
+
+  expect(printed).toBe(committed);
+});
