@@ -1,0 +1,88 @@
+// The command line of `tsvm`: which verbs there are and what they take. Each verb's work is in a file of its own, loaded on use.
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { messageOf } from '../lib/errors.ts';
+import { VERSION } from '../lib/version.ts';
+import type { BootFlags } from './tsvm-boot.ts';
+
+/** Exit status of a command line that does not parse, as in getopt's tradition. */
+const USAGE_ERROR = 2;
+
+function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+}
+
+function collect(text: string, previous: string[] = []): string[] {
+  return [...previous, text];
+}
+
+function defineCommands(finish: (status: number) => void): Command {
+  const program = new Command('tsvm')
+    .description('A virtual machine monitor on /dev/kvm, for experiments and CI.')
+    .version(`tsvm version ${VERSION}`)
+    .exitOverride()
+    .showHelpAfterError('(tsvm --help, or tsvm VERB --help, tells more)');
+
+  program
+    .command('boot')
+    .description('Boot a kernel; the terminal is its serial console. Ends when the guest resets or powers off.')
+    .requiredOption('--kernel <file>', 'ELF vmlinux or bzImage')
+    .option('--initrd <file>', 'initial RAM file system (alias: --initramfs)')
+    .addOption(new Option('--initramfs <file>', 'the same as --initrd').hideHelp())
+    .option('--cmdline <text>', "the kernel's command line", 'console=ttyS0 reboot=k panic=-1')
+    .option('--memory <size>', 'guest memory: 128M, 2G (a plain number is MiB)', '256M')
+    .option('--cpus <count>', 'virtual CPUs, 1 to 32', positiveNumber, 1)
+    .option(
+      '--disk <path[,ro][,id=ID]>',
+      'virtio block device on a raw image or block device; may be repeated',
+      collect,
+    )
+    .option('--share <tag=directory>', 'virtio file system, served by virtiofsd; may be repeated', collect)
+    .option('--vsock <cid=path>', "virtio vsock: the guest's CID and the Unix socket of the host side")
+    .option('--no-serial', 'no serial port: nothing is shown, and fewer exits')
+    .option('--no-entropy', 'no virtio entropy device')
+    .option('--timeout <seconds>', 'end the VM after this time, with exit status 124', positiveNumber)
+    .option('--report <file>', 'write the timeline and the counts of exits as JSON, and as a picture beside it (.svg)')
+    .addHelpText(
+      'after',
+      `
+Keys: Ctrl-a x ends the VM, Ctrl-a a sends Ctrl-a, Ctrl-a h shows this.
+Exit status: 0 the guest ended by itself; 1 it failed or could not start; 2 usage; 124 --timeout; 128+n ended by signal n.
+
+Examples:
+  tsvm boot --kernel vmlinux --initrd initramfs.cpio --memory 128M --cpus 2
+  tsvm boot --kernel bzImage --disk root.ext4 --cmdline "console=ttyS0 root=/dev/vda rw"
+  tsvm boot --kernel vmlinux --initrd i.cpio --share data=/srv/data --vsock 3=/run/vm.sock`,
+    )
+    .action(async (flags: BootFlags) => {
+      const { boot } = await import('./tsvm-boot.ts');
+      finish(await boot(flags));
+    });
+
+  program
+    .command('check')
+    .description('Tell whether this machine can run VMs, why not, and what to do. Exit status 0 only when it can.')
+    .option('--json', 'print it as JSON')
+    .action(async (flags: { json?: boolean }) => {
+      const { check } = await import('./tsvm-check.ts');
+      finish(await check({ json: flags.json === true }));
+    });
+
+  return program;
+}
+
+/** Runs one command line. @returns the exit status; nothing is thrown */
+export async function runTsvm(args: readonly string[]): Promise<number> {
+  let status = 0;
+  try {
+    await defineCommands((value) => {
+      status = value;
+    }).parseAsync(args, { from: 'user' });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
+    process.stderr.write(`tsvm: ${messageOf(error)}\n`);
+    return 1;
+  }
+}
