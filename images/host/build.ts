@@ -1,0 +1,173 @@
+// What the emulated host boots from: a kernel, an initrd and a Debian root, built once per machine and kept in the cache.
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { cached } from '../../scripts/lib/cache.ts';
+import { machineMirror } from '../../scripts/lib/debian.ts';
+import { startStep } from '../../scripts/lib/progress.ts';
+import { run } from '../../scripts/lib/run.ts';
+
+const SUITE = 'trixie';
+
+/** Packages of the root: what a container host has, the peers of the benchmarks, and tools for tests. */
+const PACKAGES = [
+  'busybox-static',
+  'ca-certificates',
+  'containerd',
+  'containernetworking-plugins',
+  'crun',
+  'docker-cli',
+  'docker.io',
+  'e2fsprogs',
+  'erofs-utils',
+  'fio',
+  'iperf3',
+  'iproute2',
+  'iptables',
+  'jq',
+  'kmod',
+  'linux-image-cloud-amd64',
+  'netavark',
+  'nftables',
+  'passt',
+  'podman',
+  'procps',
+  'qemu-system-x86',
+  'qemu-utils',
+  'runc',
+  'socat',
+  'strace',
+  'util-linux',
+  'virtiofsd',
+  'xz-utils',
+];
+
+/** Never read by a machine: left out of the root. */
+const LEFT_OUT = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/locale/*', '/usr/share/info/*'];
+
+/**
+ * Run in the new root at the end: the kernel's modules are stored unpacked, because unpacking costs far more under
+ * emulation than reading; Debian's own initrd is not used.
+ */
+const FINISH = [
+  'find /usr/lib/modules -name "*.ko.xz" -exec xz -d {} +',
+  'depmod "$(ls /usr/lib/modules)"',
+  'rm -f /boot/initrd.img* /initrd.img*',
+].join(' && ');
+
+/** Modules without which the root cannot be reached; the kernel has virtio-pci, virtio-console and virtiofs built in. */
+const BOOT_MODULES = ['virtio_blk', 'erofs', 'overlay'];
+
+/** Paths of the files that QEMU starts the emulated host from. */
+export interface HostImage {
+  /** Debian's cloud kernel (bzImage). */
+  readonly kernel: string;
+  readonly initrd: string;
+  /** Debian root, an erofs image. */
+  readonly root: string;
+}
+
+/** Gives the emulated host's image; builds what of it is not in the cache (about two minutes for all). */
+export async function buildHostImage(): Promise<HostImage> {
+  const here = import.meta.dirname;
+  const rootInputs = { values: [SUITE, ...PACKAGES, ...LEFT_OUT, FINISH, 'layout 1'] };
+  const root = await cached('host-root', rootInputs, buildRoot);
+  const initrdInputs = {
+    files: [join(here, 'init'), join(here, 'supervisor.c')],
+    values: [basename(root), ...BOOT_MODULES, 'layout 1'],
+  };
+  const initrd = await cached('host-initrd', initrdInputs, (output) => buildInitrd(root, output));
+  return { kernel: join(root, 'vmlinuz'), initrd: join(initrd, 'initrd.cpio'), root: join(root, 'root.erofs') };
+}
+
+/** Makes `root.erofs`, `vmlinuz` and `unpacked/` (what the initrd takes from the root) in `output`. */
+async function buildRoot(output: string): Promise<void> {
+  const mirror = machineMirror();
+  const security = `${mirror.replace(/\/debian\/?$/, '')}/debian-security`;
+  const archive = join(output, 'root.tar');
+  using step = startStep('building the emulated host (Debian root)', 100);
+  await run(
+    'mmdebstrap',
+    [
+      '--variant=minbase',
+      `--include=${PACKAGES.join(',')}`,
+      ...LEFT_OUT.map((pattern) => `--dpkgopt=path-exclude=${pattern}`),
+      `--customize-hook=chroot "$1" sh -c '${FINISH}'`,
+      SUITE,
+      archive,
+      `deb ${mirror} ${SUITE} main`,
+      `deb ${mirror} ${SUITE}-updates main`,
+      `deb ${security} ${SUITE}-security main`,
+    ],
+    {
+      onLine(line) {
+        // "progress: [ 12%]" of mmdebstrap starts over in each phase, so its phases are counted instead.
+        const phase = PHASES.findIndex((name) => line.startsWith(`I: ${name}`));
+        if (phase >= 0) step.update((100 * phase) / PHASES.length, 100, PHASES[phase]);
+      },
+    },
+  );
+  step.update(90, 100, 'packing');
+  const unpacked = join(output, 'unpacked');
+  mkdirSync(unpacked);
+  const wanted = ['boot', 'usr/lib/modules', 'usr/bin/busybox', 'usr/bin/mkfs.erofs', 'usr/lib64', LIBRARIES];
+  await run('tar', ['-xf', archive, '-C', unpacked, ...wanted.map((path) => `./${path}`)]);
+  // The root's own mkfs.erofs, with the root's own libraries: this machine may have none, or an old one.
+  const loader = join(unpacked, 'usr/lib64/ld-linux-x86-64.so.2');
+  const program = ['--library-path', join(unpacked, LIBRARIES), join(unpacked, 'usr/bin/mkfs.erofs')];
+  await run(loader, [...program, '--quiet', '--tar=f', '-Efragments', join(output, 'root.erofs'), archive]);
+  rmSync(archive);
+  for (const path of ['usr/lib64', LIBRARIES, 'usr/bin/mkfs.erofs'])
+    rmSync(join(unpacked, path), { recursive: true, force: true });
+  const kernel = readdirSync(join(unpacked, 'boot')).find((name) => name.startsWith('vmlinuz-'));
+  if (kernel === undefined) throw new Error('the package linux-image-cloud-amd64 brought no /boot/vmlinuz-*');
+  copyFileSync(join(unpacked, 'boot', kernel), join(output, 'vmlinuz'));
+  rmSync(join(unpacked, 'boot'), { recursive: true });
+}
+
+const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
+
+/** What mmdebstrap says as it goes, in order. */
+const PHASES = [
+  'running apt-get update',
+  'downloading packages with apt',
+  'extracting archives',
+  'installing essential packages',
+  'installing remaining packages',
+  'running --customize-hook',
+  'creating tarball',
+];
+
+/** Makes `initrd.cpio` in `output`: the init script, busybox, the supervisor and the modules in loading order. */
+async function buildInitrd(root: string, output: string): Promise<void> {
+  const here = import.meta.dirname;
+  const unpacked = join(root, 'unpacked');
+  const tree = mkdtempSync(join(output, 'tree-'));
+  for (const folder of ['bin', 'dev', 'proc', 'sys', 'modules']) mkdirSync(join(tree, folder));
+  copyFileSync(join(unpacked, 'usr/bin/busybox'), join(tree, 'bin/busybox'));
+  copyFileSync(join(here, 'init'), join(tree, 'init'));
+  chmodSync(join(tree, 'init'), 0o755);
+  await run('musl-gcc', ['-static', '-Os', '-s', '-o', join(tree, 'supervisor'), join(here, 'supervisor.c')]);
+  const modules = await moduleFiles(unpacked);
+  for (const file of modules) copyFileSync(file, join(tree, 'modules', basename(file)));
+  writeFileSync(join(tree, 'modules/order'), modules.map((file) => `${basename(file)}\n`).join(''));
+  const names = await run('find', ['.', '-mindepth', '1'], { cwd: tree });
+  const archive = join(output, 'initrd.cpio');
+  await run('cpio', ['--create', '--format=newc', '--quiet', '--owner=0:0', `--file=${archive}`], {
+    cwd: tree,
+    input: names,
+  });
+  rmSync(tree, { recursive: true });
+}
+
+/** The boot modules' files and those they need, each behind the ones it needs. */
+async function moduleFiles(unpacked: string): Promise<string[]> {
+  const release = readdirSync(join(unpacked, 'usr/lib/modules'))[0];
+  if (release === undefined) throw new Error('the package linux-image-cloud-amd64 brought no kernel modules');
+  const options = ['--dirname', join(unpacked, 'usr'), '--set-version', release, '--show-depends'];
+  const files = new Set<string>();
+  for (const name of BOOT_MODULES) {
+    const text = await run('modprobe', [...options, name]);
+    for (const match of text.matchAll(/^insmod (\S+)/gm)) files.add(match[1] ?? '');
+  }
+  return [...files];
+}
