@@ -26,6 +26,13 @@ export interface ActivationContext {
   eventFds(queueIndex: number): { readonly kick: Fd; readonly call: Fd };
   /** Puts the device into the state DEVICE_NEEDS_RESET (virtio 1.3, 2.1.2): the ring or the request made no sense. */
   fail(reason: Error): void;
+  /**
+   * Runs work that did not start with the driver: a completion, data from a host socket, a timer. What it throws fails
+   * the device; after a reset it does not run any more.
+   */
+  guard(work: () => void): void;
+  /** Runs work, guarded, once the event loop has served others: how a long job is cut. */
+  defer(work: () => void): void;
 }
 
 /** A device whose driver is at work. Disposing it ends all its work on the queues: reset, or the end of the VM. */

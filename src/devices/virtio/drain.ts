@@ -1,0 +1,44 @@
+// The loop that every embedded device runs over a queue: take what is there, re-arm the bell, look once more.
+import type { Chain } from './chain.ts';
+import type { ActivationContext } from './device.ts';
+import type { Virtqueue } from './queue.ts';
+
+/** What a device does with a queue. */
+export interface QueueWork {
+  readonly queueIndex: number;
+  readonly queue: Virtqueue;
+  /** Handles one chain; it may put it back used now or later. @throws QueueError when the chain makes no sense */
+  handle(chain: Chain): void;
+  /** Whether there is room for the work of one more chain. Who says no drains again when there is. Absent: always. */
+  canTake?(): boolean;
+}
+
+/**
+ * Handles what the driver made available, then interrupts it if it wants that. A driver that refills the ring as fast as it
+ * is emptied gets one ring's worth per turn of the event loop, so that it cannot keep the host from its other work.
+ */
+export function drain(context: ActivationContext, work: QueueWork): void {
+  const { queue, queueIndex } = work;
+  const canTake = () => work.canTake?.() ?? true;
+  let budget = queue.size;
+  queue.suppressNotifications();
+  do {
+    while (canTake()) {
+      if (budget === 0) {
+        interruptIfWanted(context, queueIndex, queue);
+        context.defer(() => drain(context, work));
+        return;
+      }
+      const chain = queue.take();
+      if (chain === undefined) break;
+      work.handle(chain);
+      budget -= 1;
+    }
+  } while (canTake() && queue.requestNotifications());
+  interruptIfWanted(context, queueIndex, queue);
+}
+
+/** Tells the driver of returned buffers, if it asked to be told. */
+export function interruptIfWanted(context: ActivationContext, queueIndex: number, queue: Virtqueue): void {
+  if (queue.takeInterrupt()) context.interrupt.usedBuffer(queueIndex);
+}
