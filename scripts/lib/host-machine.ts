@@ -58,7 +58,7 @@ interface Running {
  * Without `-cx16`, QEMU 7.2 loses flags in cmpxchg16b, and the kernel crashes in kmalloc.
  */
 export function qemuCommand(image: HostImage, size: MachineSize, sockets: ReadonlyMap<string, string>): string[] {
-  const kernelArguments = 'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check';
+  const kernelArguments = 'console=ttyS0 quiet panic=-1 lsm=capability mitigations=off tsc=reliable no_timer_check';
   return [
     'qemu-system-x86_64',
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
@@ -189,7 +189,7 @@ export class EmulatedHost implements AsyncDisposable {
         done();
       },
     });
-    const command = ['sh', '-c', readFileSync(SETUP, 'utf8'), 'setup.sh', projectDirectory, cacheDirectory];
+    const command = ['busybox', 'sh', '-c', readFileSync(SETUP, 'utf8'), 'setup.sh', projectDirectory, cacheDirectory];
     const environment = { PATH: HOST_PATH };
     const status = await this.run({ command, folder: '/', environment }, { stdout: collector, stderr: collector });
     if (status !== 0) throw new HostError('start-failed', `${SETUP} ended with status ${status} in it:\n${output}`);
