@@ -10,6 +10,7 @@ export const ABI_FILES = [
   { program: 'kvm.c', target: 'src/hypervisor/kvm/abi.gen.ts' },
   { program: 'virtio.c', target: 'src/devices/virtio/abi.gen.ts' },
   { program: 'linux.c', target: 'src/ffi/abi.gen.ts' },
+  { program: 'native.c', target: 'src/ffi/native.gen.ts' },
 ] as const;
 
 /** Compiles one of the programs with the headers of this machine and gives what it prints: the whole generated file. */

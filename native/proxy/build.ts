@@ -1,0 +1,30 @@
+// Builds tskata-proxy: one small static program.
+import { copyFileSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { cached } from '../../scripts/lib/cache.ts';
+import { buildDirectory } from '../../scripts/lib/paths.ts';
+import { run } from '../../scripts/lib/run.ts';
+
+const COMPILER = 'musl-gcc';
+const FLAGS = '-static -std=gnu17 -Os -Wall -Wextra -Wshadow -Wconversion -Werror -fstack-protector-strong -s'.split(
+  ' ',
+);
+
+/** Builds it into build/lib/tskata-proxy. @returns that path. @throws CommandError with the compiler's messages */
+export async function buildProxy(): Promise<string> {
+  const folder = import.meta.dirname;
+  const sources = readdirSync(folder)
+    .filter((name) => /\.[ch]$/.test(name))
+    .map((name) => join(folder, name));
+  const units = sources.filter((name) => name.endsWith('.c'));
+  const version = await run(COMPILER, ['--version']);
+  const address = await cached('proxy', { files: sources, values: [version, ...FLAGS] }, async (output) => {
+    await run(COMPILER, [...FLAGS, '-o', join(output, 'tskata-proxy'), ...units]);
+  });
+  const target = join(buildDirectory, 'lib/tskata-proxy');
+  mkdirSync(join(buildDirectory, 'lib'), { recursive: true });
+  // By rename: the old one may be running.
+  copyFileSync(join(address, 'tskata-proxy'), `${target}.new`);
+  renameSync(`${target}.new`, target);
+  return target;
+}

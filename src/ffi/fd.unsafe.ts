@@ -1,0 +1,71 @@
+// File descriptors: ownership, duplication, locks, space. Reading and writing files is node:fs's (readSync, readvSync with a
+// position are pread and preadv), closing too.
+import { closeSync } from 'node:fs';
+import type { Fd } from '../lib/brand.ts';
+import {
+  F_DUPFD_CLOEXEC,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  LOCK_EX,
+  LOCK_NB,
+  LOCK_SH,
+  LOCK_UN,
+} from './abi.gen.ts';
+import { check } from './check.unsafe.ts';
+import { lastErrno, libcFunction } from './koffi.unsafe.ts';
+import { SystemError } from './system-error.ts';
+
+const fcntl = libcFunction<[number, number, number], number>('int fcntl(int fd, int command, int argument)');
+const flock = libcFunction<[number, number], number>('int flock(int fd, int operation)');
+const fallocate = libcFunction<[number, number, number, number], number>(
+  'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
+);
+
+/** A file descriptor and the duty to close it. Disposing it twice is harmless. */
+export class OwnedFd implements Disposable {
+  readonly fd: Fd;
+  #open = true;
+
+  constructor(fd: number) {
+    this.fd = fd as Fd;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.fd);
+  }
+}
+
+/** A second descriptor of the same open file, close-on-exec. @throws SystemError */
+export function duplicateFd(fd: Fd): OwnedFd {
+  return new OwnedFd(check(fcntl(fd, F_DUPFD_CLOEXEC, 3), 'fcntl(F_DUPFD_CLOEXEC)', `fd ${fd}`));
+}
+
+/**
+ * flock(2) without waiting.
+ * @returns false when someone else holds a lock that excludes this one
+ * @throws SystemError for any other failure
+ */
+export function tryLock(fd: Fd, kind: 'shared' | 'exclusive'): boolean {
+  if (flock(fd, (kind === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return true;
+  const error = new SystemError('flock', lastErrno(), `fd ${fd}`);
+  if (error.code === 'EWOULDBLOCK' || error.code === 'EAGAIN') return false;
+  throw error;
+}
+
+/** Gives a lock of `tryLock` back; closing the last descriptor of the open file does too. @throws SystemError */
+export function unlock(fd: Fd): void {
+  check(flock(fd, LOCK_UN), 'flock', `fd ${fd}`);
+}
+
+/** Gives the space of a range back to the file system; it reads as zeros then. Bytes. @throws SystemError */
+export function punchHole(fd: Fd, offset: number, length: number): void {
+  check(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length), 'fallocate(PUNCH_HOLE)', `fd ${fd}`);
+}
+
+/** Makes a range read as zeros and keeps its space. Bytes. @throws SystemError, EOPNOTSUPP where the file system cannot */
+export function zeroRange(fd: Fd, offset: number, length: number): void {
+  check(fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length), 'fallocate(ZERO_RANGE)', `fd ${fd}`);
+}

@@ -1,0 +1,199 @@
+// Unix stream sockets that carry file descriptors (unix(7), SCM_RIGHTS), synchronous with a timeout: what vhost-user needs.
+import { constants } from 'node:os';
+import type { Fd } from '../lib/brand.ts';
+import {
+  AF_UNIX,
+  cmsghdr,
+  iovec,
+  MSG_CMSG_CLOEXEC,
+  MSG_CTRUNC,
+  MSG_NOSIGNAL,
+  msghdr,
+  SCM_RIGHTS,
+  SO_RCVTIMEO,
+  SO_SNDTIMEO,
+  SOCK_CLOEXEC,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  sockaddr_un,
+  timeval,
+} from './abi.gen.ts';
+import { check } from './check.unsafe.ts';
+import { OwnedFd } from './fd.unsafe.ts';
+import { koffi, libcFunction, type Pointer } from './koffi.unsafe.ts';
+import { SystemError } from './system-error.ts';
+
+const socket = libcFunction<[number, number, number], number>('int socket(int domain, int type, int protocol)');
+const connect = libcFunction<[number, Pointer, number], number>('int connect(int fd, void *address, uint length)');
+const setsockopt = libcFunction<[number, number, number, Pointer, number], number>(
+  'int setsockopt(int fd, int level, int option, void *value, uint length)',
+);
+const sendmsg = libcFunction<[number, Pointer, number], number>('int64_t sendmsg(int fd, void *message, int flags)');
+const recvmsg = libcFunction<[number, Pointer, number], number>('int64_t recvmsg(int fd, void *message, int flags)');
+
+/** The kernel's own limit of descriptors per message (SCM_MAX_FD). */
+const MAX_FDS = 253;
+
+/** CMSG_ALIGN: control messages are padded to the size of a long. */
+function align(length: number): number {
+  return Math.ceil(length / 8) * 8;
+}
+
+/**
+ * A struct msghdr with the control bytes and the data that it points at, all in one allocation: whoever holds the header
+ * holds the rest.
+ */
+class Message {
+  readonly bytes: Uint8Array;
+  readonly control: Uint8Array;
+  readonly data: Uint8Array;
+
+  constructor(controlLength: number, dataLength: number) {
+    const controlAt = msghdr.sizeof + iovec.sizeof;
+    const dataAt = controlAt + controlLength;
+    this.bytes = new Uint8Array(new ArrayBuffer(dataAt + dataLength));
+    this.control = this.bytes.subarray(controlAt, dataAt);
+    this.data = this.bytes.subarray(dataAt);
+    const view = new DataView(this.bytes.buffer);
+    const address = koffi().address(this.bytes);
+    view.setBigUint64(msghdr.msg_iov, address + BigInt(msghdr.sizeof), true);
+    view.setBigUint64(msghdr.msg_iovlen, 1n, true);
+    view.setBigUint64(msghdr.msg_control, controlLength === 0 ? 0n : address + BigInt(controlAt), true);
+    view.setBigUint64(msghdr.msg_controllen, BigInt(controlLength), true);
+    view.setBigUint64(msghdr.sizeof + iovec.iov_base, address + BigInt(dataAt), true);
+    view.setBigUint64(msghdr.sizeof + iovec.iov_len, BigInt(dataLength), true);
+  }
+
+  /** Bytes of control messages received. */
+  get controlLength(): number {
+    return Number(new DataView(this.bytes.buffer).getBigUint64(msghdr.msg_controllen, true));
+  }
+
+  get flags(): number {
+    return new DataView(this.bytes.buffer).getInt32(msghdr.msg_flags, true);
+  }
+}
+
+function rightsMessage(fds: readonly Fd[]): Uint8Array {
+  if (fds.length === 0) return new Uint8Array(0);
+  const length = cmsghdr.sizeof + 4 * fds.length;
+  const view = new DataView(new ArrayBuffer(align(length)));
+  view.setBigUint64(cmsghdr.cmsg_len, BigInt(length), true);
+  view.setInt32(cmsghdr.cmsg_level, SOL_SOCKET, true);
+  view.setInt32(cmsghdr.cmsg_type, SCM_RIGHTS, true);
+  for (const [index, fd] of fds.entries()) view.setInt32(cmsghdr.sizeof + 4 * index, fd, true);
+  return new Uint8Array(view.buffer);
+}
+
+function receivedFds(control: Uint8Array, length: number): OwnedFd[] {
+  const view = new DataView(control.buffer, control.byteOffset, length);
+  const fds: OwnedFd[] = [];
+  for (let at = 0; at + cmsghdr.sizeof <= length; ) {
+    const end = at + Number(view.getBigUint64(at + cmsghdr.cmsg_len, true));
+    const isRights =
+      view.getInt32(at + cmsghdr.cmsg_level, true) === SOL_SOCKET &&
+      view.getInt32(at + cmsghdr.cmsg_type, true) === SCM_RIGHTS;
+    for (let fd = at + cmsghdr.sizeof; isRights && fd + 4 <= end; fd += 4)
+      fds.push(new OwnedFd(view.getInt32(fd, true)));
+    at = Math.max(align(end), at + cmsghdr.sizeof);
+  }
+  return fds;
+}
+
+/** One stream connection to a Unix socket. All calls block, for at most the timeout. */
+export class UnixConnection implements Disposable {
+  readonly #owned: OwnedFd;
+  readonly #path: string;
+
+  private constructor(owned: OwnedFd, path: string) {
+    this.#owned = owned;
+    this.#path = path;
+  }
+
+  /**
+   * @param timeoutMs limit of each single send and receive; they fail with EAGAIN then
+   * @throws SystemError, ENOENT or ECONNREFUSED when nobody listens
+   */
+  static connect(path: string, timeoutMs: number): UnixConnection {
+    const name = Buffer.from(path);
+    const room = sockaddr_un.sizeof - sockaddr_un.sun_path - 1;
+    if (name.length > room)
+      throw new SystemError(
+        'connect',
+        constants.errno.ENAMETOOLONG,
+        path,
+        `a socket path has at most ${room} bytes: use a shorter one`,
+      );
+    const owned = new OwnedFd(check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket', path));
+    try {
+      const limit = new DataView(new ArrayBuffer(timeval.sizeof));
+      limit.setBigInt64(timeval.tv_sec, BigInt(Math.floor(timeoutMs / 1000)), true);
+      limit.setBigInt64(timeval.tv_usec, BigInt(Math.round((timeoutMs % 1000) * 1000)), true);
+      for (const option of [SO_RCVTIMEO, SO_SNDTIMEO])
+        check(
+          setsockopt(owned.fd, SOL_SOCKET, option, new Uint8Array(limit.buffer), timeval.sizeof),
+          'setsockopt',
+          path,
+        );
+      const address = new Uint8Array(sockaddr_un.sizeof);
+      new DataView(address.buffer).setUint16(sockaddr_un.sun_family, AF_UNIX, true);
+      address.set(name, sockaddr_un.sun_path);
+      check(connect(owned.fd, address, address.length), 'connect', path);
+      return new UnixConnection(owned, path);
+    } catch (error) {
+      owned[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** For `watchFd`. */
+  get fd(): Fd {
+    return this.#owned.fd;
+  }
+
+  /** Sends all the bytes; the descriptors go with the first of them. @throws SystemError, EAGAIN after the timeout */
+  send(bytes: Uint8Array, fds: readonly Fd[] = []): void {
+    let control = rightsMessage(fds);
+    for (let rest = bytes; rest.length > 0; ) {
+      const message = new Message(control.length, rest.length);
+      message.control.set(control);
+      message.data.set(rest);
+      rest = rest.subarray(check(sendmsg(this.fd, message.bytes, MSG_NOSIGNAL), 'sendmsg', this.#path));
+      control = new Uint8Array(0);
+    }
+  }
+
+  /**
+   * Receives exactly `length` bytes and the descriptors that came with them; the caller owns those.
+   * @throws SystemError, EAGAIN after the timeout, ECONNRESET when the peer closed before
+   */
+  receive(length: number, maxFds = 8): { readonly bytes: Uint8Array; readonly fds: readonly OwnedFd[] } {
+    const bytes = new Uint8Array(length);
+    const fds: OwnedFd[] = [];
+    try {
+      for (let done = 0; done < length; ) done += this.#receiveSome(bytes.subarray(done), maxFds, fds);
+      return { bytes, fds };
+    } catch (error) {
+      for (const fd of fds) fd[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #receiveSome(bytes: Uint8Array, maxFds: number, fds: OwnedFd[]): number {
+    const message = new Message(align(cmsghdr.sizeof + 4 * Math.min(maxFds, MAX_FDS)), bytes.length);
+    const received = check(recvmsg(this.fd, message.bytes, MSG_CMSG_CLOEXEC), 'recvmsg', this.#path);
+    fds.push(...receivedFds(message.control, message.controlLength));
+    if ((message.flags & MSG_CTRUNC) !== 0) {
+      const advice = `the peer sent more than ${maxFds} file descriptors`;
+      throw new SystemError('recvmsg', constants.errno.EMSGSIZE, this.#path, advice);
+    }
+    if (received === 0)
+      throw new SystemError('recvmsg', constants.errno.ECONNRESET, this.#path, 'the peer closed the connection');
+    bytes.set(message.data.subarray(0, received));
+    return received;
+  }
+
+  [Symbol.dispose](): void {
+    this.#owned[Symbol.dispose]();
+  }
+}
