@@ -1,0 +1,161 @@
+// From a kernel file to a machine that is ready to enter it. First everything is parsed and planned, which needs no machine
+// and is where bad images are refused; then it is written to guest memory.
+import type { CpuidEntry } from '../../hypervisor/ports.ts';
+import { guestAddress } from '../../lib/brand.ts';
+import { MIB, PAGE_SIZE } from '../../lib/units.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import { encodeBootParameters } from './boot-params.ts';
+import { encodeCommandLine } from './command-line.ts';
+import { hasGigabytePages, processorSignature } from './cpuid.ts';
+import { type EntryState, entryState } from './entry-state.ts';
+import type { BootProtocol, KernelImage } from './kernel-image.ts';
+import { hex, KernelImageError } from './kernel-image-error.ts';
+import {
+  COMMAND_LINE_ADDRESS,
+  COMMAND_LINE_AREA_SIZE,
+  GDT_ADDRESS,
+  HIGH_MEMORY_START,
+  lowRamEnd,
+  MP_TABLE_ADDRESS,
+  memoryMap,
+  PAGE_TABLES_ADDRESS,
+  PVH_START_INFO_ADDRESS,
+  ramRegions,
+  ZERO_PAGE_ADDRESS,
+} from './layout.ts';
+import { encodeMpTable } from './mp-table.ts';
+import { encodePageTables } from './page-tables.ts';
+import { encodePvhStartInfo } from './pvh.ts';
+import { CODE_32, CODE_64, encodeGdt } from './segments.ts';
+
+export interface BootRequest {
+  readonly image: KernelImage;
+  /** Bytes of RAM. */
+  readonly memorySize: number;
+  readonly commandLine: string;
+  /** The initial RAM disk, as the kernel is to find it. */
+  readonly initrd?: Uint8Array;
+  /** Default: linux64 if the image has an entry for it, else pvh. */
+  readonly protocol?: BootProtocol;
+}
+
+/** Where everything of a boot will be: the request, checked against the machine. */
+export interface BootPlan {
+  readonly protocol: BootProtocol;
+  readonly entry: number;
+  readonly image: KernelImage;
+  readonly memorySize: number;
+  /** With its terminating zero. */
+  readonly commandLine: Uint8Array;
+  readonly initrd: { readonly address: number; readonly bytes: Uint8Array } | undefined;
+}
+
+/**
+ * Plans a boot. Nothing is allocated or written.
+ * @throws KernelImageError, CommandLineError, RangeError (memory size)
+ */
+export function planBoot(request: BootRequest): BootPlan {
+  const { image, memorySize } = request;
+  ramRegions(memorySize);
+  const ramEnd = lowRamEnd(memorySize);
+  for (const segment of image.segments) {
+    const end = segment.address + segment.memorySize;
+    if (end > ramEnd) {
+      throw new KernelImageError(
+        'NO_ROOM',
+        `it needs RAM up to ${hex(end)}, the machine's ${memorySize / MIB} MiB end at ${hex(ramEnd)}; give it at least ` +
+          `${Math.ceil(end / MIB)} MiB`,
+        { end, ramEnd },
+      );
+    }
+  }
+  const protocol = request.protocol ?? (image.entries.linux64 === undefined ? 'pvh' : 'linux64');
+  const entry = image.entries[protocol];
+  if (entry === undefined) {
+    throw new KernelImageError(
+      'NO_ENTRY',
+      `no entry for the boot protocol ${protocol}; this ${image.format} has ${Object.keys(image.entries).join(', ')}`,
+    );
+  }
+  const sizeMax = Math.min(image.commandLineSizeMax, COMMAND_LINE_AREA_SIZE - 1);
+  return {
+    protocol,
+    entry,
+    image,
+    memorySize,
+    commandLine: encodeCommandLine(request.commandLine, sizeMax),
+    initrd: request.initrd && { address: placeInitrd(image, ramEnd, request.initrd.length), bytes: request.initrd },
+  };
+}
+
+/** As high as the kernel and RAM allow, on a page of its own, above or between the parts of the kernel. */
+function placeInitrd(image: KernelImage, ramEnd: number, size: number): number {
+  let limit = Math.min(ramEnd, image.initrdAddressMax + 1);
+  const fromTop = image.segments.toSorted((a, b) => b.address - a.address);
+  for (;;) {
+    const address = Math.floor((limit - size) / PAGE_SIZE) * PAGE_SIZE;
+    const obstacle = fromTop.find(
+      (segment) => segment.address < address + size && address < segment.address + segment.memorySize,
+    );
+    if (address < HIGH_MEMORY_START) {
+      throw new KernelImageError(
+        'NO_ROOM',
+        `no room for an initial RAM disk of ${size} bytes beside the kernel in RAM below ` +
+          `${hex(Math.min(ramEnd, image.initrdAddressMax + 1))}; give the machine more memory`,
+        { size },
+      );
+    }
+    if (obstacle === undefined) return address;
+    limit = obstacle.address;
+  }
+}
+
+/**
+ * Writes a planned boot to guest memory: kernel, initial RAM disk, command line, and all tables.
+ * @param memory the RAM of layout.ramRegions(plan.memorySize), all zero
+ * @param cpuid what the boot processor will have
+ * @returns what to set on vCPU 0
+ */
+export function loadKernel(
+  memory: GuestMemory,
+  plan: BootPlan,
+  machine: { readonly vcpuCount: number; readonly cpuid: readonly CpuidEntry[] },
+): EntryState {
+  // RAM is fresh from the host, so what a segment has behind its bytes (.bss) is zero already and need not be touched.
+  for (const { address, bytes } of plan.image.segments) memory.write(guestAddress(address), bytes);
+  if (plan.initrd !== undefined) memory.write(guestAddress(plan.initrd.address), plan.initrd.bytes);
+  memory.write(COMMAND_LINE_ADDRESS, plan.commandLine);
+  memory.write(
+    MP_TABLE_ADDRESS,
+    encodeMpTable({
+      address: MP_TABLE_ADDRESS,
+      processorCount: machine.vcpuCount,
+      ...processorSignature(machine.cpuid),
+    }),
+  );
+  writeHandOver(memory, plan, machine.cpuid);
+  return entryState(plan.protocol, plan.entry);
+}
+
+/** What the boot protocol wants in memory. */
+function writeHandOver(memory: GuestMemory, plan: BootPlan, cpuid: readonly CpuidEntry[]): void {
+  const common = {
+    commandLineAddress: COMMAND_LINE_ADDRESS,
+    initrd: plan.initrd && { address: plan.initrd.address, size: plan.initrd.bytes.length },
+    memoryMap: memoryMap(plan.memorySize),
+  };
+  switch (plan.protocol) {
+    case 'linux64': {
+      const { setupHeader, segments } = plan.image;
+      const kernelAddress = segments[0]?.address ?? 0;
+      memory.write(ZERO_PAGE_ADDRESS, encodeBootParameters({ ...common, setupHeader, kernelAddress }));
+      memory.write(PAGE_TABLES_ADDRESS, encodePageTables(PAGE_TABLES_ADDRESS, hasGigabytePages(cpuid)));
+      memory.write(GDT_ADDRESS, encodeGdt(CODE_64));
+      break;
+    }
+    case 'pvh':
+      memory.write(PVH_START_INFO_ADDRESS, encodePvhStartInfo({ ...common, address: PVH_START_INFO_ADDRESS }));
+      memory.write(GDT_ADDRESS, encodeGdt(CODE_32));
+      break;
+  }
+}
