@@ -1,0 +1,113 @@
+import { describe, expect, test } from 'vitest';
+import { I8042 } from './i8042.ts';
+
+const DATA = 0;
+const STATUS = 4;
+const COMMAND = 4;
+
+function setUp(): { controller: I8042; resets: () => number; levels: boolean[] } {
+  const levels: boolean[] = [];
+  let resets = 0;
+  const controller = new I8042({
+    onReset: () => {
+      resets++;
+    },
+    setInterrupt: (level) => levels.push(level),
+  });
+  return { controller, resets: () => resets, levels };
+}
+
+/** A command whose answer is read by polling, as i8042_command does. */
+function command(controller: I8042, value: number, parameter?: number): { status: number; byte: number } {
+  controller.writeRegister(COMMAND, value);
+  if (parameter !== undefined) controller.writeRegister(DATA, parameter);
+  return { status: controller.readRegister(STATUS), byte: controller.readRegister(DATA) };
+}
+
+describe('reset', () => {
+  test('Linux with reboot=k: waits until the input buffer is empty, then pulses the reset line', () => {
+    const { controller, resets } = setUp();
+
+    const inputBufferFull = controller.readRegister(STATUS) & 0x02;
+    controller.writeRegister(COMMAND, 0xfe);
+
+    expect([inputBufferFull, resets()]).toEqual([0, 1]);
+  });
+
+  test('a pulse of other lines is no reset', () => {
+    const { controller, resets } = setUp();
+
+    controller.writeRegister(COMMAND, 0xff);
+
+    expect(resets()).toBe(0);
+  });
+
+  test('the output port resets too', () => {
+    const { controller, resets } = setUp();
+
+    controller.writeRegister(COMMAND, 0xd1);
+    controller.writeRegister(DATA, 0x02);
+
+    expect(resets()).toBe(1);
+  });
+});
+
+describe('what a driver asks when it looks for the controller (drivers/input/serio/i8042.c)', () => {
+  test('there is nothing to flush', () => {
+    expect(setUp().controller.readRegister(STATUS) & 0x01).toBe(0);
+  });
+
+  test('the self-test passes', () => {
+    expect(command(setUp().controller, 0xaa)).toEqual({ status: 0x1d, byte: 0x55 });
+  });
+
+  test('the configuration byte reads back as written', () => {
+    const { controller } = setUp();
+    controller.writeRegister(COMMAND, 0x60);
+    controller.writeRegister(DATA, 0x45);
+
+    expect(command(controller, 0x20).byte).toBe(0x45);
+  });
+
+  test('disabling and enabling the keyboard shows in the configuration byte', () => {
+    const { controller } = setUp();
+    controller.writeRegister(COMMAND, 0xae);
+    const enabled = command(controller, 0x20).byte & 0x10;
+    controller.writeRegister(COMMAND, 0xad);
+
+    expect([enabled, command(controller, 0x20).byte & 0x10]).toEqual([0, 0x10]);
+  });
+
+  test('the loop of the mouse port comes back unmarked, and its test fails: there is no mouse port', () => {
+    const { controller } = setUp();
+
+    const loop = command(controller, 0xd3, 0x5a);
+    const portTest = command(controller, 0xa9);
+
+    expect([loop.status & 0x21, loop.byte]).toEqual([0x01, 0x5a]);
+    expect([0x00, 0xfa, 0xff]).not.toContain(portTest.byte);
+  });
+});
+
+describe('the keyboard that is not there', () => {
+  test('answers at once with a time-out, and interrupts', () => {
+    const { controller, levels } = setUp();
+    controller.writeRegister(COMMAND, 0x60);
+    controller.writeRegister(DATA, 0x45);
+
+    controller.writeRegister(DATA, 0xf2);
+    const status = controller.readRegister(STATUS);
+    const byte = controller.readRegister(DATA);
+
+    expect([status & 0x41, byte]).toEqual([0x41, 0xfe]);
+    expect(levels).toEqual([true, false]);
+  });
+
+  test('does not interrupt when the driver polls', () => {
+    const { controller, levels } = setUp();
+
+    controller.writeRegister(DATA, 0xf2);
+
+    expect(levels).toEqual([]);
+  });
+});
