@@ -1,0 +1,54 @@
+// The test projects. `npm test` builds what they need and runs them all; ARCHITECTURE.md tells which is for what.
+import { defineConfig } from 'vitest/config';
+
+const OTHER_KINDS = ['**/*.property.test.ts', '**/*.kvm.test.ts'];
+const PLACES = ['src', 'guest-agent', 'native', 'scripts', 'kernel-config', 'images', 'test/support'];
+const in_ = (pattern: string): string[] => PLACES.map((place) => `${place}/**/${pattern}`);
+
+/** In the emulated host, and where this machine's KVM can run Linux, guest tests run directly. */
+const insideHost = process.env['TSKATA_INSIDE_HOST'] === '1';
+
+export default defineConfig({
+  cacheDir: 'build/vitest',
+  test: {
+    reporters: ['default', './test/support/summary-reporter.ts'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: [...in_('*.test.ts'), 'test/architecture.test.ts'],
+          exclude: OTHER_KINDS,
+        },
+      },
+      { extends: true, test: { name: 'property', include: in_('*.property.test.ts'), testTimeout: 60_000 } },
+      {
+        extends: true,
+        test: { name: 'kvm', include: in_('*.kvm.test.ts'), testTimeout: 60_000, fileParallelism: false },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'testbed',
+          include: ['test/testbed/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'guest',
+          include: ['test/guest/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+          ...(insideHost
+            ? {}
+            : { globalSetup: './test/support/guest-setup.ts', runner: './test/support/guest-runner.ts' }),
+        },
+      },
+    ],
+  },
+});
