@@ -11,12 +11,14 @@ export interface HostMemory extends Disposable {
   readonly fd?: Fd;
   /** Offset of the first byte in that memfd. */
   readonly fdOffset: number;
+  /** Gives the pages of a range (page-aligned, bytes) back to the host; they read as zeros when touched again. */
+  discard(offset: number, length: number): void;
 }
 
 export interface Hypervisor extends Disposable {
   /** CPUID leaves that hardware and hypervisor support together. */
   supportedCpuid(): CpuidEntry[];
-  /** MSRs that save and restore cover. */
+  /** An empty VM: no memory, no vCPU, no interrupt controllers. */
   createVm(): VirtualMachine;
   /** Allocates guest RAM: shared (a memfd) or private, not reserved, zeroed. */
   allocateMemory(size: number, options: { readonly shared: boolean; readonly name: string }): HostMemory;
@@ -24,6 +26,8 @@ export interface Hypervisor extends Disposable {
   readonly hasReadonlyMemory: boolean;
   /** Whether writes to a range can be collected without an exit (KVM_CAP_COALESCED_MMIO). */
   readonly hasCoalescedMmio: boolean;
+  /** Whether local APIC timers can be set by TSC value (KVM_CAP_TSC_DEADLINE_TIMER); KVM's CPUID does not show it. */
+  readonly hasTscDeadlineTimer: boolean;
 }
 
 /** One leaf of CPUID as KVM_SET_CPUID2 takes it (struct kvm_cpuid_entry2). */
@@ -143,6 +147,18 @@ export type VmExit =
   | { readonly kind: 'interrupted' }
   | { readonly kind: 'unsupported'; readonly reason: number };
 
+/** Who decides what happens at a vCPU's exits; called on the JavaScript thread. */
+export interface VcpuHandlers {
+  /** Called for every exit; the vCPU goes on when it returns true and stays stopped, until `resume`, when it returns false. */
+  readonly onExit: (exit: VmExit) => boolean;
+  /** An exception of `onExit`, or KVM_RUN failed: the vCPU stays stopped. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/**
+ * A virtual processor. Its state can be read and set before `start` and while it is stopped or within `onExit`; at other times
+ * these methods throw, since they would wait until the guest happens to exit.
+ */
 export interface Vcpu extends Disposable {
   readonly index: number;
   setCpuid(entries: readonly CpuidEntry[]): void;
@@ -153,11 +169,10 @@ export interface Vcpu extends Disposable {
   setMsrs(entries: readonly { readonly index: number; readonly value: bigint }[]): void;
   /** The local APIC's register page (struct kvm_lapic_state, 1 KiB), read, changed by `edit`, written back. */
   editLocalApic(edit: (registers: DataView) => void): void;
-  /**
-   * Starts the vCPU's thread. `onExit` is called on the JavaScript thread for every exit; the vCPU goes on when it returns
-   * true and stays stopped when it returns false. An exception of `onExit` stops the vCPU and reaches `onFailure`.
-   */
-  start(handlers: { readonly onExit: (exit: VmExit) => boolean; readonly onFailure: (error: unknown) => void }): void;
+  /** Starts the vCPU's thread. Once only. */
+  start(handlers: VcpuHandlers): void;
+  /** Lets a vCPU go on whose `onExit` returned false. */
+  resume(): void;
   /** Makes the vCPU leave the guest soon; it then reports the exit `interrupted`. */
   kick(): void;
   /** Exits to userspace by KVM_EXIT_* name, since the start. */
