@@ -1,10 +1,12 @@
 // npm run host -- [OPTION...] COMMAND [ARGUMENT...]: runs a command as root on a host whose KVM can run Linux.
+import { constants } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { chooseHost, DEFAULT_SIZE, describeHost, type HostKind, runEmulated, runOnHost } from './lib/host.ts';
 import { EmulatedHost, type MachineSize } from './lib/host-machine.ts';
 import { reportFailure } from './lib/report.ts';
 
 const STATUS_USAGE = 2;
+const END_GRACE_MS = 3000;
 
 interface Options {
   readonly timeout?: number;
@@ -51,7 +53,12 @@ async function main(command: readonly string[], options: Options): Promise<void>
   process.stderr.write(`tskata: ${describeHost({ kind, reason })}\n`);
 
   const abort = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => abort.abort(name));
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(name, () => {
+      abort.abort(name);
+      // A host that is still being built or started does not look at the signal; what it has started ends with us.
+      setTimeout(() => process.exit(128 + constants.signals[name]), END_GRACE_MS).unref();
+    });
   const timeout = options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1000 };
   const run = { command, kind, size, signal: abort.signal, ...timeout };
   process.exitCode = options.keep && kind === 'emulated' ? await keep(run, abort.signal) : await runOnHost(run);

@@ -216,7 +216,7 @@ export class EmulatedHost implements AsyncDisposable {
         return true;
       case 'stdout':
       case 'stderr':
-        return running?.streams[frame.type]?.write(frame.data) ?? true;
+        return writeTo(running?.streams[frame.type], frame.data);
       case 'credit':
         running?.input.addCredit(frame.bytes);
         return true;
@@ -241,6 +241,11 @@ export class EmulatedHost implements AsyncDisposable {
 
 /** PATH of every command in the emulated host. */
 export const HOST_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** False when the stream is full for now. What nobody takes (any more) is dropped. */
+function writeTo(stream: Writable | undefined, data: Buffer): boolean {
+  return stream === undefined || stream.destroyed || stream.write(data);
+}
 
 async function endProcess(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;

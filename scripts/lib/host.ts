@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import { join, relative } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HostError } from './host-error.ts';
 import { EmulatedHost, HOST_PATH, type MachineSize, type Streams } from './host-machine.ts';
 import type { WindowSize } from './host-protocol.ts';
@@ -26,6 +27,9 @@ export const DEFAULT_SIZE: MachineSize = { memoryMib: 4096, cpus: 2 };
 export const STATUS_TIMEOUT = 124;
 
 const CHECK_TIMEOUT_MS = 30_000;
+
+/** How long a killed command may take to be gone. */
+const KILL_GRACE_MS = 2000;
 
 /** Variables that a command in the emulated host gets from here. */
 const PASSED_ON = /^(TERM|COLORTERM|NO_COLOR|FORCE_COLOR|CI|LANG|LC_\w+|TZ|TSKATA_\w+)$/;
@@ -175,8 +179,13 @@ async function endEarly(
   try {
     if (options.signal?.aborted === true) onAbort();
     const status = action();
-    status.catch(() => {}); // told below, unless the end came early
-    return await Promise.race([early.promise, status]);
+    const first = await Promise.race([early.promise, status]);
+    const settled = status.then(
+      () => {},
+      () => {}, // has ended, in whatever way; if by itself, the line above has thrown
+    );
+    await Promise.race([settled, sleep(KILL_GRACE_MS, undefined, { ref: false })]);
+    return first;
   } finally {
     clearTimeout(timer);
     options.signal?.removeEventListener('abort', onAbort);
