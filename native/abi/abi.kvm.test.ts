@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { ABI_FILES, generateAbi } from '../native/abi/generate.ts';
-import { projectDirectory } from '../scripts/lib/paths.ts';
+import { projectDirectory } from '../../scripts/lib/paths.ts';
+import { ABI_FILES, generateAbi } from './generate.ts';
 
 test.each(ABI_FILES)('$target is what $program prints with the kernel headers of this machine', async (file) => {
   const committed = readFileSync(join(projectDirectory, file.target), 'utf8');
