@@ -1,0 +1,61 @@
+// A serial port with a person or a log at its other end: output in pieces instead of bytes, input that waits for room.
+import { SerialPort } from '../devices/legacy/serial.ts';
+
+/** Output is passed on at the end of a line, when so much has gathered, and when the event loop comes round. */
+const OUTPUT_PIECE = 1024;
+const LINE_FEED = 0x0a;
+
+export interface SerialConsoleOptions {
+  readonly setInterrupt: (level: boolean) => void;
+  readonly output: (bytes: Uint8Array) => void;
+}
+
+export class SerialConsole implements Disposable {
+  readonly port: SerialPort;
+  readonly #output: (bytes: Uint8Array) => void;
+  #outgoing: number[] = [];
+  #flushScheduled = false;
+  #incoming: Uint8Array = new Uint8Array(0);
+
+  constructor({ setInterrupt, output }: SerialConsoleOptions) {
+    this.#output = output;
+    this.port = new SerialPort({
+      setInterrupt,
+      transmit: (byte) => this.#transmit(byte),
+      readyToReceive: () => this.#feed(),
+    });
+  }
+
+  /** Bytes for the guest: kept until the port has room. */
+  input(bytes: Uint8Array): void {
+    const joined = new Uint8Array(this.#incoming.length + bytes.length);
+    joined.set(this.#incoming);
+    joined.set(bytes, this.#incoming.length);
+    this.#incoming = joined;
+    this.#feed();
+  }
+
+  [Symbol.dispose](): void {
+    this.#flush();
+  }
+
+  #feed(): void {
+    if (this.#incoming.length > 0) this.#incoming = this.#incoming.subarray(this.port.receive(this.#incoming));
+  }
+
+  #transmit(byte: number): void {
+    this.#outgoing.push(byte);
+    if (byte === LINE_FEED || this.#outgoing.length >= OUTPUT_PIECE) this.#flush();
+    else if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      setImmediate(() => {
+        this.#flushScheduled = false;
+        this.#flush();
+      });
+    }
+  }
+
+  #flush(): void {
+    if (this.#outgoing.length > 0) this.#output(Uint8Array.from(this.#outgoing.splice(0)));
+  }
+}
