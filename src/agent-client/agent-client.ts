@@ -1,0 +1,88 @@
+// Calls to the agent in the guest, each with its deadline.
+
+import { type AgentMethods, agentService, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../protocol/agent-service.ts';
+import type { ByteStream } from '../protocol/byte-stream.ts';
+import { TtrpcClient } from '../protocol/client.ts';
+import type { RequestOf, ResponseOf } from '../protocol/service.ts';
+import { StatusError } from '../protocol/status.ts';
+import { nodeTimers } from './socket-stream.ts';
+
+type MethodName = keyof AgentMethods & string;
+
+/** Work on the guest's own memory: an agent that does not answer within this time is not going to, milliseconds. */
+const QUICK_MS = 10_000;
+/** Work that reads or writes file systems, on a busy machine: milliseconds. */
+const SLOW_MS = 60_000;
+
+const DEADLINES_MS: Readonly<Record<Exclude<MethodName, 'WaitProcess'>, number>> = {
+  Handshake: QUICK_MS,
+  CreateContainer: SLOW_MS,
+  StartContainer: SLOW_MS,
+  DeleteContainer: SLOW_MS,
+  ExecProcess: SLOW_MS,
+  SignalProcess: QUICK_MS,
+  ResizeTerminal: QUICK_MS,
+  GuestDetails: QUICK_MS,
+  Shutdown: QUICK_MS,
+};
+
+export interface AgentDetails {
+  readonly agentVersion: string;
+  readonly kernelRelease: string;
+}
+
+export interface HandshakeOptions {
+  /** Wall clock for the guest, nanoseconds since the Unix epoch. */
+  readonly realtimeNs: bigint;
+  /** For the guest's random number generator. */
+  readonly entropy: Uint8Array;
+  /** The virtio-fs tag to mount. */
+  readonly sharedTag: string;
+}
+
+export class AgentClient {
+  readonly #client: TtrpcClient;
+  /** Settles when the connection is gone; never rejects. */
+  readonly closed: Promise<StatusError | undefined>;
+
+  /** Takes over a connection to the agent. */
+  constructor(stream: ByteStream) {
+    this.#client = new TtrpcClient(stream, nodeTimers);
+    this.closed = this.#client.closed;
+  }
+
+  /** @throws StatusError FAILED_PRECONDITION when the agent speaks another major version; whatever the call throws */
+  async handshake(options: HandshakeOptions): Promise<AgentDetails> {
+    const answer = await this.call('Handshake', {
+      protocolMajor: PROTOCOL_MAJOR,
+      protocolMinor: PROTOCOL_MINOR,
+      realtimeNs: options.realtimeNs,
+      entropy: options.entropy,
+      sharedFilesystemTag: options.sharedTag,
+    });
+    if (answer.protocolMajor !== PROTOCOL_MAJOR) {
+      throw new StatusError(
+        'FAILED_PRECONDITION',
+        `the guest's agent speaks version ${answer.protocolMajor} of the protocol, this sandbox ${PROTOCOL_MAJOR}: build both again`,
+      );
+    }
+    return { agentVersion: answer.agentVersion, kernelRelease: answer.kernelRelease };
+  }
+
+  /** Calls a method under its deadline. @throws StatusError */
+  call<Name extends keyof typeof DEADLINES_MS>(
+    name: Name,
+    request: RequestOf<AgentMethods[Name]>,
+  ): Promise<ResponseOf<AgentMethods[Name]>> {
+    return this.#client.call(agentService, name, request, { timeoutMs: DEADLINES_MS[name] });
+  }
+
+  /** Waits for the end of a process, however long that takes. @throws StatusError */
+  wait(request: RequestOf<AgentMethods['WaitProcess']>): Promise<ResponseOf<AgentMethods['WaitProcess']>> {
+    return this.#client.call(agentService, 'WaitProcess', request);
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}

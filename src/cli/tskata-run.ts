@@ -1,0 +1,74 @@
+// `tskata run`: create and start in one, and with a container in the foreground its whole life.
+import type { ChildProcess } from 'node:child_process';
+import { copyFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { createContainer } from '../runtime/create.ts';
+import { findInstallation } from '../runtime/installation.ts';
+import { letGo } from '../runtime/launch.ts';
+import { deleteContainer, failedVerb, startContainer } from '../runtime/operations.ts';
+import { signalIdentity, waitForEnd } from '../runtime/process-identity.ts';
+import { REPORT_FILE, StateStore } from '../runtime/state-store.ts';
+import type { GlobalOptions } from './tskata.ts';
+import { commandStartNs, type RunFlags } from './tskata-create.ts';
+
+/** Signals that go on to the container: all that can be caught, but those that are about this process itself. */
+const FORWARDED: readonly NodeJS.Signals[] = [
+  'SIGHUP',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGALRM',
+  'SIGTERM',
+  'SIGCONT',
+  'SIGTSTP',
+  'SIGWINCH',
+  'SIGIO',
+  'SIGPWR',
+];
+/** The sandbox writes its report when it ends, and ends by itself soon after its container. */
+const SANDBOX_END_MS = 10_000;
+const SIGNAL_STATUS_BASE = 128;
+
+/** @returns the exit status of the container; 0 with `--detach` */
+export async function run(globals: GlobalOptions, flags: RunFlags, id: string): Promise<number> {
+  const store = new StateStore(globals.root);
+  const detach = flags.detach === true;
+  try {
+    const options = { ...flags, id, detach, commandStartNs: commandStartNs() };
+    const { sandbox, proxy } = await createContainer(store, findInstallation(), options);
+    const ended = detach ? undefined : exitStatus(proxy.child);
+    if (!detach) {
+      for (const signal of FORWARDED) {
+        process.on(signal, () => signalIdentity(proxy.identity, constants.signals[signal]));
+      }
+    }
+    try {
+      await startContainer(store, id);
+    } catch (error) {
+      await deleteContainer(store, id, true);
+      throw error;
+    }
+    letGo(sandbox);
+    letGo(proxy);
+    if (ended === undefined) return 0;
+    proxy.child.ref();
+    const status = await ended;
+    if (globals.report !== undefined || flags.keep === true) await waitForEnd(sandbox.identity, SANDBOX_END_MS);
+    if (globals.report !== undefined) copyFileSync(join(store.directory(id), REPORT_FILE), globals.report);
+    if (flags.keep !== true) await deleteContainer(store, id, true);
+    return status;
+  } catch (error) {
+    throw failedVerb('run', error);
+  }
+}
+
+/** How a child ended, as shells count. */
+function exitStatus(child: ChildProcess): Promise<number> {
+  return new Promise((resolve) => {
+    child.once('exit', (status, signal) => {
+      resolve(signal === null ? (status ?? 0) : SIGNAL_STATUS_BASE + constants.signals[signal]);
+    });
+  });
+}

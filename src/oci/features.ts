@@ -1,0 +1,30 @@
+// The Features structure (OCI runtime-spec 1.2, features.md and features-linux.md): what the guest's kernel and agent carry out.
+import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
+import { NAMESPACE_TYPES } from './config.ts';
+
+/** Options of mounts that the guest's agent carries out. */
+const MOUNT_OPTIONS =
+  'async atime bind defaults dev diratime dirsync exec lazytime noatime nodev nodiratime noexec nolazytime norelatime nostrictatime nosuid nosymfollow private rbind relatime remount ro rprivate rshared rslave runbindable rw shared slave strictatime suid sync unbindable'.split(
+    ' ',
+  );
+
+const CAPABILITIES =
+  'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE'
+    .split(' ')
+    .map((name) => `CAP_${name}`);
+
+/** What `features` prints. */
+export function supportedFeatures(): Readonly<Record<string, unknown>> {
+  return {
+    ociVersionMin: '1.0.0',
+    ociVersionMax: OCI_RUNTIME_SPEC_VERSION,
+    hooks: [],
+    mountOptions: MOUNT_OPTIONS,
+    linux: {
+      namespaces: NAMESPACE_TYPES.filter((type) => type !== 'time').toSorted(),
+      capabilities: CAPABILITIES,
+      apparmor: { enabled: false },
+      selinux: { enabled: false },
+    },
+  };
+}

@@ -1,0 +1,69 @@
+// config.json as the guest needs it: what names the host's files is exchanged for what the guest sees in their place.
+import { ConfigError } from './check.ts';
+import type { Config, Mount, Namespace } from './config.ts';
+
+/** A path of the host that the guest must see. */
+export interface HostShare {
+  /** Absolute, or relative to the bundle. */
+  readonly source: string;
+  /** Where it appears, relative to the folder that is shared with the guest. */
+  readonly target: string;
+  /** With the mounts below it (`rbind`). */
+  readonly recursive: boolean;
+}
+
+export interface GuestPlan {
+  readonly config: Config;
+  readonly shares: readonly HostShare[];
+}
+
+/** File systems that the guest's kernel makes by itself: their sources are mere names. */
+const GUEST_FILESYSTEMS = ['proc', 'sysfs', 'tmpfs', 'devpts', 'mqueue', 'cgroup', 'cgroup2', 'ramfs', 'securityfs'];
+
+/** config-linux.md, "Mounts": bind mounts are recognised by their options; runc takes the type `bind` as well. */
+function isBind(mount: Mount): boolean {
+  return mount.type === 'bind' || (mount.options ?? []).some((option) => option === 'bind' || option === 'rbind');
+}
+
+/**
+ * Exchanges the paths of the host for the guest's.
+ * @param sharedPath where the guest sees the shared folder
+ * @throws ConfigError for what a container in a VM cannot have
+ */
+export function planForGuest(config: Config, containerId: string, sharedPath: string): GuestPlan {
+  const shares: HostShare[] = [];
+  const mounts = (config.mounts ?? []).map((mount, index): Mount => {
+    if (isBind(mount)) {
+      if (mount.source === undefined || mount.source === '') {
+        throw new ConfigError(`mounts[${index}].source`, mount.source, 'the path of what is to be bound');
+      }
+      const target = `${containerId}/mounts/${shares.length}`;
+      shares.push({ source: mount.source, target, recursive: (mount.options ?? []).includes('rbind') });
+      return { ...mount, source: `${sharedPath}/${target}` };
+    }
+    if (!GUEST_FILESYSTEMS.includes(mount.type ?? '')) {
+      const allowed = `a bind mount or one of ${GUEST_FILESYSTEMS.join(', ')}: the container runs on a kernel of its own`;
+      throw new ConfigError(`mounts[${index}].type`, mount.type, allowed);
+    }
+    return mount;
+  });
+  return { config: guestConfig(config, containerId, mounts), shares };
+}
+
+function guestConfig(config: Config, containerId: string, mounts: readonly Mount[]): Config {
+  // Hooks are programs of the host, and run there.
+  const { hooks: _, ...rest } = config;
+  if (config.linux === undefined) return { ...rest, mounts };
+  const { linux } = config;
+  return {
+    ...rest,
+    mounts,
+    linux: {
+      ...linux,
+      // A namespace of the host that the container would join has none like it in the guest: it gets a new one there.
+      ...(linux.namespaces ? { namespaces: linux.namespaces.map(({ type }): Namespace => ({ type })) } : {}),
+      // The caller's path, and systemd's form of it, belong to the host's hierarchy.
+      cgroupsPath: `/${containerId}`,
+    },
+  };
+}

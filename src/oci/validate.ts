@@ -1,0 +1,113 @@
+// The rules of config.json (OCI runtime-spec 1.2, config.md and config-linux.md) that hold before anything is made.
+import {
+  absolutePath,
+  boolean,
+  type Check,
+  ConfigError,
+  integer,
+  listOf,
+  mapOf,
+  nonEmptyString,
+  object,
+  oneOf,
+  string,
+  value,
+} from './check.ts';
+import { type Config, HOOK_POINTS, NAMESPACE_TYPES } from './config.ts';
+
+const U16_MAX = 0xffff;
+const U32_MAX = 0xffff_ffff;
+/** uid_t and gid_t of 2^32 - 1 mean "leave it alone" to the kernel (chown(2)). */
+const ID_MAX = U32_MAX - 1;
+/** proc_pid_oom_score_adj(5) */
+const OOM_SCORE_ADJ_MAX = 1000;
+
+const id = integer(0, ID_MAX);
+const capabilities = listOf(string);
+
+/** config.md, "Process" and "POSIX process" */
+const process: Check = object(
+  { cwd: absolutePath, args: listOf(string, 1) },
+  {
+    terminal: boolean,
+    consoleSize: object({ height: integer(0, U16_MAX), width: integer(0, U16_MAX) }),
+    env: listOf(string),
+    user: object({}, { uid: id, gid: id, umask: integer(0, 0o777), additionalGids: listOf(id) }),
+    rlimits: listOf(object({ type: nonEmptyString, soft: limit(), hard: limit() })),
+    capabilities: object(
+      {},
+      {
+        bounding: capabilities,
+        effective: capabilities,
+        inheritable: capabilities,
+        permitted: capabilities,
+        ambient: capabilities,
+      },
+    ),
+    noNewPrivileges: boolean,
+    oomScoreAdj: integer(-OOM_SCORE_ADJ_MAX, OOM_SCORE_ADJ_MAX),
+    apparmorProfile: string,
+    selinuxLabel: string,
+  },
+);
+
+/** rlim_t is 64 bits: its greatest value, RLIM_INFINITY, is beyond JavaScript's exact integers and arrives rounded. */
+function limit(): Check {
+  return value((found) => typeof found === 'number' && found >= 0 && found <= 2 ** 64, 'a whole number of 64 bits');
+}
+
+/** config.md, "Mounts". A relative destination is allowed, if discouraged: it counts from the root. */
+const mount = object({ destination: nonEmptyString }, { type: string, source: string, options: listOf(string) });
+
+/** config.md, "POSIX-platform Hooks": a timeout is greater than zero. */
+const hook = object(
+  { path: absolutePath },
+  { args: listOf(string), env: listOf(string), timeout: integer(1, U32_MAX) },
+);
+
+/** config-linux.md, "Namespaces" and "Control groups" */
+const linux = object(
+  {},
+  {
+    namespaces: listOf(object({ type: oneOf(NAMESPACE_TYPES) }, { path: string })),
+    cgroupsPath: string,
+    rootfsPropagation: string,
+    resources: object({}),
+  },
+);
+
+const config = object(
+  {
+    ociVersion: value(
+      (found) => typeof found === 'string' && /^1\.\d+\.\d+/.test(found),
+      'a version 1.y.z of the OCI runtime specification',
+    ),
+    process,
+    root: object({ path: nonEmptyString }, { readonly: boolean }),
+  },
+  {
+    hostname: string,
+    domainname: string,
+    mounts: listOf(mount),
+    hooks: object({}, Object.fromEntries(HOOK_POINTS.map((point) => [point, listOf(hook)]))),
+    annotations: mapOf(string),
+    linux,
+  },
+);
+
+/** @throws ConfigError naming the path, what was found there and what is allowed */
+export function validateConfig(found: unknown): Config {
+  config(found, '');
+  const valid = found as Config;
+  rejectDuplicateNamespaces(valid);
+  return valid;
+}
+
+/** config-linux.md, "Namespaces": "If a namespace type is duplicated ..., the runtime MUST generate an error." */
+function rejectDuplicateNamespaces(config: Config): void {
+  const seen = new Set<string>();
+  for (const [index, { type }] of (config.linux?.namespaces ?? []).entries()) {
+    if (seen.has(type)) throw new ConfigError(`linux.namespaces[${index}].type`, type, 'each type once');
+    seen.add(type);
+  }
+}

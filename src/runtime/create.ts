@@ -1,0 +1,164 @@
+// `create`, and the first half of `run`: from a bundle to a container that waits for its start.
+import { randomBytes } from 'node:crypto';
+import { renameSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { messageOf } from '../lib/errors.ts';
+import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
+import { SIGKILL } from '../oci/signals.ts';
+import { type Bundle, readBundle } from './bundle.ts';
+import { checkInstallation, type Installation } from './installation.ts';
+import { endInput, type Launched, launchProxy, launchSandbox, type ProxyOptions } from './launch.ts';
+import { identify, type ProcessIdentity, signalIdentity, waitForEnd } from './process-identity.ts';
+import { RuntimeError } from './runtime-error.ts';
+import { COMMIT_LINE } from './sandbox-arguments.ts';
+import { callSandbox } from './sandbox-client.ts';
+import type { ContainerRecord, StateStore } from './state-store.ts';
+
+export interface CreateOptions {
+  readonly id: string;
+  readonly bundle: string;
+  /** Whether the caller goes away before the container does: then a terminal needs somebody else to hold its master. */
+  readonly detach: boolean;
+  readonly consoleSocket?: string | undefined;
+  readonly pidfdSocket?: string | undefined;
+  readonly pidFile?: string | undefined;
+  readonly preserveFds: number;
+  /** When the command was entered: CLOCK_MONOTONIC, nanoseconds. */
+  readonly commandStartNs: bigint;
+}
+
+export interface CreatedContainer {
+  readonly sandbox: Launched;
+  readonly proxy: Launched;
+}
+
+/** What a VM gets that asks for nothing. */
+const DEFAULT_MEMORY_MIB = 512;
+const DEFAULT_CPUS = 1;
+/** Longer than each of the deadlines that the sandbox itself has for the steps of a creation. */
+const CREATE_MS = 240_000;
+/** How long the kernel may take to end what was killed. */
+const KILL_MS = 10_000;
+/** 32 hexadecimal digits are the least that the agent takes. */
+const TOKEN_BYTES = 32;
+
+/**
+ * Makes a container. Whatever fails, nothing of it stays.
+ * @throws RuntimeError, ConfigError, StatusError
+ */
+export async function createContainer(
+  store: StateStore,
+  installation: Installation,
+  options: CreateOptions,
+): Promise<CreatedContainer> {
+  const { id } = options;
+  const directory = store.directory(id);
+  const bundle = readBundle(options.bundle);
+  checkOptions(options, bundle);
+  checkInstallation(installation);
+  const token = randomBytes(TOKEN_BYTES).toString('hex');
+
+  store.sweep(id);
+  let record = newRecord(id, bundle);
+  using _lock = store.create(record);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.remove(id));
+
+  const sandbox = await launchSandbox(installation, directory, {
+    id,
+    kernelPath: installation.kernel,
+    initrdPath: installation.initramfs,
+    memoryMib: DEFAULT_MEMORY_MIB,
+    cpus: DEFAULT_CPUS,
+    commandStartNs: options.commandStartNs,
+  });
+  undo.defer(() => killAndWait(sandbox.identity));
+  // Before the slow part: if we are killed in it, `delete --force` knows whom to end.
+  record = { ...record, sandbox: sandbox.identity };
+  store.write(record);
+
+  const terminal = bundle.config.process.terminal === true;
+  const call = { containerId: id, bundle: bundle.directory, stdioToken: token, terminal };
+  const made = callSandbox(directory, 'CreateContainer', call, CREATE_MS).catch((cause: unknown) => {
+    throw new RuntimeError(
+      'SANDBOX_FAILED',
+      `unable to start container process: ${messageOf(cause)}`,
+      { id },
+      { cause },
+    );
+  });
+  const attached = launchProxy(installation, directory, proxyOptions(options, bundle, token), (identity) => {
+    undo.defer(() => killAndWait(identity));
+  });
+  // When both fail, the sandbox knows why.
+  const [first, second] = await Promise.allSettled([made, attached]);
+  if (first.status === 'rejected') throw first.reason;
+  if (second.status === 'rejected') throw second.reason;
+  const proxy = second.value;
+
+  store.write({ ...record, phase: 'created', init: proxy.identity });
+  if (options.pidFile !== undefined) writePidFile(options.pidFile, proxy.identity.pid);
+  await endInput(sandbox.child, COMMIT_LINE);
+  undo.move();
+  return { sandbox, proxy };
+}
+
+function newRecord(id: string, { directory, config, rootfs }: Bundle): ContainerRecord {
+  const creator = identify(process.pid);
+  if (creator === undefined) throw new RuntimeError('STATE_DAMAGED', '/proc does not show this process: mount it');
+  return {
+    ociVersion: OCI_RUNTIME_SPEC_VERSION,
+    id,
+    bundle: directory,
+    rootfs,
+    created: new Date().toISOString(),
+    uid: process.getuid?.() ?? 0,
+    ...(config.annotations === undefined ? {} : { annotations: config.annotations }),
+    phase: 'creating',
+    creator,
+  };
+}
+
+/** What a caller may ask in runc's words, checked in runc's order. */
+function checkOptions(options: CreateOptions, { config }: Bundle): void {
+  const unsupported = (message: string): RuntimeError => new RuntimeError('UNSUPPORTED', message);
+  const terminal = config.process.terminal === true;
+  if (options.detach && terminal && options.consoleSocket === undefined) {
+    throw unsupported('cannot allocate tty if tskata will detach without setting console socket');
+  }
+  if ((!options.detach || !terminal) && options.consoleSocket !== undefined) {
+    throw unsupported('cannot use console socket if tskata will not detach or allocate tty');
+  }
+  if (options.preserveFds > 0) {
+    throw unsupported(
+      `cannot preserve ${options.preserveFds} file descriptors: they cannot be passed into a virtual machine`,
+    );
+  }
+  for (const [point, hooks] of Object.entries(config.hooks ?? {})) {
+    if (hooks.length > 0) throw unsupported(`hooks.${point} in config.json: this version runs no hooks`);
+  }
+}
+
+function proxyOptions(options: CreateOptions, { config }: Bundle, token: string): ProxyOptions {
+  const { consoleSocket, pidfdSocket } = options;
+  const { terminal, consoleSize } = config.process;
+  return {
+    token,
+    terminal:
+      terminal !== true ? 'none' : consoleSocket === undefined ? 'own' : { consoleSocket: resolve(consoleSocket) },
+    ...(consoleSize ? { consoleSize } : {}),
+    ...(pidfdSocket === undefined ? {} : { pidfdSocket: resolve(pidfdSocket) }),
+  };
+}
+
+/** By rename, as runc does: a caller that waits for the file finds it whole. */
+function writePidFile(path: string, pid: number): void {
+  const scratch = join(dirname(path), `.${basename(path)}`);
+  writeFileSync(scratch, String(pid));
+  renameSync(scratch, path);
+}
+
+async function killAndWait(identity: ProcessIdentity): Promise<void> {
+  signalIdentity(identity, SIGKILL);
+  await waitForEnd(identity, KILL_MS);
+}

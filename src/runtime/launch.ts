@@ -1,0 +1,129 @@
+// Starts the processes that outlive a verb, and waits until they say that they are ready.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import type { Installation } from './installation.ts';
+import { identify, type ProcessIdentity } from './process-identity.ts';
+import { RuntimeError } from './runtime-error.ts';
+import { encodeSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
+import { SANDBOX_LOG } from './state-store.ts';
+
+/** util-linux, on every Debian machine. */
+const UNSHARE = '/usr/bin/unshare';
+/** Where a child says that it is ready. */
+const READY_FD = 3;
+
+/** A process that was started and is ready. */
+export interface Launched {
+  readonly identity: ProcessIdentity;
+  readonly child: ChildProcess;
+}
+
+/** What long-lived children see of our environment: nothing of the caller's. */
+const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
+
+/**
+ * Starts the sandbox process, in a session and a mount namespace of its own: what it mounts goes when it ends, however it
+ * ends. Its standard input is the lifeline: see COMMIT_LINE.
+ * @throws RuntimeError SANDBOX_FAILED
+ */
+export async function launchSandbox(
+  installation: Installation,
+  directory: string,
+  options: SandboxArguments,
+): Promise<Launched> {
+  const logPath = join(directory, SANDBOX_LOG);
+  const log = openSync(logPath, 'a', 0o600);
+  try {
+    const program = [installation.node, installation.sandboxProgram, ...encodeSandboxArguments(options)];
+    const child = spawn(UNSHARE, ['--mount', '--propagation', 'slave', '--', ...program], {
+      cwd: directory,
+      detached: true,
+      env: ENVIRONMENT,
+      stdio: ['pipe', log, log, 'pipe'],
+    });
+    return await whenReady(child, (why) => {
+      const lines = readFileSync(logPath, 'utf8').trim().split('\n').slice(-5).join('\n');
+      const message = `cannot start the sandbox process: ${why}${why.startsWith('it ended') ? `\n${lines}` : ''}`;
+      return new RuntimeError('SANDBOX_FAILED', message, { path: logPath });
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** What a proxy is to do besides relaying. */
+export interface ProxyOptions {
+  readonly token: string;
+  readonly terminal: 'none' | 'own' | { readonly consoleSocket: string };
+  readonly consoleSize?: { readonly height: number; readonly width: number };
+  readonly pidfdSocket?: string;
+}
+
+/**
+ * Starts a proxy with our own standard streams, in a session of its own. It is ready once the guest's streams are connected.
+ * @throws RuntimeError PROXY_FAILED
+ */
+export async function launchProxy(
+  installation: Installation,
+  directory: string,
+  options: ProxyOptions,
+  onSpawn: (identity: ProcessIdentity) => void,
+): Promise<Launched> {
+  const child = spawn(installation.proxy, [...proxyFlags(options), options.token], {
+    cwd: directory,
+    detached: true,
+    env: {},
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+  });
+  const identity = child.pid === undefined ? undefined : identify(child.pid);
+  if (identity !== undefined) onSpawn(identity);
+  return await whenReady(child, (why) => new RuntimeError('PROXY_FAILED', why, { path: installation.proxy }));
+}
+
+function proxyFlags({ terminal, consoleSize, pidfdSocket }: ProxyOptions): string[] {
+  const flags = [`--ready-fd=${READY_FD}`];
+  if (terminal === 'own') flags.push('--terminal');
+  if (typeof terminal === 'object') flags.push(`--console-socket=${terminal.consoleSocket}`);
+  if (consoleSize !== undefined) flags.push(`--console-size=${consoleSize.height}x${consoleSize.width}`);
+  if (pidfdSocket !== undefined) flags.push(`--pidfd-socket=${pidfdSocket}`);
+  return flags;
+}
+
+/** @param failure makes the error, from why it did not get ready */
+async function whenReady(child: ChildProcess, failure: (why: string) => RuntimeError): Promise<Launched> {
+  const pipe = child.stdio[READY_FD] as Readable;
+  const line = await new Promise<string>((resolve) => {
+    let text = '';
+    pipe.setEncoding('utf8');
+    pipe.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.includes('\n')) resolve(text.slice(0, text.indexOf('\n')));
+    });
+    pipe.on('error', () => {});
+    child.on('error', (error) => resolve(`ERROR ${error.message}`));
+    child.on('exit', (status, signal) => {
+      // What it wrote before it ended may not have been read yet.
+      pipe.on('close', () => resolve(`ERROR it ended with ${signal ?? `status ${status}`}`));
+    });
+  });
+  pipe.destroy();
+  const identity = child.pid === undefined ? undefined : identify(child.pid);
+  if (line === 'READY' && identity !== undefined) return { identity, child };
+  throw failure(line.replace(/^ERROR /, ''));
+}
+
+/** Lets this process end before the child does. */
+export function letGo({ child }: Launched): void {
+  child.unref();
+}
+
+/** Writes the last line to a child's standard input, and waits until it is there. */
+export async function endInput(child: ChildProcess, line: string): Promise<void> {
+  const input = child.stdin as Writable;
+  await new Promise<void>((resolve, reject) => {
+    input.on('error', reject);
+    input.end(`${line}\n`, () => resolve());
+  });
+}

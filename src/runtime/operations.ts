@@ -1,0 +1,119 @@
+// What is done to a container that is there: start, kill, delete.
+import { messageOf } from '../lib/errors.ts';
+import { SIGKILL, SIGRTMAX } from '../oci/signals.ts';
+import { canDelete, canKill, canStart } from '../oci/status.ts';
+import { StatusError } from '../protocol/status.ts';
+import { currentStatus } from './container-state.ts';
+import { isAlive, signalIdentity, waitForEnd } from './process-identity.ts';
+import { RuntimeError } from './runtime-error.ts';
+import { callSandbox } from './sandbox-client.ts';
+import type { ContainerRecord, StateStore } from './state-store.ts';
+
+/** Longer than the sandbox's own deadline for the same step. */
+const START_MS = 90_000;
+const SIGNAL_MS = 15_000;
+/** A sandbox that has not ended by then is killed: nothing in it is worth more waiting. */
+const DELETE_MS = 5_000;
+const KILL_MS = 10_000;
+
+/** Lets a created container's program run. @throws RuntimeError NOT_FOUND, WRONG_STATUS; StatusError */
+export async function startContainer(store: StateStore, id: string): Promise<void> {
+  using _lock = store.lock(id);
+  const record = store.read(id);
+  const status = currentStatus(record);
+  if (!canStart(status)) throw new RuntimeError('WRONG_STATUS', cannotStart(status), { id, status });
+  await callSandbox(store.directory(id), 'StartContainer', { containerId: id }, START_MS);
+  store.write({ ...record, phase: 'started' });
+}
+
+/** runc's words. */
+function cannotStart(status: string): string {
+  if (status === 'stopped') return 'cannot start a container that has stopped';
+  if (status === 'running') return 'cannot start an already running container';
+  return `cannot start a container in the ${status} state`;
+}
+
+/**
+ * Sends a signal to a container's init, or to all of its processes. Takes no lock: a kill must not wait for a start that hangs.
+ * @throws RuntimeError NOT_FOUND, NOT_RUNNING, INVALID_SIGNAL; StatusError
+ */
+export async function killContainer(store: StateStore, id: string, signal: number, all: boolean): Promise<void> {
+  const record = store.read(id);
+  if (!canKill(currentStatus(record))) throw new RuntimeError('NOT_RUNNING', 'container not running', { id });
+  if (signal < 0 || signal > SIGRTMAX) {
+    throw new RuntimeError('INVALID_SIGNAL', 'unable to signal init: invalid argument', { id, signal });
+  }
+  // Signal 0 asks whether it is there.
+  if (signal === 0) return;
+  try {
+    await callSandbox(store.directory(id), 'SignalContainer', { containerId: id, signal, all }, SIGNAL_MS);
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error;
+    if (error.code === 'FAILED_PRECONDITION' || error.code === 'NOT_FOUND') {
+      throw new RuntimeError('NOT_RUNNING', 'container not running', { id }, { cause: error });
+    }
+    // A guest that does not answer must still be killable: without its proxy it has no existence outside.
+    if (signal !== SIGKILL || record.init === undefined) throw error;
+    signalIdentity(record.init, SIGKILL);
+  }
+}
+
+/**
+ * Removes a container and all it held.
+ * @param force whatever its status; one that is not there is no error then
+ * @throws RuntimeError NOT_FOUND, WRONG_STATUS
+ */
+export async function deleteContainer(store: StateStore, id: string, force: boolean): Promise<void> {
+  if (force) store.sweep(id);
+  try {
+    using _lock = store.lock(id);
+    const record = readForDelete(store, id, force);
+    const status = record === undefined ? 'stopped' : currentStatus(record);
+    if (!force && !canDelete(status)) {
+      const message = `cannot delete container ${id} that is not stopped: ${status}`;
+      throw new RuntimeError('WRONG_STATUS', message, { id, status });
+    }
+    if (record !== undefined) await endProcesses(store, record);
+    store.remove(id);
+  } catch (error) {
+    if (!(force && error instanceof RuntimeError && error.code === 'NOT_FOUND')) throw error;
+  }
+}
+
+/** With force, a record that cannot be read does not keep the rest from being removed. */
+function readForDelete(store: StateStore, id: string, force: boolean): ContainerRecord | undefined {
+  try {
+    return store.read(id);
+  } catch (error) {
+    if (force && error instanceof RuntimeError && error.code === 'STATE_DAMAGED') return undefined;
+    throw error;
+  }
+}
+
+async function endProcesses(store: StateStore, { id, sandbox, init }: ContainerRecord): Promise<void> {
+  if (sandbox !== undefined && isAlive(sandbox)) {
+    const request = { containerId: id, force: true };
+    // It may be ending already, or hang: either way it is gone in the end.
+    await callSandbox(store.directory(id), 'DeleteContainer', request, DELETE_MS).catch(ignoreLostSandbox);
+    if (!(await waitForEnd(sandbox, DELETE_MS))) signalIdentity(sandbox, SIGKILL);
+    await expectEnd(sandbox);
+  }
+  if (init === undefined) return;
+  signalIdentity(init, SIGKILL);
+  await expectEnd(init);
+}
+
+function ignoreLostSandbox(error: unknown): void {
+  if (!(error instanceof StatusError)) throw error;
+}
+
+async function expectEnd(identity: { readonly pid: number; readonly startTime: number }): Promise<void> {
+  if (await waitForEnd(identity, KILL_MS)) return;
+  const message = `process ${identity.pid} does not end, though it was killed: see /proc/${identity.pid}/stack, then delete again`;
+  throw new RuntimeError('SANDBOX_FAILED', message, { pid: identity.pid });
+}
+
+/** The message of an error, runc's way round: what failed in which verb. */
+export function failedVerb(verb: string, error: unknown): Error {
+  return new Error(`tskata ${verb} failed: ${messageOf(error)}`, { cause: error });
+}

@@ -1,0 +1,18 @@
+// What the runtime layer reports. Callers match some of these texts: they are runc's, word for word.
+import { TskataError } from '../lib/errors.ts';
+
+export type RuntimeErrorCode =
+  | 'INVALID_ID'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'NOT_RUNNING'
+  | 'WRONG_STATUS'
+  | 'INVALID_BUNDLE'
+  | 'INVALID_SIGNAL'
+  | 'UNSUPPORTED'
+  | 'STATE_DAMAGED'
+  | 'NOT_INSTALLED'
+  | 'SANDBOX_FAILED'
+  | 'PROXY_FAILED';
+
+export class RuntimeError extends TskataError<RuntimeErrorCode> {}

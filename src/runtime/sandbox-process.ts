@@ -1,0 +1,278 @@
+// The sandbox process: one VM, its containers, and the sockets through which verbs and proxies reach them. Its working
+// directory is the sandbox's state directory, so that socket paths stay short (sockaddr_un holds 107 bytes).
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { closeSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { release } from 'node:os';
+import { type Logger, pino } from 'pino';
+import { AgentClient, type AgentDetails } from '../agent-client/agent-client.ts';
+import { socketStream } from '../agent-client/socket-stream.ts';
+import { messageOf } from '../lib/errors.ts';
+import { AGENT_RPC_PORT } from '../protocol/agent-service.ts';
+import { sandboxService } from '../protocol/sandbox-service.ts';
+import { MethodTable, serveConnection } from '../protocol/server.ts';
+import { type StartReport, Timeline } from '../vmm/timeline.ts';
+import { parseProxyLine, readLines } from './proxy-connection.ts';
+import { type Container, Sandbox } from './sandbox.ts';
+import { COMMIT_LINE, parseSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
+import type { SandboxVm, StartVm } from './sandbox-vm.ts';
+import { SharedFolder } from './shared-folder.ts';
+import { CONTROL_SOCKET, PROXY_SOCKET, REPORT_FILE, VSOCK_SOCKET } from './state-store.ts';
+
+/** Where the starter reads READY, or ERROR and why not. */
+const READY_FD = 3;
+const SHARED_TAG = 'tskata';
+const ENTROPY_BYTES = 64;
+/** The guest's time from power-on to its agent's first call, with room for emulated machines: milliseconds. */
+const BOOT_MS = 120_000;
+/** What a guest gets to power itself off; it has nothing left to lose then. Milliseconds. */
+const SHUTDOWN_MS = 2_000;
+
+/** Runs one sandbox from its arguments to its end. @returns the exit status */
+export async function runSandboxProcess(args: readonly string[], startVm: StartVm): Promise<number> {
+  closeInheritedFiles();
+  const log = pino({ base: null }, pino.destination({ dest: 1, sync: true }));
+  try {
+    const options = parseSandboxArguments(args);
+    process.title = `tskata sandbox ${options.id}`;
+    await new SandboxProcess(options, startVm, log).run();
+    return 0;
+  } catch (error) {
+    log.fatal(error, 'the sandbox failed');
+    tellStarter(`ERROR ${messageOf(error)}`);
+    return 1;
+  }
+}
+
+class SandboxProcess {
+  readonly #options: SandboxArguments;
+  readonly #startVm: StartVm;
+  readonly #log: Logger;
+  readonly #timeline = new Timeline();
+  readonly #agent = Promise.withResolvers<AgentClient>();
+  /** Settles with the reason why the sandbox is to end. */
+  readonly #end = Promise.withResolvers<string>();
+  readonly #sandbox: Sandbox;
+  readonly #sharedFolder: SharedFolder;
+  #details: AgentDetails | undefined;
+  #vm: SandboxVm | undefined;
+
+  constructor(options: SandboxArguments, startVm: StartVm, log: Logger) {
+    this.#options = options;
+    this.#startVm = startVm;
+    this.#log = log;
+    this.#timeline.mark('command-start', options.commandStartNs);
+    this.#timeline.mark('sandbox-start', processStartNs());
+    this.#sharedFolder = new SharedFolder(process.cwd());
+    this.#sandbox = new Sandbox({
+      agent: this.#agent.promise,
+      mounts: this.#sharedFolder,
+      mark: (name, monotonicNs = process.hrtime.bigint()) => this.#timeline.mark(name, monotonicNs),
+      warn: (message) => log.warn(message),
+      onEmpty: () => this.#end.resolve('its last container has ended'),
+    });
+    // Whoever needs the agent gets this error; that nobody may is no fault.
+    this.#agent.promise.catch(() => {});
+  }
+
+  async run(): Promise<void> {
+    const agentServer = await listen(`${VSOCK_SOCKET}_${AGENT_RPC_PORT}`);
+    const controlServer = await listen(CONTROL_SOCKET);
+    const proxyServer = await listen(PROXY_SOCKET);
+    const methods = this.#methods();
+    controlServer.on('connection', (socket) => {
+      serveConnection(socketStream(socket), methods).catch((error) =>
+        this.#log.warn(error, 'a control connection broke'),
+      );
+    });
+    proxyServer.on('connection', (socket) => this.#serveProxy(socket));
+    this.#watchStarter();
+    tellStarter('READY');
+    void this.#boot(agentServer);
+
+    const reason = await this.#end.promise;
+    this.#log.info(`the sandbox ends: ${reason}`);
+    this.#agent.reject(new Error(`the sandbox ended: ${reason}`));
+    // First, so that whoever waits for our end finds it.
+    this.#writeReport();
+    await this.#shutDown();
+  }
+
+  async #boot(agentServer: Server): Promise<void> {
+    try {
+      const connected = once(agentServer, 'connection', { signal: AbortSignal.timeout(BOOT_MS) });
+      connected.catch(() => {});
+      this.#vm = await this.#startVm({
+        kernelPath: this.#options.kernelPath,
+        initrdPath: this.#options.initrdPath,
+        memoryMib: this.#options.memoryMib,
+        cpus: this.#options.cpus,
+        vsockPath: VSOCK_SOCKET,
+        sharedDirectory: this.#sharedFolder.path,
+        sharedTag: SHARED_TAG,
+        onMark: (name, monotonicNs) => this.#timeline.mark(name, monotonicNs),
+        onConsoleLine: (line) => this.#log.info({ console: line }),
+      });
+      const ended = this.#vm.ended.then((reason) => {
+        throw new Error(`the VM ended: ${reason}`);
+      });
+      const [socket] = (await Promise.race([connected, ended])) as [Socket];
+      const agent = new AgentClient(socketStream(socket));
+      this.#details = await agent.handshake({
+        realtimeNs: BigInt(Date.now()) * 1_000_000n,
+        entropy: randomBytes(ENTROPY_BYTES),
+        sharedTag: SHARED_TAG,
+      });
+      this.#timeline.mark('agent-ready', process.hrtime.bigint());
+      this.#log.info(this.#details, 'the agent answers');
+      this.#agent.resolve(agent);
+      await Promise.race([ended, agent.closed]);
+      throw new Error('the connection to the agent was lost');
+    } catch (cause) {
+      const isTimeout = cause instanceof Error && cause.name === 'AbortError';
+      const error = isTimeout
+        ? new Error(`the guest's agent did not connect within ${BOOT_MS} ms: see the guest's console in sandbox.log`)
+        : cause;
+      this.#agent.reject(error);
+      this.#end.resolve(messageOf(error));
+    }
+  }
+
+  #methods(): MethodTable {
+    const sandbox = this.#sandbox;
+    return new MethodTable().add(sandboxService, {
+      CreateContainer: async (request) => ({ guestPid: await sandbox.create(request) }),
+      StartContainer: async ({ containerId }) => {
+        await sandbox.start(containerId);
+        return {};
+      },
+      SignalContainer: async ({ containerId, signal, all }) => {
+        await sandbox.signal(containerId, signal, all);
+        return {};
+      },
+      DeleteContainer: async ({ containerId, force }) => {
+        await sandbox.delete(containerId, force);
+        return {};
+      },
+      Timeline: async () => {
+        const exits = Object.entries(this.#vm?.exitCounts() ?? {}).map(([name, count]) => [name, BigInt(count)]);
+        return { marks: this.#timeline.marks, exits: Object.fromEntries(exits) };
+      },
+      Shutdown: async () => {
+        this.#end.resolve('it was asked to');
+        return {};
+      },
+    });
+  }
+
+  #serveProxy(socket: Socket): void {
+    let container: Container | undefined;
+    const send = (line: string): void => {
+      if (socket.writable) socket.write(`${line}\n`);
+    };
+    const attach = async (token: string): Promise<void> => {
+      try {
+        container = await this.#sandbox.attach(token, { exit: (status) => send(`EXIT ${status}`) });
+        send('OK');
+        this.#sandbox.attached(container);
+        if (socket.closed) this.#sandbox.detached(container);
+      } catch (error) {
+        send(`ERROR ${messageOf(error).replaceAll('\n', ' ')}`);
+        socket.end();
+      }
+    };
+    readLines(socket, (text) => {
+      const line = parseProxyLine(text);
+      if (line.kind === 'attach') void attach(line.token);
+      else if (line.kind === 'output') this.#timeline.mark('first-output', line.monotonicNs);
+      else if (line.kind === 'unknown') this.#log.warn(`a proxy sent a line that is not understood: ${line.line}`);
+      else if (container === undefined) this.#log.warn(`a proxy sent a ${line.kind} before it was attached`);
+      else if (line.kind === 'signal') this.#sandbox.forwardSignal(container, line.signal);
+      else this.#sandbox.resize(container, line.rows, line.columns);
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      if (container !== undefined) this.#sandbox.detached(container);
+    });
+  }
+
+  /** Until the starter commits, the sandbox is its work in progress, and ends with it. */
+  #watchStarter(): void {
+    let said = '';
+    process.stdin.setEncoding('latin1');
+    process.stdin.on('data', (text: string) => {
+      said += text;
+    });
+    process.stdin.on('error', () => {});
+    process.stdin.on('close', () => {
+      if (!said.startsWith(COMMIT_LINE)) this.#end.resolve('its starter ended before it was done');
+    });
+  }
+
+  #writeReport(): void {
+    const report: StartReport = {
+      hostKernelRelease: release(),
+      ...(this.#details === undefined ? {} : { guestKernelRelease: this.#details.kernelRelease }),
+      marks: this.#timeline.marks.map(({ name, monotonicNs }) => ({ name, monotonicNs: String(monotonicNs) })),
+      exits: this.#vm?.exitCounts() ?? {},
+    };
+    try {
+      writeFileSync(REPORT_FILE, JSON.stringify(report), { mode: 0o600 });
+    } catch (error) {
+      // The folder may be gone: then nobody is left to read it.
+      this.#log.warn(error, `cannot write ${REPORT_FILE}`);
+    }
+  }
+
+  async #shutDown(): Promise<void> {
+    const vm = this.#vm;
+    if (vm === undefined) return;
+    const agent = await this.#agent.promise.catch(() => undefined);
+    if (agent !== undefined) {
+      agent.call('Shutdown', {}).catch((error) => this.#log.info(`asked the guest to power off: ${messageOf(error)}`));
+      await Promise.race([vm.ended, new Promise((resolve) => setTimeout(resolve, SHUTDOWN_MS))]);
+    }
+    vm.kill();
+    await vm.ended;
+  }
+}
+
+async function listen(name: string): Promise<Server> {
+  const server = createServer().listen(name);
+  await once(server, 'listening');
+  return server;
+}
+
+function tellStarter(line: string): void {
+  try {
+    writeSync(READY_FD, `${line.replaceAll('\n', ' ')}\n`);
+    closeSync(READY_FD);
+  } catch {
+    // Told already, or the starter is gone; the log has it in any case.
+  }
+}
+
+/** When this process started, on CLOCK_MONOTONIC. */
+function processStartNs(): bigint {
+  return process.hrtime.bigint() - BigInt(Math.round(performance.now() * 1e6));
+}
+
+const O_CLOEXEC = 0o2000000;
+
+/**
+ * Closes what our starter's callers left open: a pipe that we held would never end for its reader. Node's own files are all
+ * close-on-exec.
+ */
+function closeInheritedFiles(): void {
+  for (const name of readdirSync('/proc/self/fd')) {
+    const fd = Number(name);
+    if (fd <= READY_FD) continue;
+    try {
+      const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${name}`, 'latin1'))?.[1];
+      if (flags !== undefined && (Number.parseInt(flags, 8) & O_CLOEXEC) === 0) closeSync(fd);
+    } catch {
+      // It was the one that read the folder.
+    }
+  }
+}

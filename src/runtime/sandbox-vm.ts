@@ -1,0 +1,30 @@
+// What the sandbox process needs of a virtual machine.
+
+export interface SandboxVmOptions {
+  readonly kernelPath: string;
+  readonly initrdPath: string;
+  readonly memoryMib: number;
+  readonly cpus: number;
+  /** Host side of the guest's vsock: Firecracker's convention of `CONNECT <port>` and `<path>_<port>`. */
+  readonly vsockPath: string;
+  /** Folder that the guest can mount by virtio-fs under `sharedTag`; mounts that appear below it later are seen too. */
+  readonly sharedDirectory: string;
+  readonly sharedTag: string;
+  /** Told each moment that the VMM knows, in CLOCK_MONOTONIC nanoseconds. */
+  readonly onMark: (name: 'vm-start' | 'kernel-entry', monotonicNs: bigint) => void;
+  /** Told each line of the guest's console, without its line feed. */
+  readonly onConsoleLine: (line: string) => void;
+}
+
+/** A machine that has been started. */
+export interface SandboxVm {
+  /** Why it ended, in words for a person. Settles once, when the machine and all it held are gone; never rejects. */
+  readonly ended: Promise<string>;
+  /** Ends it at once. */
+  kill(): void;
+  /** Exits of the vCPUs to the VMM by reason, up to now. */
+  exitCounts(): Readonly<Record<string, number>>;
+}
+
+/** Builds and starts a machine; gives it once its vCPUs run. @throws when it cannot be built */
+export type StartVm = (options: SandboxVmOptions) => Promise<SandboxVm>;

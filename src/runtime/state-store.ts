@@ -1,0 +1,229 @@
+// What is known of containers between verbs: a folder each below the root. See ARCHITECTURE.md, "State directory".
+import { spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { isContainerId } from '../oci/state.ts';
+import type { Phase } from '../oci/status.ts';
+import type { ProcessIdentity } from './process-identity.ts';
+import { RuntimeError } from './runtime-error.ts';
+
+/** The content of `state.json`. */
+export interface ContainerRecord {
+  readonly ociVersion: string;
+  readonly id: string;
+  readonly bundle: string;
+  /** Absolute path of the root file system on the host. */
+  readonly rootfs: string;
+  /** RFC 3339 */
+  readonly created: string;
+  /** Who made it. */
+  readonly uid: number;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly phase: Phase;
+  /** The verb that makes the container; what counts while `phase` is `creating`. */
+  readonly creator: ProcessIdentity;
+  readonly sandbox?: ProcessIdentity;
+  /** The proxy that stands for the container's init. */
+  readonly init?: ProcessIdentity;
+}
+
+/** Names of the files in a container's folder. */
+export const STATE_FILE = 'state.json';
+export const LOCK_FILE = 'lock';
+export const CONTROL_SOCKET = 'control.sock';
+export const PROXY_SOCKET = 'proxy.sock';
+export const VSOCK_SOCKET = 'vsock.sock';
+export const SHARED_FOLDER = 'shared';
+export const SANDBOX_LOG = 'sandbox.log';
+/** A `StartReport`, written when the sandbox ends. */
+export const REPORT_FILE = 'report.json';
+
+/** util-linux, on every Debian machine. */
+const FLOCK = '/usr/bin/flock';
+
+function errorCode(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+export class StateStore {
+  readonly root: string;
+
+  /** @param root absolute path; made with the first container */
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  /** The container's folder. @throws RuntimeError INVALID_ID */
+  directory(id: string): string {
+    if (!isContainerId(id)) throw new RuntimeError('INVALID_ID', 'invalid container ID format', { id });
+    return join(this.root, id);
+  }
+
+  /**
+   * Makes the container's folder with its first record, whole or not at all, and takes its lock.
+   * @throws RuntimeError ALREADY_EXISTS
+   */
+  create(record: ContainerRecord): Disposable {
+    const directory = this.directory(record.id);
+    mkdirSync(this.root, { recursive: true, mode: 0o711 });
+    // No id has an @: this folder is nobody's container.
+    const scratch = `${directory}@${process.pid}`;
+    mkdirSync(scratch, { mode: 0o700 });
+    const lock = new Lock(join(scratch, LOCK_FILE));
+    try {
+      writeFileSync(join(scratch, STATE_FILE), encode(record), { mode: 0o600 });
+      // rename(2) replaces an empty folder only, and no container's folder is ever empty.
+      renameSync(scratch, directory);
+      return lock;
+    } catch (error) {
+      lock[Symbol.dispose]();
+      rmSync(scratch, { recursive: true, force: true });
+      const code = errorCode(error);
+      if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+      throw new RuntimeError('ALREADY_EXISTS', 'container with given ID already exists', { id: record.id });
+    }
+  }
+
+  /** Waits until no other verb works on this container. @throws RuntimeError NOT_FOUND */
+  lock(id: string): Disposable {
+    const path = join(this.directory(id), LOCK_FILE);
+    for (;;) {
+      let lock: Lock;
+      try {
+        lock = new Lock(path);
+      } catch (error) {
+        throw errorCode(error) === 'ENOENT' ? notFound(id) : error;
+      }
+      // While we waited the container may have been deleted, and another one made under its name.
+      if (lock.isFile(path)) return lock;
+      lock[Symbol.dispose]();
+    }
+  }
+
+  /** @throws RuntimeError NOT_FOUND, STATE_DAMAGED */
+  read(id: string): ContainerRecord {
+    const path = join(this.directory(id), STATE_FILE);
+    let text: string;
+    try {
+      text = readFileSync(path, 'utf8');
+    } catch (error) {
+      throw errorCode(error) === 'ENOENT' ? notFound(id) : error;
+    }
+    try {
+      return JSON.parse(text) as ContainerRecord;
+    } catch (cause) {
+      const message = `${path} is damaged: remove the container with: tskata delete --force ${id}`;
+      throw new RuntimeError('STATE_DAMAGED', message, { path }, { cause });
+    }
+  }
+
+  /** Replaces the record; a reader sees the old one or the new one. Call it with the lock held. */
+  write(record: ContainerRecord): void {
+    const path = join(this.directory(record.id), STATE_FILE);
+    writeFileSync(`${path}.new`, encode(record), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  /** Removes the container's folder. Its sandbox process must have ended. Call it with the lock held. */
+  remove(id: string): void {
+    const directory = this.directory(id);
+    removeMountPoints(join(directory, SHARED_FOLDER));
+    rmSync(directory, { recursive: true, force: true });
+  }
+
+  /** Removes what creators left behind that were killed before they had a container to show for it. */
+  sweep(id: string): void {
+    const prefix = `${id}@`;
+    for (const name of names(this.root).filter((name) => name.startsWith(prefix))) {
+      const pid = Number(name.slice(prefix.length));
+      const isRunning = statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined;
+      if (!isRunning) rmSync(join(this.root, name), { recursive: true, force: true });
+    }
+  }
+
+  /** Ids of all containers, sorted. */
+  list(): string[] {
+    const hasState = (id: string): boolean =>
+      statSync(join(this.root, id, STATE_FILE), { throwIfNoEntry: false }) !== undefined;
+    return names(this.root)
+      .filter((name) => isContainerId(name) && hasState(name))
+      .sort();
+  }
+}
+
+function notFound(id: string): RuntimeError {
+  return new RuntimeError('NOT_FOUND', 'container does not exist', { id });
+}
+
+function encode(record: ContainerRecord): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/**
+ * Takes away the points on which the sandbox mounted things, in the shape that shared-folder.ts makes. They are empty here, as
+ * its mounts are its own. Never by a recursive removal: if a mount could be seen after all, that would empty a volume.
+ */
+function removeMountPoints(shared: string): void {
+  for (const id of names(shared)) {
+    removeEmpty(join(shared, id, 'rootfs'));
+    for (const name of names(join(shared, id, 'mounts'))) removeEmpty(join(shared, id, 'mounts', name));
+    removeEmpty(join(shared, id, 'mounts'));
+    removeEmpty(join(shared, id));
+  }
+  removeEmpty(shared);
+}
+
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function removeEmpty(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (stat.isDirectory()) rmdirSync(path);
+  else if (stat.size === 0) unlinkSync(path);
+  else throw new RuntimeError('STATE_DAMAGED', `${path} should be an empty file: it is left alone`, { path });
+}
+
+/** flock(2), which Node has not: flock(1) locks the open file that it inherits from us, and the lock stays with our descriptor. */
+class Lock implements Disposable {
+  readonly #fd: number;
+
+  constructor(path: string) {
+    this.#fd = openSync(path, 'a', 0o600);
+    const { status, error } = spawnSync(FLOCK, ['--exclusive', '3'], {
+      stdio: ['ignore', 'ignore', 'inherit', this.#fd],
+    });
+    if (status === 0) return;
+    closeSync(this.#fd);
+    const message = `cannot lock ${path}: ${FLOCK} ${error === undefined ? `ended with status ${status}` : error.message}`;
+    throw new RuntimeError('STATE_DAMAGED', message, { path }, { cause: error });
+  }
+
+  isFile(path: string): boolean {
+    return statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(this.#fd).ino;
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
+}
