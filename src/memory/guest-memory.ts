@@ -54,14 +54,20 @@ export class GuestMemory {
 
   /** Whether all of `length` bytes at `address` is RAM, in one region. */
   contains(address: number, length: number): boolean {
-    return this.#regions.some((region) => address >= region.start && address + length <= region.end);
+    return this.#regionOf(address, length) !== undefined;
   }
 
-  #find(address: number, length: number): Mapped {
+  #regionOf(address: number, length: number): Mapped | undefined {
     for (const region of this.#regions) {
       if (address >= region.start && length >= 0 && address + length <= region.end) return region;
     }
-    throw new GuestMemoryError(address, length);
+    return undefined;
+  }
+
+  #find(address: number, length: number): Mapped {
+    const region = this.#regionOf(address, length);
+    if (region === undefined) throw new GuestMemoryError(address, length);
+    return region;
   }
 
   /**

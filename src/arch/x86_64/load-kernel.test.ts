@@ -1,0 +1,153 @@
+import { describe, expect, test } from 'vitest';
+import { guestAddress } from '../../lib/brand.ts';
+import { GIB, MIB } from '../../lib/units.ts';
+import { GuestMemory } from '../../memory/guest-memory.ts';
+import { CommandLineError } from './command-line.ts';
+import { parseKernel } from './kernel-image.ts';
+import { COMMAND_LINE_ADDRESS, MP_TABLE_ADDRESS, PVH_START_INFO_ADDRESS, ZERO_PAGE_ADDRESS } from './layout.ts';
+import { type BootRequest, loadKernel, planBoot } from './load-kernel.ts';
+import { patched, sampleBzImage, sampleElf } from './sample-images.ts';
+
+const MACHINE = { vcpuCount: 2, cpuid: [] };
+const INITRD = new Uint8Array(5000).fill(0x70);
+
+function makeMemory(size: number): GuestMemory {
+  return new GuestMemory([{ guestAddress: guestAddress(0), bytes: new Uint8Array(size) }]);
+}
+
+function request(file: Uint8Array, rest: Partial<BootRequest> = {}): BootRequest {
+  return { image: parseKernel(file), memorySize: 32 * MIB, commandLine: 'console=ttyS0', ...rest };
+}
+
+function text(memory: GuestMemory, address: number, length: number): string {
+  return new TextDecoder().decode(memory.slice(address, length));
+}
+
+describe('planBoot', () => {
+  test('prefers the 64-bit entry, and takes PVH when it is the only one', () => {
+    const both = planBoot(request(sampleElf({ pvhEntry: 16 * MIB + 8 })));
+    const pvhOnly = planBoot(request(sampleElf({ entry: 2n ** 63n, pvhEntry: 16 * MIB + 8 })));
+
+    expect([both.protocol, both.entry]).toEqual(['linux64', 16 * MIB]);
+    expect([pvhOnly.protocol, pvhOnly.entry]).toEqual(['pvh', 16 * MIB + 8]);
+  });
+
+  test('refuses a protocol that the image does not know', () => {
+    expect(() => planBoot(request(sampleBzImage(), { protocol: 'pvh' }))).toThrow(
+      'no entry for the boot protocol pvh; this bzImage has linux64',
+    );
+  });
+
+  test('says how much memory the kernel needs when there is too little', () => {
+    const file = sampleBzImage({ init_size: 48 * MIB });
+
+    expect(() => planBoot(request(file))).toThrow(
+      "it needs RAM up to 0x4000000, the machine's 32 MiB end at 0x2000000; give it at least 64 MiB",
+    );
+  });
+
+  test('puts the initial RAM disk at the top of RAM', () => {
+    expect(planBoot(request(sampleElf(), { initrd: INITRD })).initrd?.address).toBe(32 * MIB - 8192);
+  });
+
+  test('keeps it below what the kernel can reach, and below the MMIO hole', () => {
+    const reachable = planBoot(request(sampleElf(), { initrd: INITRD, memorySize: 8 * GIB }));
+    const anywhere = patched(sampleBzImage(), 0x22c, [0xff, 0xff, 0xff, 0xff]);
+    const belowHole = planBoot(request(anywhere, { initrd: INITRD, memorySize: 8 * GIB }));
+
+    expect(reachable.initrd?.address).toBe(2 * GIB - 8192);
+    expect(belowHole.initrd?.address).toBe(3 * GIB - 8192);
+  });
+
+  test('puts it below the kernel when there is no room above', () => {
+    const file = sampleBzImage({ init_size: 16 * MIB });
+
+    expect(planBoot(request(file, { initrd: INITRD })).initrd?.address).toBe(16 * MIB - 8192);
+  });
+
+  test('refuses one that has no room at all', () => {
+    expect(() => planBoot(request(sampleElf(), { initrd: new Uint8Array(20 * MIB) }))).toThrow(
+      /no room for an initial RAM disk of 20971520 bytes/,
+    );
+  });
+
+  test("refuses a command line beyond the kernel's limit", () => {
+    expect(() => planBoot(request(sampleElf(), { commandLine: 'x'.repeat(2048) }))).toThrow(CommandLineError);
+    expect(() => planBoot(request(sampleElf(), { commandLine: 'x'.repeat(2047) }))).not.toThrow();
+  });
+
+  test('refuses a memory size that no machine has', () => {
+    expect(() => planBoot(request(sampleElf(), { memorySize: MIB }))).toThrow(RangeError);
+  });
+});
+
+describe('loadKernel', () => {
+  test('Linux: kernel, RAM disk, command line and zero page are where the registers and the page say', () => {
+    const memory = makeMemory(32 * MIB);
+    const plan = planBoot(request(sampleBzImage(), { initrd: INITRD }));
+
+    const state = loadKernel(memory, plan, MACHINE);
+
+    const page = Number(state.registers.rsi);
+    expect(memory.slice(16 * MIB, 1024)).toEqual(new Uint8Array(1024).fill(0x90));
+    expect(text(memory, page + 0x202, 4)).toBe('HdrS');
+    expect(memory.readU8(page + 0x210)).toBe(0xff);
+    expect(memory.readU32(page + 0x214)).toBe(16 * MIB);
+    expect(text(memory, memory.readU32(page + 0x228), 14)).toBe('console=ttyS0\0');
+    expect(memory.slice(memory.readU32(page + 0x218), memory.readU32(page + 0x21c))).toEqual(INITRD);
+    expect(memory.readU8(page + 0x1ef)).toBe(0); // sentinel: nothing of the boot sector but the header
+    expect(memory.readU8(page + 0x1e8)).toBe(3);
+    expect([memory.readU64(page + 0x2d0 + 40), memory.readU64(page + 0x2d0 + 48)]).toEqual([0x10_0000n, 0x1f0_0000n]);
+    expect(state.registers.rip).toBe(BigInt(16 * MIB + 0x200));
+  });
+
+  test('an ELF kernel gets a setup header that says which protocol it is', () => {
+    const memory = makeMemory(32 * MIB);
+
+    loadKernel(memory, planBoot(request(sampleElf())), MACHINE);
+
+    expect(text(memory, ZERO_PAGE_ADDRESS + 0x202, 4)).toBe('HdrS');
+    expect(memory.readU16(ZERO_PAGE_ADDRESS + 0x1fe)).toBe(0xaa55);
+    expect(memory.readU16(ZERO_PAGE_ADDRESS + 0x206)).toBe(0x20f);
+    expect(memory.readU32(ZERO_PAGE_ADDRESS + 0x21c)).toBe(0);
+  });
+
+  test('the MP table names every processor', () => {
+    const memory = makeMemory(32 * MIB);
+
+    loadKernel(memory, planBoot(request(sampleElf())), MACHINE);
+
+    expect(text(memory, MP_TABLE_ADDRESS, 4)).toBe('_MP_');
+    expect([memory.readU8(MP_TABLE_ADDRESS + 60), memory.readU8(MP_TABLE_ADDRESS + 80)]).toEqual([0, 0]);
+  });
+
+  test('PVH: the start info has the RAM disk as its module, the command line and the memory map', () => {
+    const memory = makeMemory(32 * MIB);
+    const plan = planBoot(request(sampleElf({ pvhEntry: 16 * MIB }), { protocol: 'pvh', initrd: INITRD }));
+
+    const state = loadKernel(memory, plan, MACHINE);
+
+    const info = Number(state.registers.rbx);
+    const modules = Number(memory.readU64(info + 16));
+    const map = Number(memory.readU64(info + 40));
+    expect(info).toBe(PVH_START_INFO_ADDRESS);
+    expect([memory.readU32(info), memory.readU32(info + 4), memory.readU32(info + 12)]).toEqual([0x336ec578, 1, 1]);
+    expect(memory.slice(Number(memory.readU64(modules)), Number(memory.readU64(modules + 8)))).toEqual(INITRD);
+    expect(memory.readU64(info + 24)).toBe(BigInt(COMMAND_LINE_ADDRESS));
+    expect(memory.readU32(info + 48)).toBe(3);
+    expect([memory.readU64(map + 48), memory.readU64(map + 56), memory.readU32(map + 64)]).toEqual([
+      0x10_0000n,
+      0x1f0_0000n,
+      1,
+    ]);
+  });
+
+  test('PVH without a RAM disk has no module', () => {
+    const memory = makeMemory(32 * MIB);
+
+    loadKernel(memory, planBoot(request(sampleElf({ pvhEntry: 16 * MIB }), { protocol: 'pvh' })), MACHINE);
+
+    expect(memory.readU32(PVH_START_INFO_ADDRESS + 12)).toBe(0);
+    expect(memory.readU64(PVH_START_INFO_ADDRESS + 16)).toBe(0n);
+  });
+});
