@@ -11,6 +11,8 @@ export interface QueueWork {
   handle(chain: Chain): void;
   /** Whether there is room for the work of one more chain. Who says no drains again when there is. Absent: always. */
   canTake?(): boolean;
+  /** Called at the end of each turn: the place for replies to all that was handled. */
+  finish?(): void;
 }
 
 /**
@@ -25,8 +27,9 @@ export function drain(context: ActivationContext, work: QueueWork): void {
   do {
     while (canTake()) {
       if (budget === 0) {
-        interruptIfWanted(context, queueIndex, queue);
         context.defer(() => drain(context, work));
+        work.finish?.();
+        interruptIfWanted(context, queueIndex, queue);
         return;
       }
       const chain = queue.take();
@@ -35,6 +38,7 @@ export function drain(context: ActivationContext, work: QueueWork): void {
       budget -= 1;
     }
   } while (canTake() && queue.requestNotifications());
+  work.finish?.();
   interruptIfWanted(context, queueIndex, queue);
 }
 

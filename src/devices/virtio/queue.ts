@@ -190,9 +190,10 @@ export class Virtqueue implements QueueLayout {
 
   /** Tells the driver that it need not ring the bell while we are looking anyway (virtio 1.3, 2.7.10). */
   suppressNotifications(): void {
-    // With EVENT_IDX the stale avail_event does that by itself.
-    if (this.#stopped || this.#features.eventIndex) return;
-    Atomics.store(this.#usedFlags, 0, VRING_USED_F_NO_NOTIFY);
+    if (this.#stopped) return;
+    // An event behind what was taken already is not reached before the index wraps.
+    if (this.#features.eventIndex) Atomics.store(this.#availableEvent, 0, this.#nextAvailable - 1);
+    else Atomics.store(this.#usedFlags, 0, VRING_USED_F_NO_NOTIFY);
   }
 
   /**

@@ -35,7 +35,8 @@ export interface VsockHost {
 /** A connection that the host opens to a port of the guest: what the device offers to the host side. */
 export interface GuestConnector {
   /**
-   * Opens a connection to a guest port. `accepted` or `refused` is called once, later; the connection is up after `accepted`.
+   * Opens a connection to a guest port. One of `accepted` and `refused` is called, once; `refused` perhaps before this
+   * returns. What `stream` has to read stays in it until the guest has accepted.
    * @returns where the stream's events go
    */
   connectToGuest(

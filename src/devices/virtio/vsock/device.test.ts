@@ -1,0 +1,369 @@
+import { describe, expect, test, vi } from 'vitest';
+import {
+  VIRTIO_VSOCK_OP_CREDIT_REQUEST,
+  VIRTIO_VSOCK_OP_CREDIT_UPDATE,
+  VIRTIO_VSOCK_OP_REQUEST,
+  VIRTIO_VSOCK_OP_RESPONSE,
+  VIRTIO_VSOCK_OP_RST,
+  VIRTIO_VSOCK_OP_RW,
+  VIRTIO_VSOCK_OP_SHUTDOWN,
+  VIRTIO_VSOCK_SHUTDOWN_RCV,
+  VIRTIO_VSOCK_SHUTDOWN_SEND,
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
+} from '../abi.gen.ts';
+import { FakeHostStream } from '../testing/fake-vsock-host.ts';
+import { GUEST_PORT, HOST_PORT, VsockGuest } from '../testing/vsock-guest.ts';
+import { VSOCK_QUEUE, VsockDevice } from './device.ts';
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const text = (data: Uint8Array): string => new TextDecoder().decode(data);
+const BOTH = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND;
+
+function connected(options: ConstructorParameters<typeof VsockGuest>[0] = {}): VsockGuest {
+  const guest = new VsockGuest(options);
+  guest.connect();
+  return guest;
+}
+
+/** A stream that the host opens to port 52 of the guest. */
+function hostConnects(guest: VsockGuest) {
+  const answer = { accepted: vi.fn(), refused: vi.fn() };
+  const stream = new FakeHostStream();
+  stream.events = guest.device.connectToGuest(52, stream, answer);
+  return { stream, answer };
+}
+
+describe('the configuration space', () => {
+  test('is the context id as a little-endian u64', () => {
+    expect(new VsockGuest({ guestCid: 0x1234 }).device.configurationSpace).toEqual(
+      Uint8Array.of(0x34, 0x12, 0, 0, 0, 0, 0, 0),
+    );
+  });
+
+  test.each([0, 1, 2, 0xffff_ffff, 3.5])('cannot hold the reserved context id %d', (guestCid) => {
+    const guest = new VsockGuest();
+    expect(() => new VsockDevice({ guestCid, host: guest.host, timers: guest.timers })).toThrow(RangeError);
+  });
+});
+
+describe('a connection that the guest opens', () => {
+  test('is accepted once the host stream is open', () => {
+    const guest = new VsockGuest();
+    guest.send({ operation: VIRTIO_VSOCK_OP_REQUEST });
+    expect(guest.host.latest.hostPort).toBe(HOST_PORT);
+    expect(guest.receive()).toEqual([]);
+    guest.host.latest.events?.opened();
+    const [response] = guest.receive();
+    expect(response?.header).toMatchObject({
+      operation: VIRTIO_VSOCK_OP_RESPONSE,
+      sourceCid: 2n,
+      destinationCid: 3n,
+      sourcePort: HOST_PORT,
+      destinationPort: GUEST_PORT,
+      bufferSize: 128 * 1024,
+      forwardedCount: 0,
+    });
+  });
+
+  test('is reset when nobody listens', () => {
+    const guest = new VsockGuest();
+    guest.send({ operation: VIRTIO_VSOCK_OP_REQUEST });
+    guest.host.latest.events?.failed(new Error('ENOENT'));
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+  });
+
+  test('is reset beyond the limit of connections, which a closed one frees', () => {
+    const guest = connected({ maxConnections: 1 });
+    guest.send({ operation: VIRTIO_VSOCK_OP_REQUEST, sourcePort: 6000 });
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+    guest.send({ operation: VIRTIO_VSOCK_OP_RST });
+    guest.host.latest.confirm();
+    guest.send({ operation: VIRTIO_VSOCK_OP_REQUEST, sourcePort: 6000 });
+    expect(guest.host.streams).toHaveLength(2);
+  });
+
+  test('carries bytes both ways', () => {
+    const guest = connected();
+    guest.sendData(bytes('to the host'));
+    guest.host.latest.arrive(bytes('to the guest'));
+    expect(text(guest.host.latest.written)).toBe('to the host');
+    expect(text(guest.receiveData())).toBe('to the guest');
+  });
+
+  test('is told to the observer byte by byte', () => {
+    const observer = vi.fn();
+    const guest = connected({ observer });
+    guest.sendData(bytes('abc'));
+    guest.host.latest.arrive(bytes('de'));
+    expect(observer.mock.calls.map(([ports, direction, count]) => [ports.hostPort, direction, count])).toEqual([
+      [HOST_PORT, 'to-host', 3],
+      [HOST_PORT, 'to-guest', 2],
+    ]);
+  });
+});
+
+describe('a connection that the host opens', () => {
+  test('is requested from the guest and is up when it responds', () => {
+    const guest = new VsockGuest();
+    const { stream, answer } = hostConnects(guest);
+    stream.arrive(bytes('early'));
+    const [request] = guest.receive();
+    expect(request?.header).toMatchObject({ operation: VIRTIO_VSOCK_OP_REQUEST, destinationPort: 52 });
+    expect(answer.accepted).not.toHaveBeenCalled();
+    const hostPort = request?.header.sourcePort ?? 0;
+    guest.send({ operation: VIRTIO_VSOCK_OP_RESPONSE, sourcePort: 52, destinationPort: hostPort });
+    expect(answer.accepted).toHaveBeenCalledExactlyOnceWith(hostPort);
+    expect(text(guest.receiveData())).toBe('early');
+  });
+
+  test('is refused when the guest resets it', () => {
+    const guest = new VsockGuest();
+    const { stream, answer } = hostConnects(guest);
+    const [request] = guest.receive();
+    guest.send({
+      operation: VIRTIO_VSOCK_OP_RST,
+      sourcePort: 52,
+      destinationPort: request?.header.sourcePort ?? 0,
+    });
+    expect(answer.refused).toHaveBeenCalledOnce();
+    expect(stream.isDestroyed).toBe(true);
+    expect(guest.receive()).toEqual([]);
+  });
+
+  test('is refused, and reset, when the guest does not answer in time', () => {
+    const guest = new VsockGuest({ connectTimeoutMs: 100 });
+    const { answer } = hostConnects(guest);
+    guest.receive();
+    guest.timers.advance(100);
+    expect(answer.refused).toHaveBeenCalledOnce();
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+  });
+
+  test('is refused at once while no driver is up', () => {
+    const guest = new VsockGuest();
+    guest.machine.driver.reset();
+    const { stream, answer } = hostConnects(guest);
+    expect(answer.refused).toHaveBeenCalledOnce();
+    expect(stream.isDestroyed).toBe(true);
+  });
+
+  test('gets a port of its own each time', () => {
+    const guest = new VsockGuest();
+    hostConnects(guest);
+    hostConnects(guest);
+    const ports = guest.receive().map(({ header }) => header.sourcePort);
+    expect(new Set(ports).size).toBe(2);
+  });
+});
+
+describe('credit', () => {
+  test('the device sends no more than the guest has room for, asks once, and goes on when there is more', () => {
+    const guest = new VsockGuest();
+    guest.connect({ bufferSize: 10 });
+    guest.host.latest.arrive(bytes('0123456789abc'));
+    const first = guest.receive();
+    expect(first.map(({ header }) => header.operation)).toEqual([VIRTIO_VSOCK_OP_RW, VIRTIO_VSOCK_OP_CREDIT_REQUEST]);
+    expect(text(first[0]?.payload ?? new Uint8Array())).toBe('0123456789');
+    guest.send({ operation: VIRTIO_VSOCK_OP_CREDIT_UPDATE, bufferSize: 10, forwardedCount: 10 });
+    expect(text(guest.receiveData())).toBe('abc');
+  });
+
+  test('a counter that runs over 2^32 is still right', () => {
+    const guest = new VsockGuest();
+    guest.connect({ bufferSize: 10, forwardedCount: 0xffff_fffa });
+    guest.host.latest.arrive(bytes('0123456789'));
+    expect(text(guest.receiveData())).toBe('0123');
+  });
+
+  test('what the host has not taken yet is not announced as free', () => {
+    const guest = connected({ bufferSize: 8 });
+    guest.sendData(bytes('01234567'));
+    guest.send({ operation: VIRTIO_VSOCK_OP_CREDIT_REQUEST });
+    expect(guest.receive()[0]?.header).toMatchObject({ operation: VIRTIO_VSOCK_OP_CREDIT_UPDATE, forwardedCount: 0 });
+    guest.host.latest.confirm();
+    expect(guest.receive()[0]?.header).toMatchObject({ operation: VIRTIO_VSOCK_OP_CREDIT_UPDATE, forwardedCount: 8 });
+  });
+
+  test('small writes cause no credit updates of their own', () => {
+    const guest = connected();
+    guest.sendData(bytes('x'));
+    guest.host.latest.confirm();
+    expect(guest.receive()).toEqual([]);
+  });
+
+  test('a guest that sends beyond its credit is reset', () => {
+    const guest = connected({ bufferSize: 8 });
+    guest.sendData(bytes('01234567'));
+    guest.sendData(bytes('8'));
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+    expect(text(guest.host.latest.written)).toBe('01234567');
+  });
+});
+
+describe('closing', () => {
+  test('the end of the host stream is a SHUTDOWN of its direction, behind its data', () => {
+    const guest = connected();
+    guest.host.latest.ended = true;
+    guest.host.latest.arrive(bytes('last'));
+    const packets = guest.receive();
+    expect(packets.map(({ header }) => [header.operation, header.flags])).toEqual([
+      [VIRTIO_VSOCK_OP_RW, 0],
+      [VIRTIO_VSOCK_OP_SHUTDOWN, VIRTIO_VSOCK_SHUTDOWN_SEND],
+    ]);
+    guest.sendData(bytes('still open'));
+    expect(text(guest.host.latest.written)).toBe('still open');
+  });
+
+  test('a guest that sends no more ends the host stream and still receives', () => {
+    const guest = connected();
+    guest.sendData(bytes('question'));
+    guest.send({ operation: VIRTIO_VSOCK_OP_SHUTDOWN, flags: VIRTIO_VSOCK_SHUTDOWN_SEND });
+    expect(guest.host.latest.isEnded).toBe(true);
+    guest.host.latest.arrive(bytes('answer'));
+    expect(text(guest.receiveData())).toBe('answer');
+  });
+
+  test('a guest that sends after it said it would not is reset', () => {
+    const guest = connected();
+    guest.send({ operation: VIRTIO_VSOCK_OP_SHUTDOWN, flags: VIRTIO_VSOCK_SHUTDOWN_SEND });
+    guest.sendData(bytes('more'));
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+  });
+
+  test('a guest that receives no more gets no more data', () => {
+    const guest = connected();
+    guest.send({ operation: VIRTIO_VSOCK_OP_SHUTDOWN, flags: VIRTIO_VSOCK_SHUTDOWN_RCV });
+    guest.host.latest.arrive(bytes('data'));
+    expect(guest.receive()).toEqual([]);
+  });
+
+  test('a shutdown of both directions, at once or in turn, is answered with RST; the last bytes still reach the host', () => {
+    const guest = connected();
+    guest.sendData(bytes('bye'));
+    guest.send({ operation: VIRTIO_VSOCK_OP_SHUTDOWN, flags: VIRTIO_VSOCK_SHUTDOWN_SEND });
+    guest.send({ operation: VIRTIO_VSOCK_OP_SHUTDOWN, flags: VIRTIO_VSOCK_SHUTDOWN_RCV });
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+    expect(guest.host.latest.isDestroyed).toBe(false);
+    guest.host.latest.confirm();
+    expect(guest.host.latest.isDestroyed).toBe(true);
+    expect(text(guest.host.latest.written)).toBe('bye');
+  });
+
+  test('the ports can be used again right after', () => {
+    const guest = connected();
+    guest.send({ operation: VIRTIO_VSOCK_OP_SHUTDOWN, flags: BOTH });
+    guest.receive();
+    guest.connect();
+    guest.sendData(bytes('again'));
+    expect(text(guest.host.latest.written)).toBe('again');
+  });
+
+  test('a stream that breaks resets the connection', () => {
+    const guest = connected();
+    guest.host.latest.events?.failed(new Error('EPIPE'));
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+  });
+
+  test('a reset of the device ends every stream', () => {
+    const guest = connected();
+    guest.machine.driver.reset();
+    guest.host.latest.confirm();
+    expect(guest.host.latest.isDestroyed).toBe(true);
+  });
+});
+
+describe('packets that make no sense', () => {
+  test.each([
+    ['data without a connection', { operation: VIRTIO_VSOCK_OP_RW }],
+    ['another type', { operation: VIRTIO_VSOCK_OP_REQUEST, type: VIRTIO_VSOCK_TYPE_SEQPACKET }],
+    ['another host', { operation: VIRTIO_VSOCK_OP_REQUEST, destinationCid: 77n }],
+  ])('%s is answered with RST', (_, fields) => {
+    const guest = new VsockGuest();
+    guest.send(fields);
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+  });
+
+  test.each([
+    ['a RST without a connection', { operation: VIRTIO_VSOCK_OP_RST }],
+    ['a source that is not the guest', { operation: VIRTIO_VSOCK_OP_REQUEST, sourceCid: 9n }],
+  ])('%s is ignored', (_, fields) => {
+    const guest = new VsockGuest();
+    guest.send(fields);
+    expect(guest.receive()).toEqual([]);
+    expect(guest.host.streams).toEqual([]);
+  });
+
+  test.each([
+    ['a second REQUEST', { operation: VIRTIO_VSOCK_OP_REQUEST }],
+    ['a RESPONSE', { operation: VIRTIO_VSOCK_OP_RESPONSE }],
+    ['an unknown operation', { operation: 99 }],
+    ['a length beyond the buffer', { operation: VIRTIO_VSOCK_OP_RW, length: 100 }],
+  ])('%s on a connection resets it', (_, fields) => {
+    const guest = connected();
+    guest.send(fields);
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+  });
+
+  test('a tx buffer without a whole header fails the device', () => {
+    const guest = new VsockGuest();
+    const tx = guest.machine.driver.queue(VSOCK_QUEUE.tx);
+    tx.push({ read: new Uint8Array(43) });
+    tx.kick();
+    expect(guest.machine.transport.state.kind).toBe('failed');
+  });
+
+  test('an rx buffer too small for a packet fails the device', () => {
+    const guest = new VsockGuest({}, 0);
+    guest.offerBuffers(1, 44);
+    guest.send({ operation: VIRTIO_VSOCK_OP_RW });
+    expect(guest.machine.transport.state.kind).toBe('failed');
+  });
+});
+
+describe('a guest that offers no rx buffers', () => {
+  test('is not read from any more once the replies it must get fill their list, and goes on when it offers some', () => {
+    const guest = new VsockGuest({}, 0);
+    const tx = guest.machine.driver.queue(VSOCK_QUEUE.tx);
+    for (let index = 0; index < 100; index++) guest.send({ operation: VIRTIO_VSOCK_OP_RW, sourcePort: index });
+    expect(tx.freeDescriptors).toBe(256 - (100 - 64));
+    guest.offerBuffers(100);
+    guest.machine.runDeferred();
+    expect(guest.receiveOperations()).toHaveLength(100);
+    tx.takeUsed();
+    expect(tx.freeDescriptors).toBe(256);
+  });
+
+  test('leaves the host bytes with the host', () => {
+    const guest = new VsockGuest({}, 1);
+    guest.send({ operation: VIRTIO_VSOCK_OP_REQUEST });
+    guest.host.latest.events?.opened();
+    guest.host.latest.arrive(bytes('waits'));
+    expect(guest.host.latest.readableLength).toBe(5);
+    guest.receive();
+    expect(text(guest.receiveData())).toBe('waits');
+  });
+});
+
+test('two connections take turns', () => {
+  const guest = connected();
+  const first = guest.host.latest;
+  guest.connect({ sourcePort: 6000 });
+  const second = guest.host.latest;
+  guest.machine.driver.queue(VSOCK_QUEUE.rx);
+  first.arrive(new Uint8Array(40_000));
+  second.arrive(bytes('quick'));
+  const order = [guest.receive(), guest.receive()].flat().map(({ header }) => header.destinationPort);
+  expect(order.indexOf(6000)).toBeLessThan(10);
+  expect(order.filter((port) => port === 6000)).toHaveLength(1);
+});
+
+test('a transport reset ends all connections and tells the driver', () => {
+  const guest = connected();
+  const events = guest.machine.driver.queue(VSOCK_QUEUE.event);
+  guest.device.resetTransport();
+  events.push({ write: 8 });
+  events.kick();
+  expect(events.takeUsed()[0]?.bytes).toEqual(Uint8Array.of(0, 0, 0, 0));
+  guest.sendData(bytes('x'));
+  expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+});

@@ -1,0 +1,213 @@
+// The host side of the guest's vsock as Unix sockets, by the convention that Firecracker set: a program that connects to
+// `<path>` and says `CONNECT <port>\n` is connected to that port of the guest, which it learns by `OK <host port>\n`; a
+// guest's connection to port P of the host arrives at `<path>_P`, and is refused when nobody listens there.
+import { rmSync } from 'node:fs';
+import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
+import type { GuestConnector, HostStream, HostStreamEvents, VsockHost } from '../devices/virtio/vsock/backend.ts';
+import { messageOf, TskataError } from '../lib/errors.ts';
+
+/** sun_path of struct sockaddr_un holds 108 bytes, one of them the final zero (unix(7)). */
+const MAX_SOCKET_PATH = 107;
+/** `<path>_<port>` is the longest path: an underscore and ten digits. */
+const MAX_PORT_SUFFIX = 11;
+/** "CONNECT 4294967295\n" */
+const MAX_CONNECT_LINE = 19;
+const CONNECT_LINE = /^CONNECT ([0-9]{1,10})$/;
+const MAX_PORT = 2 ** 32 - 1;
+const NEWLINE = 0x0a;
+
+export type VsockUnixErrorCode = 'PATH_TOO_LONG' | 'LISTEN';
+
+export class VsockUnixError extends TskataError<VsockUnixErrorCode> {}
+
+export class VsockUnixHost implements VsockHost, Disposable {
+  readonly #path: string;
+  readonly #sockets = new Set<Socket>();
+  #server: Server | undefined;
+
+  /** @param path of the socket that host programs connect to @throws VsockUnixError PATH_TOO_LONG */
+  constructor(path: string) {
+    const length = Buffer.byteLength(path) + MAX_PORT_SUFFIX;
+    if (length > MAX_SOCKET_PATH) {
+      throw new VsockUnixError(
+        'PATH_TOO_LONG',
+        `the vsock socket path ${path} is too long: use one of at most ${MAX_SOCKET_PATH - MAX_PORT_SUFFIX} bytes`,
+        { path },
+      );
+    }
+    this.#path = path;
+  }
+
+  /**
+   * Starts to take connections for the guest at `path`.
+   * @throws VsockUnixError LISTEN when the socket cannot be made, for instance because one is there already
+   */
+  async listen(guest: GuestConnector): Promise<void> {
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket, guest));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) => {
+        reject(
+          new VsockUnixError(
+            'LISTEN',
+            `cannot listen on the vsock socket ${this.#path}: ${messageOf(error)}; remove it if no VM uses it`,
+            { path: this.#path },
+            { cause: error },
+          ),
+        );
+      });
+      server.listen(this.#path, resolve);
+    });
+    // Later errors concern one accept(2), of too many open files for instance: that client sees its connection closed.
+    server.removeAllListeners('error');
+    server.on('error', () => {});
+    this.#server = server;
+  }
+
+  connect(hostPort: number, events: HostStreamEvents): HostStream {
+    const socket = netConnect({ path: `${this.#path}_${hostPort}`, allowHalfOpen: true });
+    this.#track(socket);
+    const stream = new UnixStream(socket);
+    stream.bind(events);
+    socket.once('connect', () => stream.opened());
+    return stream;
+  }
+
+  /** Ends every connection and removes the socket. */
+  [Symbol.dispose](): void {
+    for (const socket of this.#sockets) socket.destroy();
+    if (this.#server === undefined) return;
+    this.#server.close();
+    this.#server = undefined;
+    rmSync(this.#path, { force: true });
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  /** A host program connected: its first line says to which port of the guest. */
+  #accept(socket: Socket, guest: GuestConnector): void {
+    this.#track(socket);
+    // Until there is a stream, a broken socket concerns nobody else.
+    const ignore = () => {};
+    socket.on('error', ignore);
+    const onReadable = () => {
+      const line = takeLine(socket);
+      if (line === 'incomplete') return;
+      socket.removeListener('readable', onReadable);
+      socket.removeListener('end', onEnd);
+      const port = Number(CONNECT_LINE.exec(line)?.[1] ?? Number.NaN);
+      if (!(port <= MAX_PORT)) {
+        socket.destroy();
+        return;
+      }
+      const stream = new UnixStream(socket);
+      socket.removeListener('error', ignore);
+      const events = guest.connectToGuest(port, stream, {
+        accepted: (hostPort) => void socket.write(`OK ${hostPort}\n`),
+        refused: () => void socket.destroy(),
+      });
+      stream.bind(events);
+    };
+    const onEnd = () => void socket.destroy();
+    socket.on('readable', onReadable);
+    socket.once('end', onEnd);
+  }
+}
+
+/** Takes one line off the socket and leaves what follows it. A line that is too long counts as an empty one. */
+function takeLine(socket: Socket): string | 'incomplete' {
+  const bytes: unknown = socket.read();
+  if (!(bytes instanceof Uint8Array)) return 'incomplete';
+  const end = bytes.indexOf(NEWLINE);
+  if (end < 0 && bytes.length < MAX_CONNECT_LINE) {
+    socket.unshift(bytes);
+    return 'incomplete';
+  }
+  if (end < 0 || end >= MAX_CONNECT_LINE) return '';
+  if (end + 1 < bytes.length) socket.unshift(bytes.subarray(end + 1));
+  return Buffer.from(bytes.subarray(0, end)).toString('latin1');
+}
+
+/** A Unix socket as the device sees it. Node's own buffer is the bound of what waits to be read. */
+class UnixStream implements HostStream {
+  readonly #socket: Socket;
+  #events: HostStreamEvents | undefined;
+  #ended = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('error', (error) => this.#tell((events) => events.failed(error), 'last'));
+    socket.on('readable', () => {
+      this.#noticeEnd();
+      this.#tell((events) => events.readable());
+    });
+    socket.on('end', () => {
+      this.#ended = true;
+      this.#tell((events) => events.readable());
+    });
+  }
+
+  bind(events: HostStreamEvents): void {
+    this.#events = events;
+  }
+
+  opened(): void {
+    this.#tell((events) => events.opened());
+  }
+
+  get readableLength(): number {
+    return this.#socket.readableLength;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  read(maxLength: number): Uint8Array {
+    const bytes: unknown = this.#socket.read(Math.min(maxLength, this.#socket.readableLength));
+    this.#noticeEnd();
+    return bytes instanceof Uint8Array ? bytes : new Uint8Array();
+  }
+
+  write(bytes: Uint8Array, done: () => void): void {
+    // After a failure the callback comes with the error, which 'error' tells too.
+    this.#socket.write(bytes, (error) => {
+      if (error === null || error === undefined) done();
+    });
+  }
+
+  end(done: () => void): void {
+    const socket = this.#socket;
+    if (socket.writableFinished || socket.destroyed) {
+      setImmediate(done);
+      return;
+    }
+    let isDone = false;
+    const once = () => {
+      if (isDone) return;
+      isDone = true;
+      done();
+    };
+    socket.once('finish', once);
+    socket.once('close', once);
+    socket.end();
+  }
+
+  destroy(): void {
+    this.#events = undefined;
+    this.#socket.destroy();
+  }
+
+  /** Node tells the end of a stream only to who reads again when nothing is left. */
+  #noticeEnd(): void {
+    if (!this.#ended && this.#socket.readableLength === 0) this.#socket.read(0);
+  }
+
+  #tell(tell: (events: HostStreamEvents) => void, when?: 'last'): void {
+    const events = this.#events;
+    if (when === 'last') this.#events = undefined;
+    if (events !== undefined) tell(events);
+  }
+}
