@@ -1,0 +1,29 @@
+// The service `Agent` of agent.proto.
+import * as agent from './agent.gen.ts';
+import { method, type Service } from './service.ts';
+
+/** Version of the protocol: within one major version fields and methods are only added. */
+export const PROTOCOL_MAJOR = 1;
+export const PROTOCOL_MINOR = 0;
+/** vsock port on which the host awaits the agent's connection, and on which the agent listens as well. */
+export const AGENT_RPC_PORT = 1024;
+/** vsock port of the agent for standard streams: see `StdioRequest`. */
+export const AGENT_STDIO_PORT = 1025;
+/** Where the agent mounts the file system that the host shares. */
+export const SHARED_DIRECTORY = '/run/tskata/shared';
+
+const methods = {
+  Handshake: method(agent.HandshakeRequest, agent.HandshakeResponse),
+  CreateContainer: method(agent.CreateContainerRequest, agent.CreateContainerResponse),
+  StartContainer: method(agent.StartContainerRequest, agent.Empty),
+  DeleteContainer: method(agent.DeleteContainerRequest, agent.Empty),
+  ExecProcess: method(agent.ExecProcessRequest, agent.ExecProcessResponse),
+  SignalProcess: method(agent.SignalProcessRequest, agent.Empty),
+  WaitProcess: method(agent.WaitProcessRequest, agent.WaitProcessResponse),
+  ResizeTerminal: method(agent.ResizeTerminalRequest, agent.Empty),
+  GuestDetails: method(agent.Empty, agent.GuestDetailsResponse),
+  Shutdown: method(agent.Empty, agent.Empty),
+} as const;
+
+export type AgentMethods = typeof methods;
+export const agentService: Service<AgentMethods> = { name: 'tskata.agent.v1.Agent', methods };

@@ -1,0 +1,97 @@
+// ttrpc framing, bytes in and frames out. No I/O. What it gives out is the receiver's own copy.
+// Source: containerd/ttrpc, PROTOCOL.md, "Message Frame".
+import { TskataError } from '../lib/errors.ts';
+
+/** Bytes of a frame's header: length (u32), stream id (u32), message type (u8), flags (u8); big-endian. */
+export const HEADER_LENGTH = 10;
+/** Longest payload that a frame may carry. */
+export const MESSAGE_LENGTH_MAX = 4 * 1024 * 1024;
+
+/** What a frame carries. (Data frames, type 3, belong to streaming calls, which neither end uses.) */
+export const MessageType = { REQUEST: 1, RESPONSE: 2 } as const;
+
+export interface Frame {
+  readonly streamId: number;
+  readonly type: number;
+  readonly flags: number;
+  readonly payload: Uint8Array;
+}
+
+/** The peer broke the framing: nothing after it can be understood, so the connection has to end. */
+export class FrameError extends TskataError<'FRAME_TOO_LONG' | 'FRAME_TRUNCATED' | 'FRAME_UNEXPECTED'> {}
+
+/** @throws FrameError when the payload is longer than `MESSAGE_LENGTH_MAX` */
+export function encodeFrame(streamId: number, type: number, payload: Uint8Array): Uint8Array {
+  if (payload.length > MESSAGE_LENGTH_MAX) throw tooLong(payload.length);
+  const bytes = new Uint8Array(HEADER_LENGTH + payload.length);
+  const header = new DataView(bytes.buffer);
+  header.setUint32(0, payload.length);
+  header.setUint32(4, streamId);
+  header.setUint8(8, type);
+  bytes.set(payload, HEADER_LENGTH);
+  return bytes;
+}
+
+function tooLong(length: number): FrameError {
+  const message = `a ttrpc frame of ${length} bytes is longer than the ${MESSAGE_LENGTH_MAX} bytes allowed: send less in one call`;
+  return new FrameError('FRAME_TOO_LONG', message, { length });
+}
+
+/** First piece of memory for a payload: a length is only a claim until its bytes arrive. */
+const FIRST_CAPACITY = 4096;
+
+/** Cuts a stream of bytes into frames, however the stream was split. */
+export class FrameDecoder {
+  readonly #header = new Uint8Array(HEADER_LENGTH);
+  #headerFilled = 0;
+  #payload = new Uint8Array(0);
+  #payloadFilled = 0;
+
+  /**
+   * Takes the next bytes of the stream and gives the frames that they complete.
+   * @throws FrameError when a header announces more than `MESSAGE_LENGTH_MAX` bytes
+   */
+  *push(bytes: Uint8Array): Generator<Frame, void, undefined> {
+    let rest = bytes;
+    while (rest.length > 0) {
+      if (this.#headerFilled < HEADER_LENGTH) {
+        const part = rest.subarray(0, HEADER_LENGTH - this.#headerFilled);
+        this.#header.set(part, this.#headerFilled);
+        this.#headerFilled += part.length;
+        rest = rest.subarray(part.length);
+        if (this.#headerFilled < HEADER_LENGTH) return;
+      }
+      const header = new DataView(this.#header.buffer);
+      const length = header.getUint32(0);
+      if (length > MESSAGE_LENGTH_MAX) throw tooLong(length);
+      const part = rest.subarray(0, length - this.#payloadFilled);
+      this.#append(part, length);
+      rest = rest.subarray(part.length);
+      if (this.#payloadFilled < length) return;
+      const payload = this.#payload.subarray(0, length);
+      this.#headerFilled = 0;
+      this.#payload = new Uint8Array(0);
+      this.#payloadFilled = 0;
+      yield { streamId: header.getUint32(4), type: header.getUint8(8), flags: header.getUint8(9), payload };
+    }
+  }
+
+  /** Says that the stream ended. @throws FrameError when it ended inside a frame */
+  end(): void {
+    if (this.#headerFilled === 0) return;
+    const message = `the connection ended inside a ttrpc frame, after ${this.#headerFilled + this.#payloadFilled} of its bytes`;
+    throw new FrameError('FRAME_TRUNCATED', message);
+  }
+
+  #append(part: Uint8Array, length: number): void {
+    const needed = this.#payloadFilled + part.length;
+    if (needed > this.#payload.length) {
+      const capacity = Math.min(length, Math.max(needed, FIRST_CAPACITY, 2 * this.#payload.length));
+      const grown = new Uint8Array(capacity);
+      grown.set(this.#payload.subarray(0, this.#payloadFilled));
+      this.#payload = grown;
+    }
+    this.#payload.set(part, this.#payloadFilled);
+    this.#payloadFilled = needed;
+  }
+}
