@@ -22,7 +22,7 @@ import { boundToParent, findVirtiofsd, type Share, startVirtiofsd } from './host
 import { cacheDirectory, projectDirectory } from './paths.ts';
 
 const START_TIMEOUT_MS = 120_000;
-const CONSOLE_LINES = 30;
+const CONSOLE_LINES = 60;
 const SETUP = join(projectDirectory, 'images/host/setup.sh');
 
 /** What setup.sh mounts by tag: the project, its npm packages (read anew for each Node that starts, else), the cache. */
@@ -54,16 +54,21 @@ interface Running {
 }
 
 /**
- * The command line of QEMU, which finds its control channel as descriptor 3.
- * Without `-cx16`, QEMU 7.2 loses flags in cmpxchg16b, and the kernel crashes in kmalloc.
+ * The emulated processor, an AMD one with SVM. Left out are
+ * - cx16: QEMU 7.2 loses flags in cmpxchg16b, and the kernel crashes in kmalloc;
+ * - xsave: XSETBV of a nested guest is not intercepted, so that its KVM goes on with another XCR0 than it set, and its
+ *   kernel loses vector registers at context switches; with it go the extensions whose registers only xsave saves.
  */
+const PROCESSOR = 'EPYC-Milan,-cx16,-xsave,-avx,-avx2,-fma,-f16c,-vaes,-vpclmulqdq,-pku,+svm,+npt,+nrip-save';
+
+/** The command line of QEMU, which finds its control channel as descriptor 3. */
 export function qemuCommand(image: HostImage, size: MachineSize, sockets: ReadonlyMap<string, string>): string[] {
   const kernelArguments = 'console=ttyS0 quiet panic=-1 lsm=capability mitigations=off tsc=reliable no_timer_check';
   return [
     'qemu-system-x86_64',
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ...['-machine', 'q35,graphics=off', '-accel', 'tcg,thread=multi'],
-    ...['-cpu', 'EPYC-Milan,-cx16,+svm,+npt,+nrip-save', '-smp', String(size.cpus), '-m', `${size.memoryMib}M`],
+    ...['-cpu', PROCESSOR, '-smp', String(size.cpus), '-m', `${size.memoryMib}M`],
     ...['-object', `memory-backend-memfd,id=memory,size=${size.memoryMib}M,share=on`, '-numa', 'node,memdev=memory'],
     ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', kernelArguments],
     ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
