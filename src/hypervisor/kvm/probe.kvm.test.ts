@@ -1,0 +1,28 @@
+import { describe, expect, test } from 'vitest';
+import { hasKvm } from '../testing/kvm.ts';
+import { probeKvm } from './probe.ts';
+
+test('a machine without /dev/kvm has no KVM', async () => {
+  const verdict = await probeKvm({ path: '/dev/there-is-no-such-device' });
+
+  expect(verdict).toMatchObject({ verdict: 'no-kvm', details: { probes: [] } });
+  expect(verdict.advice).not.toBe('');
+});
+
+test('a device that is not KVM is told from one that is', async () => {
+  const verdict = await probeKvm({ path: '/dev/null' });
+
+  expect(verdict.verdict).toBe('cannot-run-linux');
+  expect(verdict.reason).toContain('KVM_GET_API_VERSION failed with ENOTTY');
+});
+
+describe.skipIf(!hasKvm())('with /dev/kvm', () => {
+  test('the verdict comes within a second and follows from the probes', async () => {
+    const { verdict, details } = await probeKvm();
+
+    const failures = details.probes.filter(({ outcome }) => outcome === 'failed');
+    expect(details.durationMs).toBeLessThan(1500);
+    expect(details.probes.map(({ name }) => name)).toContain('SYSCALL from ring 3 and back');
+    expect(verdict).toBe(failures.length === 0 ? 'ok' : 'cannot-run-linux');
+  });
+});
