@@ -1,0 +1,161 @@
+// Builds the guest agent: TypeScript to one file (esbuild), to bytecode (qjsc), to a static program (musl). Run directly:
+// `node guest-agent/build.ts`.
+
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build as bundle } from 'esbuild';
+import { cached } from '../scripts/lib/cache.ts';
+import { openDebianRelease } from '../scripts/lib/debian.ts';
+import { buildDirectory, projectDirectory } from '../scripts/lib/paths.ts';
+import { startStep } from '../scripts/lib/progress.ts';
+import { run } from '../scripts/lib/run.ts';
+
+const directory = dirname(fileURLToPath(import.meta.url));
+const nativeDirectory = join(directory, 'native');
+
+/** Largest size of the agent, bytes: it is in every guest's memory. */
+export const AGENT_SIZE_MAX = 1_500_000;
+
+interface PinnedSource {
+  readonly suite: string;
+  readonly package: string;
+  readonly version: string;
+}
+
+// Hardening that costs nothing here. No -fPIE: the kernel places a static program of one thread well enough, and PIE costs size.
+const FLAGS = ['-Os', '-fstack-protector-strong', '-D_FORTIFY_SOURCE=2', '-ffunction-sections', '-fdata-sections'];
+const OWN_FLAGS = [...FLAGS, '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-Wshadow', '-Wformat=2'];
+// QuickJS relies on signed overflow (its own Makefile), and is not ours to make free of warnings.
+const QUICKJS_FLAGS = [...FLAGS, '-fwrapv', '-w', '-D_GNU_SOURCE', '-fno-asynchronous-unwind-tables'];
+const LINK_FLAGS = ['-static', '-Wl,--gc-sections', '-Wl,-z,relro,-z,now', '-Wl,-z,noexecstack', '-s'];
+
+/** The engine; quickjs-libc, its own operating system module, is for qjsc alone. */
+const ENGINE_FILES = ['quickjs', 'libregexp', 'libunicode', 'cutils', 'dtoa'];
+const COMPILER_FILES = [...ENGINE_FILES, 'quickjs-libc', 'qjsc'];
+
+async function compilerVersion(): Promise<string> {
+  return (await run('musl-gcc', ['--version'])).split('\n')[0] ?? '';
+}
+
+function pinnedQuickjs(): PinnedSource {
+  return JSON.parse(readFileSync(join(projectDirectory, 'versions.json'), 'utf8')).quickjs;
+}
+
+/** Fetches and compiles QuickJS. @returns a folder with quickjs.h, libquickjs.a and qjsc */
+async function buildQuickjs(): Promise<string> {
+  const pinned = pinnedQuickjs();
+  const values = [JSON.stringify(pinned), await compilerVersion(), ...QUICKJS_FLAGS];
+  return await cached('quickjs', { values }, async (output) => {
+    using step = startStep('building QuickJS', COMPILER_FILES.length + ENGINE_FILES.length);
+    const scratch = mkdtempSync(join(tmpdir(), 'tskata-quickjs-'));
+    try {
+      const source = await fetchSource(pinned, scratch);
+      const version = readFileSync(join(source, 'VERSION'), 'utf8').trim();
+      let done = 0;
+      const compile = async (compiler: string, names: readonly string[], kind: string): Promise<string[]> => {
+        const objects: string[] = [];
+        for (const name of names) {
+          const object = join(scratch, `${name}.${kind}.o`);
+          const define = `-DCONFIG_VERSION="${version}"`;
+          await run(compiler, [...QUICKJS_FLAGS, define, '-c', '-o', object, join(source, `${name}.c`)]);
+          objects.push(object);
+          step.update(++done, COMPILER_FILES.length + ENGINE_FILES.length, name);
+        }
+        return objects;
+      };
+      // Two at a time: one for the machine that compiles, one for the guest.
+      const [compilerObjects, engineObjects] = await Promise.all([
+        compile('gcc', COMPILER_FILES, 'host'),
+        compile('musl-gcc', ENGINE_FILES, 'guest'),
+      ]);
+      await run('gcc', ['-o', join(output, 'qjsc'), ...compilerObjects, '-lm', '-ldl', '-lpthread']);
+      await run('ar', ['rcs', join(output, 'libquickjs.a'), ...engineObjects]);
+      copyFileSync(join(source, 'quickjs.h'), join(output, 'quickjs.h'));
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+  });
+}
+
+async function fetchSource(pinned: PinnedSource, folder: string): Promise<string> {
+  const release = await openDebianRelease(pinned.suite);
+  const versions = await release.sourceVersions(pinned.package);
+  const version = versions.includes(pinned.version) ? pinned.version : versions[0];
+  if (version === undefined) throw new Error(`Debian ${pinned.suite} has no source package ${pinned.package}`);
+  if (version !== pinned.version) {
+    process.stderr.write(
+      `tskata: ${pinned.package} ${pinned.version} is no longer in Debian ${pinned.suite}: building ${version}\n`,
+    );
+  }
+  return await release.downloadSource(pinned.package, version, folder);
+}
+
+/** Bundles the agent's TypeScript. @returns one JavaScript module that imports nothing but `tskata-sys` */
+async function bundleAgent(): Promise<string> {
+  const result = await bundle({
+    entryPoints: [join(directory, 'src/main.ts')],
+    absWorkingDir: projectDirectory,
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'neutral',
+    mainFields: ['module', 'main'],
+    // What QuickJS understands.
+    target: 'es2023',
+    external: ['tskata-sys'],
+    // Names stay: they are in error messages and backtraces.
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    tsconfig: join(directory, 'tsconfig.json'),
+    logLevel: 'error',
+  });
+  const [file] = result.outputFiles;
+  if (file === undefined) throw new Error('esbuild gave no output for guest-agent/src/main.ts');
+  return file.text;
+}
+
+/** Builds the agent unless the same has been built before. @returns its path: build/guest/agent */
+export async function buildAgent(): Promise<string> {
+  const [quickjs, script, compiler] = await Promise.all([buildQuickjs(), bundleAgent(), compilerVersion()]);
+  const inputs = { files: [nativeDirectory], values: [script, quickjs, compiler, ...OWN_FLAGS, ...LINK_FLAGS] };
+  const artefact = await cached('agent', inputs, async (output) => {
+    using _step = startStep('building the guest agent');
+    const scratch = mkdtempSync(join(tmpdir(), 'tskata-agent-'));
+    try {
+      await compileAgent(script, quickjs, scratch, join(output, 'agent'));
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+  });
+  return publish(join(artefact, 'agent'), join(buildDirectory, 'guest/agent'));
+}
+
+async function compileAgent(script: string, quickjs: string, scratch: string, output: string): Promise<void> {
+  // Relative names: the path of the script is in every backtrace.
+  await run('sh', ['-c', 'cat > agent.js'], { cwd: scratch, input: script });
+  const names = ['-c', '-m', '-M', 'tskata-sys,sys', '-N', 'agent_bytecode', '-o', 'bytecode.c', 'agent.js'];
+  await run(join(quickjs, 'qjsc'), names, { cwd: scratch });
+  const sources = [join(nativeDirectory, 'main.c'), join(nativeDirectory, 'sys.c'), 'bytecode.c'];
+  const library = join(quickjs, 'libquickjs.a');
+  const libraries = [library, '-lm'];
+  await run('musl-gcc', [...OWN_FLAGS, '-isystem', quickjs, ...LINK_FLAGS, '-o', output, ...sources, ...libraries], {
+    cwd: scratch,
+  });
+}
+
+/** Copies an artefact to its fixed place, by a rename so that nobody sees half of it. */
+function publish(artefact: string, place: string): string {
+  mkdirSync(dirname(place), { recursive: true });
+  const fresh = `${place}.${process.pid}`;
+  copyFileSync(artefact, fresh);
+  renameSync(fresh, place);
+  return place;
+}
+
+if (import.meta.main) {
+  const path = await buildAgent();
+  process.stdout.write(`${path}: ${statSync(path).size} bytes\n`);
+}

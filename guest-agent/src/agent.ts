@@ -1,0 +1,72 @@
+// The service Agent of agent.proto, made of the parts that do the work.
+
+import { type AgentMethods, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../../src/protocol/agent-service.ts';
+import type { Handlers } from '../../src/protocol/service.ts';
+import { StatusError } from '../../src/protocol/status.ts';
+import type { ContainerManager } from './container/manager.ts';
+import { guestDetails } from './details.ts';
+import type { GuestPort } from './guest-port.ts';
+import { kernelRelease } from './linux/machine.ts';
+
+/** Version of this agent, as the host's log shows it. */
+export const AGENT_VERSION = '0.1.0';
+
+/** Moments of the agent's start, nanoseconds of CLOCK_BOOTTIME. */
+export interface StartTimes {
+  readonly enteredNs: bigint;
+  readonly readyNs: bigint;
+}
+
+/** The handlers of the service. @param guest what belongs to a real guest and not to a test on any Linux */
+export function agentHandlers(
+  guest: GuestPort,
+  containers: ContainerManager,
+  times: StartTimes,
+): Handlers<AgentMethods> {
+  const nothing = {};
+  return {
+    Handshake: async (request) => {
+      if (request.protocolMajor !== PROTOCOL_MAJOR) {
+        const ours = `${PROTOCOL_MAJOR}.${PROTOCOL_MINOR}`;
+        const message = `this agent speaks protocol ${ours}, the host ${request.protocolMajor}.${request.protocolMinor}: build both from one version`;
+        throw new StatusError('FAILED_PRECONDITION', message);
+      }
+      if (request.realtimeNs !== 0n) guest.setClock(request.realtimeNs);
+      if (request.entropy.length > 0) guest.addEntropy(request.entropy);
+      if (request.sharedFilesystemTag !== '') guest.mountShared(request.sharedFilesystemTag);
+      return {
+        protocolMajor: PROTOCOL_MAJOR,
+        protocolMinor: PROTOCOL_MINOR,
+        agentVersion: AGENT_VERSION,
+        kernelRelease: kernelRelease(),
+      };
+    },
+    CreateContainer: (request) => containers.create(request),
+    StartContainer: async (request) => {
+      await containers.start(request.containerId);
+      return nothing;
+    },
+    DeleteContainer: async (request) => {
+      await containers.delete(request.containerId, request.force);
+      return nothing;
+    },
+    ExecProcess: (request) => containers.exec(request),
+    SignalProcess: async (request) => {
+      containers.signal(request);
+      return nothing;
+    },
+    WaitProcess: async (request) => {
+      const { exitStatus, signal, coreDumped } = await containers.wait(request.containerId, request.processId);
+      return { exitStatus, signal, coreDumped };
+    },
+    ResizeTerminal: async (request) => {
+      containers.resize(request);
+      return nothing;
+    },
+    GuestDetails: async () => guestDetails(times),
+    Shutdown: async () => {
+      guest.shutDown();
+      return nothing;
+    },
+  };
+}

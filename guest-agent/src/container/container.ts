@@ -1,0 +1,210 @@
+// One container: its plan, its cgroup, its processes, and what may be done to it when.
+import type { CreateContainerRequest, ExecProcessRequest, StdioRequest } from '../../../src/protocol/agent.gen.ts';
+import { StatusError } from '../../../src/protocol/status.ts';
+import * as abi from '../linux/abi.gen.ts';
+import { close, open } from '../linux/file.ts';
+import { type Ending, fork, openPidFd, setNamespace } from '../linux/process.ts';
+import { Cgroup } from './cgroup.ts';
+import { runExec, runInit } from './child.ts';
+import { type ContainerPlan, type NamespaceKind, parseConfig, parseProcess } from './config.ts';
+import { parseJsonObject } from './json.ts';
+import { ContainerProcess, type ProcessServices } from './process.ts';
+
+const NAMESPACE_FLAGS: Readonly<Record<NamespaceKind, number>> = {
+  pid: abi.CLONE_NEWPID,
+  mount: abi.CLONE_NEWNS,
+  ipc: abi.CLONE_NEWIPC,
+  uts: abi.CLONE_NEWUTS,
+  cgroup: abi.CLONE_NEWCGROUP,
+};
+
+/** CLONE_NEW* of these namespaces. */
+function flagsOf(kinds: Iterable<NamespaceKind>, except: NamespaceKind): number {
+  let flags = 0;
+  for (const kind of kinds) if (kind !== except) flags |= NAMESPACE_FLAGS[kind];
+  return flags;
+}
+
+const NO_STDIO: StdioRequest = {
+  token: '',
+  stdin: false,
+  stdout: false,
+  stderr: false,
+  terminal: false,
+  terminalRows: 0,
+  terminalColumns: 0,
+};
+
+/** The init process has the empty id (agent.proto, ExecProcessRequest). */
+const INIT_ID = '';
+
+export class Container {
+  readonly id: string;
+  readonly #services: ProcessServices;
+  readonly #plan: ContainerPlan;
+  readonly #cgroup: Cgroup;
+  readonly #processes = new Map<string, ContainerProcess>();
+  readonly #init: ContainerProcess;
+  /** Names the init process for good, so that no later process can be taken for it. */
+  readonly #pidFd: number;
+  #started = false;
+
+  private constructor(services: ProcessServices, request: CreateContainerRequest, plan: ContainerPlan, cgroup: Cgroup) {
+    this.id = request.containerId;
+    this.#services = services;
+    this.#plan = plan;
+    this.#cgroup = cgroup;
+    const namespaces = flagsOf(plan.namespaces, 'cgroup');
+    this.#init = new ContainerProcess(services, request.stdio ?? NO_STDIO, (descriptors) => {
+      const pid = fork(namespaces);
+      return pid === 0 ? runInit(descriptors, plan, request.rootfsPath, cgroup.path) : pid;
+    });
+    this.#processes.set(INIT_ID, this.#init);
+    this.#pidFd = openPidFd(this.#init.pid);
+    // Without a pid namespace the others would outlive the init process.
+    void this.#init.ended.then(() => cgroup.killAll());
+  }
+
+  /** Makes a container, up to the moment before its program runs. @throws StatusError, and nothing is left then */
+  static async create(
+    services: ProcessServices,
+    request: CreateContainerRequest,
+  ): Promise<{ container: Container; warnings: readonly string[] }> {
+    const { plan, warnings } = parseConfig(request.ociConfigJson);
+    if (plan.process.terminal !== (request.stdio?.terminal ?? false)) {
+      throw new StatusError(
+        'INVALID_ARGUMENT',
+        'process.terminal of config.json and the request for streams do not agree',
+      );
+    }
+    const cgroup = new Cgroup(request.containerId, plan.cgroupFiles);
+    let container: Container | undefined;
+    try {
+      container = new Container(services, request, plan, cgroup);
+      await container.#init.setUp('ready');
+      return { container, warnings };
+    } catch (error) {
+      if (container === undefined) await cgroup.remove(services.loop);
+      else await container.destroy();
+      throw error;
+    }
+  }
+
+  get initPid(): number {
+    return this.#init.pid;
+  }
+
+  /** Whether its program may still run. */
+  get running(): boolean {
+    return this.#init.running;
+  }
+
+  get started(): boolean {
+    return this.#started;
+  }
+
+  /** Runs the user's program. @throws StatusError */
+  async start(): Promise<void> {
+    if (this.#started) throw new StatusError('FAILED_PRECONDITION', `container ${this.id} has been started already`);
+    this.#requireRunning();
+    this.#started = true;
+    await this.#init.execute();
+  }
+
+  /** Runs one more process. @throws StatusError */
+  async exec(request: ExecProcessRequest): Promise<{ pid: number; warnings: string[] }> {
+    this.#requireRunning();
+    if (!this.#started) throw new StatusError('FAILED_PRECONDITION', `container ${this.id} has not been started`);
+    const { processId } = request;
+    if (processId === INIT_ID || this.#processes.has(processId)) {
+      throw new StatusError('ALREADY_EXISTS', `container ${this.id} has a process "${processId}" already`);
+    }
+    const warnings: string[] = [];
+    const plan = parseProcess(parseJsonObject(request.ociProcessJson, 'the process'), warnings);
+    if (plan.terminal !== (request.stdio?.terminal ?? false)) {
+      throw new StatusError('INVALID_ARGUMENT', 'process.terminal and the request for streams do not agree');
+    }
+    const target = {
+      pidFd: this.#pidFd,
+      namespaceFlags: flagsOf(this.#plan.namespaces, 'pid'),
+      cgroupPath: this.#cgroup.path,
+      initPid: this.#init.pid,
+    };
+    const process = new ContainerProcess(this.#services, request.stdio ?? NO_STDIO, (descriptors) => {
+      const pid = this.#forkInPidNamespace();
+      return pid === 0 ? runExec(descriptors, plan, target) : pid;
+    });
+    this.#processes.set(processId, process);
+    try {
+      await process.setUp('executed');
+    } catch (error) {
+      this.#processes.delete(processId);
+      process.dispose();
+      throw error;
+    }
+    return { pid: process.pid, warnings };
+  }
+
+  /** @throws StatusError */
+  signal(processId: string, signal: number, all: boolean): void {
+    if (all) this.#cgroup.signalAll(signal);
+    else this.#process(processId).signal(signal);
+  }
+
+  /** Settles when the process has ended. @throws StatusError when there is none of this name */
+  async wait(processId: string): Promise<Ending> {
+    return await this.#process(processId).ended;
+  }
+
+  /** @throws StatusError */
+  resize(processId: string, rows: number, columns: number): void {
+    if (!this.#process(processId).resize(rows, columns)) {
+      throw new StatusError('FAILED_PRECONDITION', `process "${processId}" of container ${this.id} has no terminal`);
+    }
+  }
+
+  /** Kills what runs and frees everything. */
+  async destroy(): Promise<void> {
+    this.killAll();
+    for (const process of this.#processes.values()) {
+      await process.ended;
+      process.dispose();
+    }
+    close(this.#pidFd);
+    await this.#cgroup.remove(this.#services.loop);
+  }
+
+  killAll(): void {
+    this.#cgroup.killAll();
+  }
+
+  /**
+   * A child made while the agent's setting for children is the container's pid namespace is in it from its first moment,
+   * and is still the agent's child. (setns(2), CLONE_NEWPID)
+   */
+  #forkInPidNamespace(): number {
+    if (!this.#plan.namespaces.has('pid')) return fork(0);
+    const own = open('/proc/self/ns/pid', abi.O_RDONLY);
+    setNamespace(this.#pidFd, abi.CLONE_NEWPID, "the container's pid namespace");
+    let pid = -1;
+    try {
+      pid = fork(0);
+      return pid;
+    } finally {
+      if (pid !== 0) {
+        setNamespace(own, abi.CLONE_NEWPID, "the agent's pid namespace");
+        close(own);
+      }
+    }
+  }
+
+  #process(processId: string): ContainerProcess {
+    const process = this.#processes.get(processId);
+    if (process !== undefined) return process;
+    throw new StatusError('NOT_FOUND', `no such process: "${processId}" of container ${this.id} does not exist`);
+  }
+
+  #requireRunning(): void {
+    if (!this.#init.running) throw new StatusError('FAILED_PRECONDITION', 'container not running');
+  }
+}

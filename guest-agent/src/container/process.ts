@@ -1,0 +1,116 @@
+// A process of a container, as the agent sees it.
+import type { StdioRequest } from '../../../src/protocol/agent.gen.ts';
+import { StatusError } from '../../../src/protocol/status.ts';
+import { type EventLoop, Pollable } from '../event-loop.ts';
+import { close } from '../linux/file.ts';
+import { type Ending, kill, takeFd } from '../linux/process.ts';
+import { messagePair, setNonBlocking } from '../linux/socket.ts';
+import { isTerminalMaster } from '../linux/terminal.ts';
+import type { Reaper } from '../reaper.ts';
+import { closeChildStdio, type ProcessStreams } from '../stdio/process-streams.ts';
+import type { StreamRegistry } from '../stdio/registry.ts';
+import { ParentChannel } from './channel.ts';
+import type { ChildDescriptors } from './child.ts';
+
+/** The parts of the agent that processes need. */
+export interface ProcessServices {
+  readonly loop: EventLoop;
+  readonly reaper: Reaper;
+  readonly streams: StreamRegistry;
+}
+
+export class ContainerProcess {
+  /** In the agent's pid namespace. */
+  readonly pid: number;
+  /** Settles when the process has ended; never rejects. */
+  readonly ended: Promise<Ending>;
+  readonly #services: ProcessServices;
+  readonly #stdio: StdioRequest;
+  readonly #streams: ProcessStreams;
+  readonly #channel: ParentChannel;
+  #ending: Ending | undefined;
+
+  /**
+   * Makes the process.
+   * @param fork makes it: gives its pid to the agent, and never returns in the process itself
+   * @throws StatusError, SystemError
+   */
+  constructor(services: ProcessServices, stdio: StdioRequest, fork: (descriptors: ChildDescriptors) => number) {
+    this.#services = services;
+    this.#stdio = stdio;
+    this.#streams = services.streams.add(stdio);
+    const childStdio = this.#streams.openPipes(stdio);
+    const [ours, theirs] = messagePair();
+    try {
+      this.pid = fork({ channel: theirs, stdio: childStdio });
+    } catch (error) {
+      close(ours);
+      services.streams.remove(stdio, this.#streams);
+      throw error;
+    } finally {
+      close(theirs);
+      closeChildStdio(childStdio);
+    }
+    setNonBlocking(ours);
+    this.#channel = new ParentChannel(new Pollable(services.loop, ours));
+    this.ended = services.reaper.ending(this.pid).then((ending) => {
+      this.#ending = ending;
+      this.#channel.close();
+      this.#streams.processEnded();
+      return ending;
+    });
+  }
+
+  get running(): boolean {
+    return this.#ending === undefined;
+  }
+
+  /**
+   * Follows the process until it is ready for execve, or has run its program.
+   * @throws StatusError that the process reported, or FAILED_PRECONDITION when it died on the way
+   */
+  async setUp(until: 'ready' | 'executed'): Promise<void> {
+    for (;;) {
+      const message = await this.#channel.receive();
+      if (message === undefined) {
+        if (until === 'executed') return;
+        throw new StatusError('FAILED_PRECONDITION', "the container's init process ended before it was ready");
+      }
+      if (message.kind === 'ready') return;
+      const master = takeFd(this.pid, message.fd);
+      if (!isTerminalMaster(master)) {
+        close(master);
+        throw new StatusError('FAILED_PRECONDITION', 'the terminal of the process is none');
+      }
+      this.#streams.setTerminal(master);
+      this.resize(this.#stdio.terminalRows, this.#stdio.terminalColumns);
+      this.#channel.sendContinue();
+    }
+  }
+
+  /** Lets a ready process run its program. @throws StatusError when it cannot be run */
+  async execute(): Promise<void> {
+    this.#channel.sendContinue();
+    await this.setUp('executed');
+    this.#channel.close();
+  }
+
+  /** @throws StatusError when the process has ended */
+  signal(signal: number): void {
+    if (this.#ending !== undefined || !kill(this.pid, signal)) {
+      throw new StatusError('FAILED_PRECONDITION', 'os: process already finished');
+    }
+  }
+
+  /** @returns false when there is no terminal (any more) */
+  resize(rows: number, columns: number): boolean {
+    if (rows === 0 && columns === 0) return true;
+    return this.#streams.resize(rows, columns);
+  }
+
+  /** Closes the streams, whatever is still in them. */
+  dispose(): void {
+    this.#channel.close();
+    this.#services.streams.remove(this.#stdio, this.#streams);
+  }
+}

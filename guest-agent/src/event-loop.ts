@@ -1,0 +1,159 @@
+// One thread, one epoll: who waits for which descriptor, and for how long.
+import type { Timers } from '../../src/protocol/byte-stream.ts';
+import * as abi from './linux/abi.gen.ts';
+import { call, structure } from './linux/call.ts';
+import { close } from './linux/file.ts';
+import { readClock } from './linux/machine.ts';
+
+/** Events taken from the kernel in one turn. */
+const BATCH = 32;
+const NANOSECONDS_PER_MS = 1_000_000n;
+
+interface Timer {
+  readonly dueMs: number;
+  readonly action: () => void;
+}
+
+function nowMs(): number {
+  return Number(readClock(abi.CLOCK_MONOTONIC) / NANOSECONDS_PER_MS);
+}
+
+export class EventLoop implements Timers {
+  readonly #epoll = call('epoll_create1', '', abi.SYS_epoll_create1, abi.EPOLL_CLOEXEC);
+  readonly #events = structure(BATCH * abi.SIZEOF_epoll_event);
+  readonly #handlers = new Map<number, (events: number) => void>();
+  readonly #timers = new Set<Timer>();
+  #nextId = 1;
+
+  /** Registers a handler for the events of a descriptor. @returns an id for `setInterest`, unique for ever */
+  register(handler: (events: number) => void): number {
+    const id = this.#nextId++;
+    this.#handlers.set(id, handler);
+    return id;
+  }
+
+  /** Waits for other events than before; 0 for none at all, not even the end of the connection. */
+  setInterest(id: number, fd: number, before: number, events: number): void {
+    if (before === events) return;
+    const { bytes, view } = structure(abi.SIZEOF_epoll_event);
+    view.setUint32(abi.OFFSETOF_epoll_event_events, events, true);
+    view.setUint32(abi.OFFSETOF_epoll_event_data, id, true);
+    const change = before === 0 ? abi.EPOLL_CTL_ADD : events === 0 ? abi.EPOLL_CTL_DEL : abi.EPOLL_CTL_MOD;
+    call('epoll_ctl', `descriptor ${fd}`, abi.SYS_epoll_ctl, this.#epoll, change, fd, bytes);
+  }
+
+  unregister(id: number): void {
+    this.#handlers.delete(id);
+  }
+
+  after(delayMs: number, action: () => void): () => void {
+    const timer = { dueMs: nowMs() + delayMs, action };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+
+  /** Settles after some time. */
+  async delay(delayMs: number): Promise<void> {
+    await new Promise<void>((resolve) => this.after(delayMs, resolve));
+  }
+
+  /** Waits until something happens and runs its handlers. Promise jobs run after it. */
+  turn(): void {
+    const { bytes, view } = this.#events;
+    const count = call('epoll_wait', '', abi.SYS_epoll_wait, this.#epoll, bytes, BATCH, this.#timeoutMs());
+    for (let index = 0; index < count; index++) {
+      const offset = index * abi.SIZEOF_epoll_event;
+      const id = view.getUint32(offset + abi.OFFSETOF_epoll_event_data, true);
+      // A handler that ran earlier in this turn may have unregistered this one.
+      this.#handlers.get(id)?.(view.getUint32(offset + abi.OFFSETOF_epoll_event_events, true));
+    }
+    if (this.#timers.size === 0) return;
+    const now = nowMs();
+    for (const timer of [...this.#timers]) {
+      if (timer.dueMs <= now && this.#timers.delete(timer)) timer.action();
+    }
+  }
+
+  #timeoutMs(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const timer of this.#timers) next = Math.min(next, timer.dueMs);
+    return next === Number.POSITIVE_INFINITY ? -1 : Math.max(0, next - nowMs());
+  }
+}
+
+/** A non-blocking descriptor and those who wait for it: at most one reader and one writer. Owns the descriptor. */
+export class Pollable {
+  readonly fd: number;
+  readonly #loop: EventLoop;
+  readonly #id: number;
+  #interest = 0;
+  #reader: (() => void) | undefined;
+  #writer: (() => void) | undefined;
+  #closed = false;
+
+  constructor(loop: EventLoop, fd: number) {
+    this.#loop = loop;
+    this.fd = fd;
+    this.#id = loop.register((events) => this.#dispatch(events));
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Settles when a read will not wait, or after `wakeReader` or `close`. */
+  async readable(): Promise<void> {
+    if (this.#closed) return;
+    await new Promise<void>((resolve) => {
+      this.#reader = resolve;
+      this.#update();
+    });
+  }
+
+  /** Settles when a write will not wait, or after `close`. */
+  async writable(): Promise<void> {
+    if (this.#closed) return;
+    await new Promise<void>((resolve) => {
+      this.#writer = resolve;
+      this.#update();
+    });
+  }
+
+  /** Lets who waits for `readable` look again. */
+  wakeReader(): void {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    this.#update();
+    reader?.();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    const waiting = [this.#reader, this.#writer];
+    this.#reader = undefined;
+    this.#writer = undefined;
+    this.#update();
+    this.#closed = true;
+    this.#loop.unregister(this.#id);
+    close(this.fd);
+    for (const resolve of waiting) resolve?.();
+  }
+
+  #dispatch(events: number): void {
+    const broken = (events & (abi.EPOLLERR | abi.EPOLLHUP)) !== 0;
+    const reader = broken || (events & abi.EPOLLIN) !== 0 ? this.#reader : undefined;
+    const writer = broken || (events & abi.EPOLLOUT) !== 0 ? this.#writer : undefined;
+    if (reader !== undefined) this.#reader = undefined;
+    if (writer !== undefined) this.#writer = undefined;
+    this.#update();
+    reader?.();
+    writer?.();
+  }
+
+  #update(): void {
+    if (this.#closed) return;
+    const wanted = (this.#reader ? abi.EPOLLIN : 0) | (this.#writer ? abi.EPOLLOUT : 0);
+    this.#loop.setInterest(this.#id, this.fd, this.#interest, wanted);
+    this.#interest = wanted;
+  }
+}

@@ -1,0 +1,69 @@
+// What the agent does to the machine as a whole. A test that runs it on any Linux gets a form that leaves the machine alone.
+import { SHARED_DIRECTORY } from '../../src/protocol/agent-service.ts';
+import type { EventLoop } from './event-loop.ts';
+import * as abi from './linux/abi.gen.ts';
+import { makeDirectories, open, readText, withFd } from './linux/file.ts';
+import { addEntropy, reboot, setWallClock, syncFilesystems } from './linux/machine.ts';
+import { mount, unmount } from './linux/mount.ts';
+import { exit } from './linux/process.ts';
+import { log } from './log.ts';
+
+export interface GuestPort {
+  /** @param realtimeNs nanoseconds since the Unix epoch */
+  setClock(realtimeNs: bigint): void;
+  addEntropy(entropy: Uint8Array): void;
+  /** Mounts the virtio-fs `tag` at `SHARED_DIRECTORY`, unless that is done already. */
+  mountShared(tag: string): void;
+  /** Ends the guest, a moment from now: the answer to who asked goes out first. */
+  shutDown(): void;
+}
+
+/** How long an answer has to reach the host before the guest ends. */
+const SHUTDOWN_DELAY_MS = 20;
+
+/** The guest of a VM. @param stopContainers ends all processes in containers */
+export function realGuest(loop: EventLoop, stopContainers: () => void): GuestPort {
+  return {
+    setClock: setWallClock,
+    addEntropy: (entropy) => withFd(open('/dev/urandom', abi.O_WRONLY), (fd) => addEntropy(fd, entropy)),
+    mountShared: (tag) => {
+      if (isMounted(SHARED_DIRECTORY)) return;
+      makeDirectories(SHARED_DIRECTORY);
+      mount(tag, SHARED_DIRECTORY, 'virtiofs', 0);
+    },
+    shutDown: () => {
+      stopContainers();
+      loop.after(SHUTDOWN_DELAY_MS, () => {
+        syncFilesystems();
+        if (isMounted(SHARED_DIRECTORY)) {
+          try {
+            unmount(SHARED_DIRECTORY, abi.MNT_DETACH);
+          } catch (error) {
+            log(`at shutdown: ${error}`);
+          }
+        }
+        reboot();
+      });
+    },
+  };
+}
+
+/** A process on any Linux. */
+export function processOnly(loop: EventLoop, stopContainers: () => void): GuestPort {
+  return {
+    setClock: () => {},
+    addEntropy: () => {},
+    mountShared: () => {},
+    shutDown: () => {
+      stopContainers();
+      loop.after(SHUTDOWN_DELAY_MS, () => exit(0));
+    },
+  };
+}
+
+/** Whether something is mounted there (proc_pid_mountinfo(5), field 5). */
+function isMounted(path: string): boolean {
+  return readText('/proc/self/mountinfo')
+    .split('\n')
+    .some((line) => line.split(' ')[4] === path);
+}

@@ -1,0 +1,182 @@
+// Files: open, read, write, and what stands in a directory.
+import { decodeUtf8, encodeUtf8 } from 'tskata-sys';
+import * as abi from './abi.gen.ts';
+import { call, isErrno, structure, tryCall } from './call.ts';
+
+/** Opens a file. `O_CLOEXEC` is always added. @param at directory that a relative path starts from */
+export function open(path: string, flags: number, mode = 0, at: number = abi.AT_FDCWD): number {
+  return call('open', path, abi.SYS_openat, at, path, flags | abi.O_CLOEXEC, mode);
+}
+
+/**
+ * Opens a path as a process would see it whose root is the directory `root`: no symbolic link and no `..` leads out of it.
+ * (openat2(2), RESOLVE_IN_ROOT)
+ * @param options.followLinks whether symbolic links on the way, the last name among them, may be followed at all
+ */
+export function openInRoot(root: number, path: string, flags: number, { followLinks = true } = {}): number {
+  const { bytes, view } = structure(abi.SIZEOF_open_how);
+  view.setBigUint64(abi.OFFSETOF_open_how_flags, BigInt(flags | abi.O_CLOEXEC), true);
+  const resolve = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | (followLinks ? 0 : abi.RESOLVE_NO_SYMLINKS);
+  view.setBigUint64(abi.OFFSETOF_open_how_resolve, BigInt(resolve), true);
+  return call('openat2', path, abi.SYS_openat2, root, path, bytes, bytes.length);
+}
+
+/** The path under which /proc shows an open file of this process: usable where a system call wants a path. */
+export function pathOfFd(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
+export function close(fd: number): void {
+  // Whatever close(2) says, the descriptor is gone: there is nothing to do about an error here.
+  tryCall(abi.SYS_close, fd);
+}
+
+/** Runs `action` with an open file and closes it afterwards. */
+export function withFd<T>(fd: number, action: (fd: number) => T): T {
+  try {
+    return action(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Reads up to `bytes.length` bytes. @returns how many; 0 at the end of the file; minus the error number */
+export function tryRead(fd: number, bytes: Uint8Array): number {
+  return tryCall(abi.SYS_read, fd, bytes, bytes.length);
+}
+
+/** Writes what fits. @returns how many bytes; minus the error number */
+export function tryWrite(fd: number, bytes: Uint8Array): number {
+  return tryCall(abi.SYS_write, fd, bytes, bytes.length);
+}
+
+/** Writes all of it to a blocking descriptor. */
+export function writeAll(fd: number, bytes: Uint8Array, subject: string): void {
+  for (let rest = bytes; rest.length > 0; ) {
+    rest = rest.subarray(call('write', subject, abi.SYS_write, fd, rest, rest.length));
+  }
+}
+
+/** Reads until the end of the file. */
+export function readAll(fd: number, subject: string): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let total = 0;
+  for (;;) {
+    const part = new Uint8Array(4096);
+    const length = call('read', subject, abi.SYS_read, fd, part, part.length);
+    if (length === 0) break;
+    parts.push(part.subarray(0, length));
+    total += length;
+  }
+  const whole = new Uint8Array(total);
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}
+
+export function readText(path: string): string {
+  return withFd(open(path, abi.O_RDONLY), (fd) => decodeUtf8(readAll(fd, path)));
+}
+
+/** Writes text into a file that is there, in one write(2): the way of /proc, /sys and cgroups. */
+export function writeText(path: string, text: string): void {
+  withFd(open(path, abi.O_WRONLY), (fd) => writeAll(fd, encodeUtf8(text), path));
+}
+
+/** Makes a directory unless it is there. */
+export function makeDirectory(path: string, mode = 0o755, at: number = abi.AT_FDCWD): void {
+  try {
+    call('mkdir', path, abi.SYS_mkdirat, at, path, mode);
+  } catch (error) {
+    if (!isErrno(error, abi.EEXIST)) throw error;
+  }
+}
+
+/** Makes a directory and those above it. */
+export function makeDirectories(path: string): void {
+  for (let end = path.indexOf('/', 1); end > 0; end = path.indexOf('/', end + 1)) makeDirectory(path.slice(0, end));
+  makeDirectory(path);
+}
+
+export function removeDirectory(path: string): void {
+  call('rmdir', path, abi.SYS_unlinkat, abi.AT_FDCWD, path, abi.AT_REMOVEDIR);
+}
+
+export function symbolicLink(target: string, path: string, at: number = abi.AT_FDCWD): void {
+  call('symlink', path, abi.SYS_symlinkat, target, at, path);
+}
+
+export function readLink(path: string, at: number): string {
+  const bytes = new Uint8Array(4096);
+  const length = call('readlink', path, abi.SYS_readlinkat, at, path, bytes, bytes.length);
+  return decodeUtf8(bytes.subarray(0, length));
+}
+
+/** mknod(2). @param mode permissions and one of S_IFCHR, S_IFBLK, S_IFIFO, S_IFREG */
+export function makeNode(path: string, mode: number, device: number, at: number = abi.AT_FDCWD): void {
+  call('mknod', path, abi.SYS_mknodat, at, path, mode, device);
+}
+
+/** Changes the owner of what stands at `path`, symbolic links included. */
+export function changeOwner(path: string, uid: number, gid: number, at: number): void {
+  call('chown', path, abi.SYS_fchownat, at, path, uid, gid, abi.AT_SYMLINK_NOFOLLOW);
+}
+
+/** Device number as the kernel takes it (new_encode_dev in include/linux/kdev_t.h). */
+export function deviceNumber(major: number, minor: number): number {
+  return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);
+}
+
+export interface FileStatus {
+  readonly mode: number;
+  readonly uid: number;
+  readonly device: number;
+}
+
+function parseStatus(view: DataView): FileStatus {
+  return {
+    mode: view.getUint32(abi.OFFSETOF_stat_st_mode, true),
+    uid: view.getUint32(abi.OFFSETOF_stat_st_uid, true),
+    device: Number(view.getBigUint64(abi.OFFSETOF_stat_st_rdev, true)),
+  };
+}
+
+export function statusOfFd(fd: number, subject: string): FileStatus {
+  const { bytes, view } = structure(abi.SIZEOF_stat);
+  call('fstat', subject, abi.SYS_fstat, fd, bytes);
+  return parseStatus(view);
+}
+
+export function statusOf(path: string): FileStatus {
+  const { bytes, view } = structure(abi.SIZEOF_stat);
+  call('stat', path, abi.SYS_newfstatat, abi.AT_FDCWD, path, bytes, 0);
+  return parseStatus(view);
+}
+
+export function isDirectory(status: FileStatus): boolean {
+  return (status.mode & abi.S_IFMT) === abi.S_IFDIR;
+}
+
+/** Names of what stands in a directory, without `.` and `..`. */
+export function listDirectory(path: string): string[] {
+  return withFd(open(path, abi.O_RDONLY | abi.O_DIRECTORY), (fd) => {
+    const names: string[] = [];
+    const buffer = new Uint8Array(4096);
+    const view = new DataView(buffer.buffer);
+    for (;;) {
+      const length = call('getdents64', path, abi.SYS_getdents64, fd, buffer, buffer.length);
+      if (length === 0) return names;
+      // struct linux_dirent64: d_ino (8 bytes), d_off (8), d_reclen (2), d_type (1), d_name (ends with a NUL)
+      for (let offset = 0; offset < length; ) {
+        const end = offset + view.getUint16(offset + 16, true);
+        const name = buffer.subarray(offset + 19, buffer.indexOf(0, offset + 19));
+        offset = end;
+        const text = decodeUtf8(name);
+        if (text !== '.' && text !== '..') names.push(text);
+      }
+    }
+  });
+}

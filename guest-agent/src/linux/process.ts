@@ -1,0 +1,140 @@
+// Processes: making them, what they may do, and how they end.
+import { execve as sysExecve } from 'tskata-sys';
+import * as abi from './abi.gen.ts';
+import { call, isErrno, SystemError, structure, tryCall } from './call.ts';
+
+/**
+ * fork(2) with new namespaces. Both processes return from it: the parent with the child's pid, the child with 0.
+ * This engine has one thread, so the child is a whole copy; it must end in `execute` or `exit`, and never return to the
+ * event loop.
+ */
+export function fork(namespaceFlags: number): number {
+  // x86-64: clone(flags, stack, parent_tid, child_tid, tls); a null stack means the parent's own, copied on write.
+  return call('clone', '', abi.SYS_clone, namespaceFlags | abi.SIGCHLD, 0, 0, 0, 0);
+}
+
+export function exit(status: number): never {
+  tryCall(abi.SYS_exit_group, status);
+  throw new Error('exit_group returned');
+}
+
+/** Becomes another program. @throws SystemError when it cannot */
+export function execute(path: string, argv: readonly string[], envp: readonly string[]): never {
+  throw new SystemError('exec', path, -sysExecve(path, argv, envp));
+}
+
+export function unshare(flags: number, subject: string): void {
+  call('unshare', subject, abi.SYS_unshare, flags);
+}
+
+/** Enters namespaces: of a process (`fd` is a pidfd, `flags` say which) or one (`fd` is a /proc/PID/ns file). */
+export function setNamespace(fd: number, flags: number, subject: string): void {
+  call('setns', subject, abi.SYS_setns, fd, flags);
+}
+
+export function openPidFd(pid: number): number {
+  return call('pidfd_open', `process ${pid}`, abi.SYS_pidfd_open, pid, 0);
+}
+
+/** Gives this process a duplicate of an open file of another. */
+export function takeFd(pid: number, fd: number): number {
+  const pidFd = openPidFd(pid);
+  try {
+    return call('pidfd_getfd', `descriptor ${fd} of process ${pid}`, abi.SYS_pidfd_getfd, pidFd, fd, 0);
+  } finally {
+    tryCall(abi.SYS_close, pidFd);
+  }
+}
+
+/** Sends a signal. @returns false when there is no such process any more */
+export function kill(pid: number, signal: number): boolean {
+  try {
+    call('kill', `process ${pid} with signal ${signal}`, abi.SYS_kill, pid, signal);
+    return true;
+  } catch (error) {
+    if (isErrno(error, abi.ESRCH)) return false;
+    throw error;
+  }
+}
+
+/** How a process ended: by itself with a status, or by a signal. */
+export interface Ending {
+  readonly exitStatus: number;
+  /** 0 when the process ended by itself. */
+  readonly signal: number;
+  readonly coreDumped: boolean;
+}
+
+/** Reads a wait status (wait(2); the WIFEXITED, WTERMSIG and WCOREDUMP macros). */
+export function parseWaitStatus(status: number): Ending {
+  const signal = status & 0x7f;
+  return { exitStatus: signal === 0 ? (status >> 8) & 0xff : 0, signal, coreDumped: (status & 0x80) !== 0 };
+}
+
+/** Takes one child that has ended. @returns undefined when none has */
+export function reapChild(): { pid: number; ending: Ending } | undefined {
+  const { bytes, view } = structure(4);
+  const pid = tryCall(abi.SYS_wait4, -1, bytes, abi.WNOHANG | abi.__WALL, null);
+  return pid > 0 ? { pid, ending: parseWaitStatus(view.getInt32(0, true)) } : undefined;
+}
+
+/** prctl(2). @returns its result. @param subject what it is about, for the error message */
+export function prctl(subject: string, option: number, ...values: number[]): number {
+  const [second = 0, third = 0] = values;
+  return call('prctl', subject, abi.SYS_prctl, option, second, third, 0, 0);
+}
+
+/** RLIM_INFINITY of the kernel: all bits set. */
+const RLIM_INFINITY = 2n ** 64n - 1n;
+
+/** Sets a limit of this process. Values of 2^63 and more mean unlimited. */
+export function setLimit(resource: number, name: string, soft: number, hard: number): void {
+  const { bytes, view } = structure(16);
+  const encode = (value: number): bigint => (value >= 2 ** 63 ? RLIM_INFINITY : BigInt(value));
+  view.setBigUint64(0, encode(soft), true);
+  view.setBigUint64(8, encode(hard), true);
+  call('setrlimit', name, abi.SYS_prlimit64, 0, resource, bytes, null);
+}
+
+/** Sets all user and group ids. Groups first: a plain user may not. */
+export function setIds(uid: number, gid: number, additionalGids: readonly number[]): void {
+  const groups = new Uint32Array(additionalGids);
+  call('setgroups', additionalGids.join(','), abi.SYS_setgroups, groups.length, new Uint8Array(groups.buffer));
+  call('setresgid', String(gid), abi.SYS_setresgid, gid, gid, gid);
+  call('setresuid', String(uid), abi.SYS_setresuid, uid, uid, uid);
+}
+
+/** capset(2) for this process; each set is a mask of `1n << capability`. */
+export function setCapabilities(effective: bigint, permitted: bigint, inheritable: bigint): void {
+  const header = structure(8);
+  header.view.setUint32(0, abi._LINUX_CAPABILITY_VERSION_3, true);
+  // struct __user_cap_data_struct, once for the low and once for the high 32 capabilities
+  const data = structure(24);
+  for (const [index, set] of [effective, permitted, inheritable].entries()) {
+    data.view.setUint32(4 * index, Number(set & 0xffff_ffffn), true);
+    data.view.setUint32(12 + 4 * index, Number(set >> 32n), true);
+  }
+  call('capset', '', abi.SYS_capset, header.bytes, data.bytes);
+}
+
+/** Bytes of the kernel's signal set. */
+const SIGSET_BYTES = 8;
+
+/** Sets which signals wait: all of them, or none. */
+export function blockSignals(all: boolean): void {
+  const set = new Uint8Array(SIGSET_BYTES).fill(all ? 0xff : 0);
+  call('rt_sigprocmask', '', abi.SYS_rt_sigprocmask, abi.SIG_SETMASK, set, null, SIGSET_BYTES);
+}
+
+/** A descriptor that becomes readable when a child ends. SIGCHLD must be blocked. */
+export function openChildSignals(): number {
+  const { bytes, view } = structure(SIGSET_BYTES);
+  view.setBigUint64(0, 1n << BigInt(abi.SIGCHLD - 1), true);
+  return call('signalfd', '', abi.SYS_signalfd4, -1, bytes, SIGSET_BYTES, abi.SFD_CLOEXEC | abi.SFD_NONBLOCK);
+}
+
+/** Moves an open file to a number, without close-on-exec. */
+export function duplicateTo(fd: number, number: number): void {
+  if (fd === number) call('fcntl', `descriptor ${fd}`, abi.SYS_fcntl, fd, abi.F_SETFD, 0);
+  else call('dup3', `descriptor ${fd}`, abi.SYS_dup3, fd, number, 0);
+}

@@ -1,0 +1,120 @@
+// Sockets: vsock in a guest, Unix sockets where the agent runs without one.
+import { encodeUtf8 } from 'tskata-sys';
+import * as abi from './abi.gen.ts';
+import { call, structure } from './call.ts';
+
+/** Where a socket is. */
+export type Address =
+  | { readonly family: 'vsock'; readonly cid: number; readonly port: number }
+  | { readonly family: 'unix'; readonly path: string };
+
+export function describe(address: Address): string {
+  return address.family === 'vsock' ? `vsock ${address.cid}:${address.port}` : address.path;
+}
+
+function encode(address: Address): Uint8Array {
+  if (address.family === 'vsock') {
+    const { bytes, view } = structure(abi.SIZEOF_sockaddr_vm);
+    view.setUint16(0, abi.AF_VSOCK, true);
+    view.setUint32(abi.OFFSETOF_sockaddr_vm_svm_port, address.port, true);
+    view.setUint32(abi.OFFSETOF_sockaddr_vm_svm_cid, address.cid, true);
+    return bytes;
+  }
+  const { bytes, view } = structure(abi.SIZEOF_sockaddr_un);
+  const path = encodeUtf8(address.path);
+  if (path.length >= bytes.length - abi.OFFSETOF_sockaddr_un_sun_path) {
+    throw new RangeError(`the socket path ${address.path} is longer than 107 bytes: choose a shorter one`);
+  }
+  view.setUint16(0, abi.AF_UNIX, true);
+  bytes.set(path, abi.OFFSETOF_sockaddr_un_sun_path);
+  return bytes;
+}
+
+const STREAM_FLAGS = abi.SOCK_STREAM | abi.SOCK_CLOEXEC | abi.SOCK_NONBLOCK;
+
+function openSocket(address: Address): number {
+  const family = address.family === 'vsock' ? abi.AF_VSOCK : abi.AF_UNIX;
+  return call('socket', describe(address), abi.SYS_socket, family, STREAM_FLAGS, 0);
+}
+
+/** Connections that may wait to be accepted. */
+const BACKLOG = 128;
+
+/** A non-blocking socket that listens. */
+export function listen(address: Address): number {
+  const fd = openSocket(address);
+  const bytes = encode(address);
+  call('bind', describe(address), abi.SYS_bind, fd, bytes, bytes.length);
+  call('listen', describe(address), abi.SYS_listen, fd, BACKLOG);
+  return fd;
+}
+
+/** Takes a connection that waits. @returns the socket and, on vsock, the peer's context id */
+export function accept(listener: number, subject: string): { fd: number; peerCid: number | undefined } {
+  const { bytes, view } = structure(abi.SIZEOF_sockaddr_un);
+  const length = structure(4);
+  length.view.setUint32(0, bytes.length, true);
+  const flags = abi.SOCK_CLOEXEC | abi.SOCK_NONBLOCK;
+  const fd = call('accept', subject, abi.SYS_accept4, listener, bytes, length.bytes, flags);
+  const isVsock = view.getUint16(0, true) === abi.AF_VSOCK;
+  return { fd, peerCid: isVsock ? view.getUint32(abi.OFFSETOF_sockaddr_vm_svm_cid, true) : undefined };
+}
+
+/** Begins a connection: the socket becomes writable when it stands or has failed (see `socketError`). */
+export function startConnect(address: Address): number {
+  const fd = openSocket(address);
+  const bytes = encode(address);
+  try {
+    call('connect', describe(address), abi.SYS_connect, fd, bytes, bytes.length);
+  } catch (error) {
+    if (error instanceof Error && 'errno' in error && error.errno === abi.EINPROGRESS) return fd;
+    call('close', '', abi.SYS_close, fd);
+    throw error;
+  }
+  return fd;
+}
+
+/** The error number that waits on a socket; 0 for none. */
+export function socketError(fd: number): number {
+  const value = structure(4);
+  const length = structure(4);
+  length.view.setUint32(0, 4, true);
+  call('getsockopt', 'SO_ERROR', abi.SYS_getsockopt, fd, abi.SOL_SOCKET, abi.SO_ERROR, value.bytes, length.bytes);
+  return value.view.getInt32(0, true);
+}
+
+/** Two connected sockets that keep message boundaries. */
+export function messagePair(): [number, number] {
+  const { bytes, view } = structure(8);
+  const type = abi.SOCK_SEQPACKET | abi.SOCK_CLOEXEC;
+  call('socketpair', '', abi.SYS_socketpair, abi.AF_UNIX, type, 0, bytes);
+  return [view.getInt32(0, true), view.getInt32(4, true)];
+}
+
+/** A pipe: its reading and its writing end, both close-on-exec and blocking. */
+export function pipe(): [readEnd: number, writeEnd: number] {
+  const { bytes, view } = structure(8);
+  call('pipe2', '', abi.SYS_pipe2, bytes, abi.O_CLOEXEC);
+  return [view.getInt32(0, true), view.getInt32(4, true)];
+}
+
+/** Makes reads and writes return at once when they would wait. For descriptors whose other user has a copy of its own. */
+export function setNonBlocking(fd: number): void {
+  call('fcntl', `descriptor ${fd}`, abi.SYS_fcntl, fd, abi.F_SETFL, abi.O_NONBLOCK);
+}
+
+/** Brings a network interface up. */
+export function bringUp(interfaceName: string): void {
+  const flags = abi.SOCK_DGRAM | abi.SOCK_CLOEXEC;
+  const fd = call('socket', 'AF_INET', abi.SYS_socket, abi.AF_INET, flags, 0);
+  const { bytes, view } = structure(abi.SIZEOF_ifreq);
+  bytes.set(encodeUtf8(interfaceName));
+  try {
+    call('ioctl', `SIOCGIFFLAGS ${interfaceName}`, abi.SYS_ioctl, fd, abi.SIOCGIFFLAGS, bytes);
+    const old = view.getUint16(abi.OFFSETOF_ifreq_ifr_flags, true);
+    view.setUint16(abi.OFFSETOF_ifreq_ifr_flags, old | abi.IFF_UP, true);
+    call('ioctl', `SIOCSIFFLAGS ${interfaceName}`, abi.SYS_ioctl, fd, abi.SIOCSIFFLAGS, bytes);
+  } finally {
+    call('close', '', abi.SYS_close, fd);
+  }
+}

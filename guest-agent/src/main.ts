@@ -1,0 +1,88 @@
+// The agent: readies the guest, then answers the host until it is told to end.
+import './globals.ts';
+import { argv } from 'tskata-sys';
+import { AGENT_RPC_PORT, AGENT_STDIO_PORT, agentService } from '../../src/protocol/agent-service.ts';
+import { MethodTable, serveConnection } from '../../src/protocol/server.ts';
+import { agentHandlers } from './agent.ts';
+import { prepareCgroups } from './boot/cgroups.ts';
+import { bootGuest } from './boot/guest.ts';
+import { ContainerManager } from './container/manager.ts';
+import { EventLoop } from './event-loop.ts';
+import { processOnly, realGuest } from './guest-port.ts';
+import * as abi from './linux/abi.gen.ts';
+import { readClock } from './linux/machine.ts';
+import { blockSignals, prctl } from './linux/process.ts';
+import type { Address } from './linux/socket.ts';
+import { log } from './log.ts';
+import { Reaper } from './reaper.ts';
+import { connect, serve } from './rpc/listener.ts';
+import { SocketStream } from './rpc/socket-stream.ts';
+import { StreamRegistry } from './stdio/registry.ts';
+
+const enteredNs = readClock(abi.CLOCK_BOOTTIME);
+
+/** Pauses between attempts to reach the host, milliseconds: first, and at most. */
+const CONNECT_PAUSE_MS = 10;
+const CONNECT_PAUSE_MAX_MS = 1000;
+
+/** Where the agent is reached: on vsock in a guest, in a directory of sockets with `--listen-unix DIRECTORY`. */
+function parseArguments(): { unixDirectory: string | undefined } {
+  const [, option, directory, ...rest] = argv;
+  if (option === undefined || !option.startsWith('--')) return { unixDirectory: undefined };
+  if (option === '--listen-unix' && directory !== undefined && rest.length === 0) return { unixDirectory: directory };
+  throw new Error('usage: agent (as pid 1 of a guest), or: agent --listen-unix DIRECTORY');
+}
+
+const { unixDirectory } = parseArguments();
+const addressOf = (port: number, name: string): Address =>
+  unixDirectory === undefined
+    ? { family: 'vsock', cid: abi.VMADDR_CID_ANY, port }
+    : { family: 'unix', path: `${unixDirectory}/${name}` };
+
+// Signals are read, not handled; a write to a closed connection must be an error, not the end.
+blockSignals(true);
+// A process between fork and execve is a copy of the agent: nobody in a container may look into it.
+prctl('PR_SET_DUMPABLE', abi.PR_SET_DUMPABLE, 0);
+if (unixDirectory === undefined) bootGuest();
+prepareCgroups();
+
+const loop = new EventLoop();
+const streams = new StreamRegistry(loop);
+const containers = new ContainerManager({ loop, reaper: new Reaper(loop), streams });
+const stopContainers = (): void => containers.killAll();
+const guest = unixDirectory === undefined ? realGuest(loop, stopContainers) : processOnly(loop, stopContainers);
+const table = new MethodTable();
+
+async function answerOn(fd: number): Promise<void> {
+  try {
+    await serveConnection(new SocketStream(loop, fd), table);
+  } catch (error) {
+    log(`closed a connection: ${error}`);
+  }
+}
+
+/** Connects to the host and serves it; when the connection ends, connects again. */
+async function serveHost(): Promise<never> {
+  const address: Address = { family: 'vsock', cid: abi.VMADDR_CID_HOST, port: AGENT_RPC_PORT };
+  for (let pauseMs = CONNECT_PAUSE_MS; ; ) {
+    try {
+      const fd = await connect(loop, address);
+      pauseMs = CONNECT_PAUSE_MS;
+      await answerOn(fd);
+    } catch (error) {
+      if (pauseMs === CONNECT_PAUSE_MS) log(`cannot reach the host, still trying: ${error}`);
+      pauseMs = Math.min(2 * pauseMs, CONNECT_PAUSE_MAX_MS);
+    }
+    await loop.delay(pauseMs);
+  }
+}
+
+serve(loop, addressOf(AGENT_RPC_PORT, 'agent.sock'), (fd) => void answerOn(fd));
+serve(loop, addressOf(AGENT_STDIO_PORT, 'stdio.sock'), (fd) => void streams.connect(fd));
+table.add(agentService, agentHandlers(guest, containers, { enteredNs, readyNs: readClock(abi.CLOCK_BOOTTIME) }));
+if (unixDirectory === undefined) void serveHost();
+
+/** One turn of the event loop; main.c calls it for ever. */
+export function turn(): void {
+  loop.turn();
+}

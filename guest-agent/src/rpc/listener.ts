@@ -1,0 +1,56 @@
+// Accepts connections, and makes the one to the host.
+import type { EventLoop } from '../event-loop.ts';
+import { Pollable } from '../event-loop.ts';
+import * as abi from '../linux/abi.gen.ts';
+import { isErrno, SystemError } from '../linux/call.ts';
+import { close } from '../linux/file.ts';
+import { type Address, accept, describe, listen, socketError, startConnect } from '../linux/socket.ts';
+import { log } from '../log.ts';
+
+/**
+ * Listens on an address and hands every connection over, as a non-blocking socket.
+ * On vsock only the host may connect: vsock has no network namespaces, so a process in a container could reach the
+ * agent through the guest's own context id.
+ */
+export function serve(loop: EventLoop, address: Address, handle: (fd: number) => void): void {
+  const listener = new Pollable(loop, listen(address));
+  const acceptAll = async (): Promise<never> => {
+    for (;;) {
+      await listener.readable();
+      try {
+        const { fd, peerCid } = accept(listener.fd, describe(address));
+        if (peerCid === undefined || peerCid === abi.VMADDR_CID_HOST) {
+          handle(fd);
+        } else {
+          log(`refused a connection to ${describe(address)} from context id ${peerCid}: only the host may connect`);
+          close(fd);
+        }
+      } catch (error) {
+        // The peer may be gone already, or descriptors are short: that costs this connection only.
+        if (!isErrno(error, abi.EAGAIN)) log(String(error));
+        await loop.delay(ACCEPT_PAUSE_MS);
+      }
+    }
+  };
+  void acceptAll();
+}
+
+/** Pause after a connection that could not be accepted. */
+const ACCEPT_PAUSE_MS = 10;
+
+/** Connects. @returns a non-blocking socket. @throws SystemError when there is nobody or no way */
+export async function connect(loop: EventLoop, address: Address): Promise<number> {
+  const fd = startConnect(address);
+  await new Promise<void>((resolve) => {
+    const id = loop.register(() => {
+      loop.setInterest(id, fd, abi.EPOLLOUT, 0);
+      loop.unregister(id);
+      resolve();
+    });
+    loop.setInterest(id, fd, 0, abi.EPOLLOUT);
+  });
+  const errno = socketError(fd);
+  if (errno === 0) return fd;
+  close(fd);
+  throw new SystemError('connect', describe(address), errno);
+}

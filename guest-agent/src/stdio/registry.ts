@@ -1,0 +1,89 @@
+// Brings the host's stream connections and the processes' streams together, by the token in the first line.
+import { decodeUtf8 } from 'tskata-sys';
+import type { StdioRequest } from '../../../src/protocol/agent.gen.ts';
+import { StatusError } from '../../../src/protocol/status.ts';
+import { type EventLoop, Pollable } from '../event-loop.ts';
+import * as abi from '../linux/abi.gen.ts';
+import { tryRead } from '../linux/file.ts';
+import { log } from '../log.ts';
+import { ProcessStreams } from './process-streams.ts';
+
+/** Longest first line: 128 digits, a space, a name and a line feed. */
+const LINE_BYTES_MAX = 128 + 1 + 'terminal'.length + 1;
+/** How long a connection may take to say what it is for. */
+const LINE_TIMEOUT_MS = 10_000;
+/** Connections that have not said yet what they are for. */
+const ANONYMOUS_MAX = 64;
+
+export class StreamRegistry {
+  readonly #loop: EventLoop;
+  readonly #streams = new Map<string, ProcessStreams>();
+  #anonymous = 0;
+
+  constructor(loop: EventLoop) {
+    this.#loop = loop;
+  }
+
+  /** Makes the streams of a process known under their token. @throws StatusError for a token that is none or is in use */
+  add(request: StdioRequest): ProcessStreams {
+    const streams = new ProcessStreams(this.#loop);
+    const wanted = request.terminal || request.stdin || request.stdout || request.stderr;
+    if (!wanted) return streams;
+    const { token } = request;
+    if (!/^[0-9a-fA-F]{32,128}$/.test(token)) {
+      throw new StatusError(
+        'INVALID_ARGUMENT',
+        'the token of the standard streams must be 32 to 128 hexadecimal digits',
+      );
+    }
+    if (this.#streams.has(token)) {
+      throw new StatusError('ALREADY_EXISTS', 'the token of the standard streams is in use: choose an unguessable one');
+    }
+    this.#streams.set(token, streams);
+    streams.onFinished = () => this.#streams.delete(token);
+    return streams;
+  }
+
+  /** Forgets a token and closes its streams. */
+  remove(request: StdioRequest, streams: ProcessStreams): void {
+    if (this.#streams.get(request.token) === streams) this.#streams.delete(request.token);
+    streams.close();
+  }
+
+  /** Handles a new connection: a non-blocking socket, which it owns from here on. */
+  async connect(fd: number): Promise<void> {
+    const socket = new Pollable(this.#loop, fd);
+    if (this.#anonymous >= ANONYMOUS_MAX) {
+      socket.close();
+      return;
+    }
+    this.#anonymous += 1;
+    const cancel = this.#loop.after(LINE_TIMEOUT_MS, () => socket.close());
+    const line = await readLine(socket);
+    cancel();
+    this.#anonymous -= 1;
+    const [token = '', name = ''] = line?.split(' ') ?? [];
+    const streams = this.#streams.get(token);
+    if (line === undefined || streams === undefined || !streams.attach(name, socket)) {
+      if (!socket.closed) log('closed a stream connection: no such token or stream, or it is taken');
+      socket.close();
+    }
+  }
+}
+
+/** Reads up to the first line feed and nothing behind it. @returns undefined when there is none within the limit */
+async function readLine(socket: Pollable): Promise<string | undefined> {
+  const line = new Uint8Array(LINE_BYTES_MAX);
+  // Byte by byte: what follows the line belongs to the stream.
+  for (let filled = 0; filled < line.length && !socket.closed; ) {
+    const length = tryRead(socket.fd, line.subarray(filled, filled + 1));
+    if (length === -abi.EAGAIN) {
+      await socket.readable();
+      continue;
+    }
+    if (length <= 0) return undefined;
+    if (line[filled] === 0x0a) return decodeUtf8(line.subarray(0, filled));
+    filled += 1;
+  }
+  return undefined;
+}
