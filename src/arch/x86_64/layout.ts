@@ -11,6 +11,7 @@
 //   0xc000_0000  end of RAM at the latest: the MMIO hole, virtio-mmio pages first
 //   0xfec0_0000  I/O APIC
 //   0xfee0_0000  local APICs
+//   0xfeff_c000  four pages that the KVM layer keeps for itself (KVM_PRIVATE_PAGES)
 // 0x1_0000_0000  the rest of RAM
 import { type GuestAddress, guestAddress } from '../../lib/brand.ts';
 import { GIB, KIB, MIB, PAGE_SIZE } from '../../lib/units.ts';
@@ -41,12 +42,6 @@ export const MMIO_HOLE_END = guestAddress(4 * GIB);
 export const VIRTIO_MMIO_BASE = MMIO_HOLE_START;
 export const IO_APIC_ADDRESS = guestAddress(0xfec0_0000);
 export const LOCAL_APIC_ADDRESS = guestAddress(0xfee0_0000);
-/**
- * Four pages that KVM needs for itself on Intel processors without unrestricted guest mode: KVM_SET_IDENTITY_MAP_ADDR,
- * and behind it the three of KVM_SET_TSS_ADDR.
- */
-export const KVM_IDENTITY_MAP_ADDRESS = guestAddress(0xfffb_c000);
-export const KVM_TSS_ADDRESS = guestAddress(0xfffb_d000);
 
 /** Inputs of the I/O APIC that KVM emulates. */
 export const IO_APIC_PIN_COUNT = 24;
@@ -87,7 +82,7 @@ export const PORTS = {
   pciConfiguration: { base: 0xcf8, length: 8 },
 } as const;
 
-/** The smallest memory a machine can have, bytes. Linux itself needs 16 MiB below its load address at 16 MiB. */
+/** The smallest memory a machine can have, bytes: Linux is loaded at 16 MiB and needs some of it above. */
 export const MEMORY_SIZE_MIN = 32 * MIB;
 /** The largest that is accepted: a guard against slips of the pen, far above what hosts have. */
 export const MEMORY_SIZE_MAX = 1024 * GIB;
