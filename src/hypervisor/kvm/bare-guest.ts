@@ -1,22 +1,24 @@
 // A guest of a few instructions, in real mode or in long mode, without firmware or kernel: for the probe and for tests.
 import { guestAddress } from '../../lib/brand.ts';
-import { PAGE_SIZE } from '../../lib/units.ts';
+import { GIB } from '../../lib/units.ts';
 import type { HostMemory, Hypervisor, Segment, SpecialRegisters, Vcpu, VirtualMachine, VmExit } from '../ports.ts';
 
-/** Where things are in a bare guest's memory. All of RAM is mapped one to one in long mode, and the 4 GiB around it. */
+/** Where things are in a bare guest's memory. In long mode RAM and the device's 2 MiB are mapped one to one. */
 export const BARE_LAYOUT = {
   gdt: 0x1000,
   tss: 0x1100,
   idt: 0x1800,
   pml4: 0x3000,
   pdpt: 0x4000,
-  /** Four pages, for a GiB each. */
-  pageDirectories: 0x5000,
+  /** Of the first and of the fourth GiB. */
+  pageDirectories: [0x5000, 0x6000],
   code: 0x1_0000,
   /** The stack grows down from here. */
   stack: 0x2_0000,
   data: 0x2_0000,
   memorySize: 0x20_0000,
+  /** No memory is here: accesses exit. */
+  device: 0xd000_0000,
 } as const;
 
 /** Selectors of the bare guest's GDT in long mode; the order is what SYSCALL and SYSRET ask for. */
@@ -163,13 +165,11 @@ export class BareGuest implements Disposable {
     this.#view.setBigUint64(BARE_LAYOUT.tss + 4, BigInt(BARE_LAYOUT.stack), true);
     const table = PTE_PRESENT | PTE_WRITE | PTE_USER;
     this.#view.setBigUint64(BARE_LAYOUT.pml4, BigInt(BARE_LAYOUT.pdpt) | table, true);
-    for (let gib = 0; gib < 4; gib++) {
-      const directory = BARE_LAYOUT.pageDirectories + gib * PAGE_SIZE;
-      this.#view.setBigUint64(BARE_LAYOUT.pdpt + 8 * gib, BigInt(directory) | table, true);
-      for (let entry = 0; entry < 512; entry++) {
-        const address = BigInt((gib * 512 + entry) * LARGE_PAGE_SIZE);
-        this.#view.setBigUint64(directory + 8 * entry, address | table | PDE_LARGE, true);
-      }
+    for (const [index, address] of [0, BARE_LAYOUT.device].entries()) {
+      const directory = BARE_LAYOUT.pageDirectories[index] ?? 0;
+      this.#view.setBigUint64(BARE_LAYOUT.pdpt + 8 * Math.floor(address / GIB), BigInt(directory) | table, true);
+      const entry = directory + 8 * Math.floor((address % GIB) / LARGE_PAGE_SIZE);
+      this.#view.setBigUint64(entry, BigInt(address) | table | PDE_LARGE, true);
     }
   }
 

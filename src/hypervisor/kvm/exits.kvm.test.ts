@@ -5,7 +5,7 @@ import { GUEST_LIMIT_MS, GuestUnderTest, hasKvm } from '../testing/kvm.ts';
 import { BARE_LAYOUT } from './bare-guest.ts';
 import { machineCode } from './machine-code.ts';
 
-const DEVICE = 0xd000_0000;
+const DEVICE = BARE_LAYOUT.device;
 
 function bytesOf(text: string): number[] {
   return [...Buffer.from(text)];

@@ -87,6 +87,7 @@ export class KvmHypervisor implements Hypervisor {
   readonly #mmapSize: number;
   readonly #ringPage: number;
   readonly #maxSpinNs: number;
+  #cpuid: CpuidEntry[] | undefined;
 
   private constructor(owned: OwnedFd, maxSpinNs: number) {
     this.#owned = owned;
@@ -134,6 +135,11 @@ export class KvmHypervisor implements Hypervisor {
   }
 
   supportedCpuid(): CpuidEntry[] {
+    this.#cpuid ??= this.#readCpuid();
+    return this.#cpuid;
+  }
+
+  #readCpuid(): CpuidEntry[] {
     const room = cpuidRoom(CPUID_ROOM);
     kvmCall(this.#fd, KVM_GET_SUPPORTED_CPUID, 'KVM_GET_SUPPORTED_CPUID', `${CPUID_ROOM} leaves`, room);
     return decodeCpuid(room);

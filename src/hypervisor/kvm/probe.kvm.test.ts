@@ -17,11 +17,10 @@ test('a device that is not KVM is told from one that is', async () => {
 });
 
 describe.skipIf(!hasKvm())('with /dev/kvm', () => {
-  test('the verdict comes within a second and follows from the probes', async () => {
+  test('the verdict follows from the probes', async () => {
     const { verdict, details } = await probeKvm();
 
     const failures = details.probes.filter(({ outcome }) => outcome === 'failed');
-    expect(details.durationMs).toBeLessThan(1500);
     expect(details.probes.map(({ name }) => name)).toContain('SYSCALL from ring 3 and back');
     expect(verdict).toBe(failures.length === 0 ? 'ok' : 'cannot-run-linux');
   });

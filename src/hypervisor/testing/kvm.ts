@@ -5,7 +5,7 @@ import { KvmHypervisor } from '../kvm/hypervisor.ts';
 import type { HostMemory, VmExit } from '../ports.ts';
 
 /** Longest that a guest of a few instructions may take, on a busy machine with a slow backend. */
-export const GUEST_LIMIT_MS = 20_000;
+export const GUEST_LIMIT_MS = 45_000;
 
 /** Whether this machine has a /dev/kvm that this process may use; without it these tests are skipped. */
 export function hasKvm(): boolean {
