@@ -28,6 +28,10 @@ export default defineConfig({
       },
       {
         extends: true,
+        test: { name: 'oci', include: ['test/oci/**/*.test.ts'], testTimeout: 60_000, fileParallelism: false },
+      },
+      {
+        extends: true,
         test: {
           name: 'testbed',
           include: ['test/testbed/**/*.test.ts'],

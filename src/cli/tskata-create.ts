@@ -1,6 +1,5 @@
 // `tskata create`: what a caller's engine does first.
 import { createContainer } from '../runtime/create.ts';
-import { findInstallation } from '../runtime/installation.ts';
 import { letGo } from '../runtime/launch.ts';
 import { failedVerb } from '../runtime/operations.ts';
 import { StateStore } from '../runtime/state-store.ts';
@@ -28,8 +27,8 @@ export function commandStartNs(): bigint {
 export async function create(globals: GlobalOptions, flags: CreateFlags, id: string): Promise<void> {
   const store = new StateStore(globals.root);
   try {
-    const options = { ...flags, id, detach: true, commandStartNs: commandStartNs() };
-    const { sandbox, proxy } = await createContainer(store, findInstallation(), options);
+    const options = { ...flags, id, detach: true, debug: globals.log.debug, commandStartNs: commandStartNs() };
+    const { sandbox, proxy } = await createContainer(store, globals.installation, options);
     letGo(sandbox);
     letGo(proxy);
   } catch (error) {

@@ -4,7 +4,6 @@ import { copyFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { createContainer } from '../runtime/create.ts';
-import { findInstallation } from '../runtime/installation.ts';
 import { letGo } from '../runtime/launch.ts';
 import { deleteContainer, failedVerb, startContainer } from '../runtime/operations.ts';
 import { signalIdentity, waitForEnd } from '../runtime/process-identity.ts';
@@ -36,8 +35,8 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
   const store = new StateStore(globals.root);
   const detach = flags.detach === true;
   try {
-    const options = { ...flags, id, detach, commandStartNs: commandStartNs() };
-    const { sandbox, proxy } = await createContainer(store, findInstallation(), options);
+    const options = { ...flags, id, detach, debug: globals.log.debug, commandStartNs: commandStartNs() };
+    const { sandbox, proxy } = await createContainer(store, globals.installation, options);
     const ended = detach ? undefined : exitStatus(proxy.child);
     if (!detach) {
       for (const signal of FORWARDED) {

@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { messageOf } from '../lib/errors.ts';
 import type { LogFormat, LogOptions } from '../lib/node/log-file.ts';
 import { OCI_RUNTIME_SPEC_VERSION, VERSION } from '../lib/version.ts';
+import { findInstallation, type Installation } from '../runtime/installation.ts';
 import { goFlags } from './go-flags.ts';
 import type { CreateFlags, RunFlags } from './tskata-create.ts';
 
@@ -16,6 +17,7 @@ export interface GlobalOptions {
   /** Absolute path of the folder of all containers' state. */
   readonly root: string;
   readonly log: LogOptions;
+  readonly installation: Installation;
   /** Where `run` writes the timeline of the start. */
   readonly report?: string | undefined;
 }
@@ -78,11 +80,11 @@ function addCreateFlags(command: Command): Command {
     .option('--preserve-fds <count>', 'must be 0: file descriptors cannot be passed into a virtual machine', count, 0);
 }
 
-function defineCommands(finish: (status: number) => void): Command {
+function defineCommands(installation: Installation, finish: (status: number) => void): Command {
   const program = new Command('tskata')
     .description('An OCI runtime, called as runc is, that runs each container inside a virtual machine of its own.')
     .usage('[global options] command [command options] [arguments...]')
-    .option('--debug', 'log more')
+    .option('--debug', "log more; create and run: the guest's console too, into sandbox.log")
     .option('--log <file>', 'write log lines to this file instead of standard error')
     .option('--log-format <format>', "format of log lines: 'text' or 'json'", 'text')
     .option('--root <directory>', 'where the state of containers is kept; should be a tmpfs', defaultRoot())
@@ -100,7 +102,7 @@ function defineCommands(finish: (status: number) => void): Command {
 
   const globals = (): GlobalOptions => {
     const flags = program.opts<GlobalFlags>();
-    return { root: resolve(flags.root), log: logOptions(flags), report: flags.report };
+    return { root: resolve(flags.root), log: logOptions(flags), installation, report: flags.report };
   };
   const verb = (name: string, usage: string, description: string): Command =>
     program.command(name).description(description).usage(usage).argument('[args...]').allowExcessArguments();
@@ -187,10 +189,14 @@ function usageMessage(error: CommanderError): string {
   return error.message.replace(/^error: /, '');
 }
 
-/** Runs one command line. @returns the exit status; nothing is thrown */
-export async function runTskata(commandLine: readonly string[]): Promise<number> {
+/**
+ * Runs one command line.
+ * @param installation the parts to run with; tests exchange some
+ * @returns the exit status; nothing is thrown
+ */
+export async function runTskata(commandLine: readonly string[], installation = findInstallation()): Promise<number> {
   let status = 0;
-  const program = defineCommands((value) => {
+  const program = defineCommands(installation, (value) => {
     status = value;
   });
   // What commander would print about errors is printed below, in runc's words.

@@ -23,6 +23,8 @@ export interface CreateOptions {
   readonly pidfdSocket?: string | undefined;
   readonly pidFile?: string | undefined;
   readonly preserveFds: number;
+  /** Whether the guest's console goes into the sandbox's log, at the price of a slower start. */
+  readonly debug: boolean;
   /** When the command was entered: CLOCK_MONOTONIC, nanoseconds. */
   readonly commandStartNs: bigint;
 }
@@ -70,6 +72,7 @@ export async function createContainer(
     initrdPath: installation.initramfs,
     memoryMib: DEFAULT_MEMORY_MIB,
     cpus: DEFAULT_CPUS,
+    console: options.debug,
     commandStartNs: options.commandStartNs,
   });
   undo.defer(() => killAndWait(sandbox.identity));

@@ -10,6 +10,8 @@ export interface SandboxArguments {
   readonly initrdPath: string;
   readonly memoryMib: number;
   readonly cpus: number;
+  /** Whether the guest's console goes into the log. */
+  readonly console: boolean;
   /** When the command that starts it all was entered: CLOCK_MONOTONIC, nanoseconds. */
   readonly commandStartNs: bigint;
 }
@@ -30,6 +32,7 @@ export function parseSandboxArguments(args: readonly string[]): SandboxArguments
       initrdPath: STRING,
       memoryMib: STRING,
       cpus: STRING,
+      console: STRING,
       commandStartNs: STRING,
     },
   });
@@ -37,6 +40,7 @@ export function parseSandboxArguments(args: readonly string[]): SandboxArguments
     ...values,
     memoryMib: Number(values.memoryMib),
     cpus: Number(values.cpus),
+    console: values.console === 'true',
     commandStartNs: BigInt(values.commandStartNs),
   };
 }

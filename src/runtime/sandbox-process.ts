@@ -111,6 +111,7 @@ class SandboxProcess {
         vsockPath: VSOCK_SOCKET,
         sharedDirectory: this.#sharedFolder.path,
         sharedTag: SHARED_TAG,
+        console: this.#options.console,
         onMark: (name, monotonicNs) => this.#timeline.mark(name, monotonicNs),
         onConsoleLine: (line) => this.#log.info({ console: line }),
       });

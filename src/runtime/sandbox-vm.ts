@@ -1,4 +1,5 @@
 // What the sandbox process needs of a virtual machine.
+import type { TimelineMarkName } from '../vmm/timeline.ts';
 
 export interface SandboxVmOptions {
   readonly kernelPath: string;
@@ -10,9 +11,11 @@ export interface SandboxVmOptions {
   /** Folder that the guest can mount by virtio-fs under `sharedTag`; mounts that appear below it later are seen too. */
   readonly sharedDirectory: string;
   readonly sharedTag: string;
+  /** Whether the guest has a console. Each byte on it costs exits. */
+  readonly console: boolean;
   /** Told each moment that the VMM knows, in CLOCK_MONOTONIC nanoseconds. */
-  readonly onMark: (name: 'vm-start' | 'kernel-entry', monotonicNs: bigint) => void;
-  /** Told each line of the guest's console, without its line feed. */
+  readonly onMark: (name: TimelineMarkName, monotonicNs: bigint) => void;
+  /** Told each line of the guest's console, and what the VMM has to say, without line feeds. */
   readonly onConsoleLine: (line: string) => void;
 }
 

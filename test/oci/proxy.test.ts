@@ -7,13 +7,13 @@ import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { buildProxy } from '../../native/proxy/build.ts';
-import { buildConsoleHolder, ConsoleHolder } from './console-holder.ts';
 import { FakeSandbox, type StartedProxy, TOKEN } from './fake-sandbox.ts';
+import { buildHelpers, holdConsole } from './helpers.ts';
 
 let program = '';
 beforeAll(async () => {
   program = await buildProxy();
-  await buildConsoleHolder();
+  await buildHelpers();
 });
 
 /** A proxy that is ready, with the guest's three streams. */
@@ -201,12 +201,12 @@ describe('a terminal', () => {
   test('its master goes to the console socket, and its size to the sandbox, now and later', async () => {
     await using fake = await FakeSandbox.start();
     const path = join(fake.directory, 'console.sock');
-    using console = await ConsoleHolder.listen(path, [50, 132]);
+    using console = await holdConsole(path, [50, 132]);
 
     const proxy = fake.startProxy(program, ['--console-socket', path, '--console-size', '24x80']);
     const readiness = await proxy.readiness;
     const lines = [await fake.lines.take(), await fake.lines.take()];
-    console.end();
+    console.endInput();
 
     expect(readiness).toBe('READY');
     expect(await console.until('\n')).toContain('name /dev/ptmx');
@@ -217,7 +217,7 @@ describe('a terminal', () => {
   test('it is raw: bytes pass both ways as they are, and nothing is echoed', async () => {
     await using fake = await FakeSandbox.start();
     const path = join(fake.directory, 'console.sock');
-    using console = await ConsoleHolder.listen(path);
+    using console = await holdConsole(path);
     const proxy = fake.startProxy(program, ['--console-socket', path]);
     await proxy.readiness;
     const terminal = await fake.stream('terminal');
@@ -234,7 +234,7 @@ describe('a terminal', () => {
   test('when its caller hangs up the guest gets SIGHUP', async () => {
     await using fake = await FakeSandbox.start();
     const path = join(fake.directory, 'console.sock');
-    using console = await ConsoleHolder.listen(path);
+    using console = await holdConsole(path);
     const proxy = fake.startProxy(program, ['--console-socket', path]);
     await proxy.readiness;
     await fake.lines.take();

@@ -1,0 +1,5 @@
+// The sandbox process, with the guest's agent on this machine's kernel in the place of a virtual machine.
+import { runSandboxProcess } from '../../src/runtime/sandbox-process.ts';
+import { startAgentVm } from './agent-vm.ts';
+
+process.exit(await runSandboxProcess(process.argv.slice(2), startAgentVm));

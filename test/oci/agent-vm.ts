@@ -1,0 +1,64 @@
+// Stands in for the virtual machine: the guest's real agent in namespaces of this machine, reached as through vsock. Everything
+// but the VMM is the real thing, so the runtime is tested wherever root is, without a KVM.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { buildDirectory } from '../../scripts/lib/paths.ts';
+import { AGENT_RPC_PORT, AGENT_STDIO_PORT, SHARED_DIRECTORY } from '../../src/protocol/agent-service.ts';
+import type { SandboxVm, SandboxVmOptions } from '../../src/runtime/sandbox-vm.ts';
+
+/**
+ * What the guest's kernel and virtio-fs would do: the shared folder appears, and what is mounted below it later too. The cgroup
+ * tree has one version only.
+ */
+const BOOT = `mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount -t tmpfs tmpfs ${SHARED_DIRECTORY.replace(/\/[^/]*$/, '')} && mkdir ${SHARED_DIRECTORY} &&
+mount --rbind "$1" ${SHARED_DIRECTORY} && exec "$0" --listen-unix "$2"`;
+
+export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm> {
+  const folder = join(process.cwd(), 'agent');
+  mkdirSync(folder);
+  mkdirSync('/run/tskata', { recursive: true });
+  const isolate = ['--pid', '--mount-proc', '--mount', '--propagation', 'slave', '--fork', '--kill-child'];
+  const agent = join(buildDirectory, 'guest/agent');
+  const boot = ['/bin/sh', '-c', BOOT, agent, options.sharedDirectory, folder];
+  const child = spawn('/usr/bin/setpriv', ['--pdeathsig', 'KILL', '/usr/bin/unshare', ...isolate, '--', ...boot], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const ended = once(child, 'exit').then(([status, signal]) => `the agent ended with ${signal ?? `status ${status}`}`);
+  while (!existsSync(join(folder, 'stdio.sock'))) {
+    if (child.exitCode !== null) throw new Error(await ended);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  options.onMark('kernel-entry', process.hrtime.bigint());
+
+  join_(dial(join(folder, 'agent.sock')), dial(`${options.vsockPath}_${AGENT_RPC_PORT}`));
+  createServer({ allowHalfOpen: true }, (socket) => {
+    let head = '';
+    socket.on('data', function read(bytes: Buffer) {
+      head += bytes.toString('latin1');
+      if (head !== `CONNECT ${AGENT_STDIO_PORT}\n`) return;
+      socket.off('data', read);
+      socket.write('OK 1\n');
+      join_(socket, dial(join(folder, 'stdio.sock')));
+    });
+  }).listen(options.vsockPath);
+  return { ended, kill: () => child.kill('SIGKILL'), exitCounts: () => ({}) };
+}
+
+function dial(path: string): Socket {
+  return connect({ path, allowHalfOpen: true });
+}
+
+/** Half-closes go through, and so do breaks. */
+function join_(a: Socket, b: Socket): void {
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    from.pipe(to);
+    from.on('error', () => to.destroy());
+    from.on('close', () => to.destroySoon());
+  }
+}

@@ -1,0 +1,344 @@
+// What every runtime that takes runc's commands must do. The same cases run against runc, which shows that they are right.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { ended, isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
+import { buildHelpers, holdConsole, manage } from './helpers.ts';
+
+/** @param needsBuild whether the helper programs are to be built; inside the emulated host they are there already */
+export function describeRuntime(runtime: Runtime, { needsBuild }: { readonly needsBuild: boolean }): void {
+  describe(`${runtime.name}`, () => {
+    beforeAll(async () => {
+      if (needsBuild) await buildHelpers();
+    });
+
+    describe('run', () => {
+      test('passes each stream on, and ends with the status of the program', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const bundle = bed.bundle(shell('echo to stdout; echo to stderr >&2; exit 42'));
+
+        const result = await bed.call(['run', '--bundle', bundle, 'c1']);
+
+        expect(result).toEqual({ status: 42, stdout: 'to stdout\n', stderr: 'to stderr\n' });
+        expect(bed.leftovers()).toEqual([]);
+      });
+
+      test.each([0, 1])('ends with status %i', async (status) => {
+        await using bed = new RuntimeBed(runtime);
+
+        const result = await bed.call(['run', '-b', bed.bundle(shell(`exit ${status}`)), 'c1']);
+
+        expect(result).toEqual({ status, stdout: '', stderr: '' });
+      });
+
+      test('passes standard input and its end', async () => {
+        await using bed = new RuntimeBed(runtime);
+
+        const result = await bed.call(['run', '-b', bed.bundle({ args: ['wc', '-c'] }), 'c1'], 'x'.repeat(100_000));
+
+        expect(result).toEqual({ status: 0, stdout: '100000\n', stderr: '' });
+      });
+
+      test('passes a megabyte of output, whole', async () => {
+        await using bed = new RuntimeBed(runtime);
+
+        const result = await bed.call(['run', '-b', bed.bundle(shell('head -c 1048576 /dev/zero')), 'c1']);
+
+        expect(result.status).toBe(0);
+        expect(result.stdout.length).toBe(1_048_576);
+      });
+
+      test('ends with 128 + 9 when the container is killed', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const running = bed.spawn('run', '-b', bed.bundle(shell('echo up; sleep 1000')), 'c1');
+        const result = ended(running);
+        await new Promise((resolve) => running.stdout?.once('data', resolve));
+
+        const kill = await bed.call(['kill', 'c1', 'KILL']);
+
+        expect(kill).toEqual({ status: 0, stdout: '', stderr: '' });
+        expect((await result).status).toBe(137);
+        expect(bed.leftovers()).toEqual([]);
+      });
+
+      test('forwards signals that it gets', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const running = bed.spawn(
+          'run',
+          '-b',
+          bed.bundle(shell('trap "exit 7" TERM; echo up; while :; do sleep 0.1; done')),
+          'c1',
+        );
+        const result = ended(running);
+        await new Promise((resolve) => running.stdout?.once('data', resolve));
+
+        running.kill('SIGTERM');
+
+        expect((await result).status).toBe(7);
+      });
+
+      test('with --keep leaves a stopped container', async () => {
+        await using bed = new RuntimeBed(runtime);
+        await bed.call(['run', '--keep', '-b', bed.bundle(shell('exit 0')), 'c1']);
+
+        const state = await bed.state('c1');
+        const kill = await bed.call(['kill', 'c1']);
+        const start = await bed.call(['start', 'c1']);
+        const deleted = await bed.call(['delete', 'c1']);
+
+        expect(state).toMatchObject({ status: 'stopped', pid: 0 });
+        expect(kill.stderr).toContain('container not running');
+        expect(start.stderr).toContain('cannot start a container that has stopped');
+        expect(deleted.status).toBe(0);
+        expect(bed.leftovers()).toEqual([]);
+      });
+    });
+
+    describe('a program that cannot be run', () => {
+      test.each([
+        ['nosuch', 'exec: "nosuch": executable file not found in $PATH'],
+        ['/nosuch', 'exec: "/nosuch": stat /nosuch: no such file or directory'],
+        ['/etc', 'exec: "/etc"'],
+      ])('%s fails the creation and leaves nothing', async (program, message) => {
+        await using bed = new RuntimeBed(runtime);
+
+        const result = await bed.call(['run', '-b', bed.bundle({ args: [program] }), 'c1']);
+
+        expect(result.status).toBe(1);
+        expect(JSON.stringify(result.stderr)).toContain('unable to start container process');
+        expect(result.stderr.replaceAll('\\"', '"')).toContain(message);
+        expect(bed.leftovers()).toEqual([]);
+      });
+    });
+
+    describe('the life of a container', () => {
+      test('goes through the states, and each verb finds what it may do', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const bundle = bed.bundle(shell('echo hello; sleep 1000'));
+        const pidFile = join(bed.folder, 'pid');
+
+        const created = await bed.detached(['create', '--bundle', bundle, '--pid-file', pidFile, 'c1']);
+        const pid = Number(readFileSync(pidFile, 'utf8'));
+        const stateCreated = await bed.state('c1');
+        const outputBefore = bed.output('out');
+        const started = await bed.call(['start', 'c1']);
+        const stateRunning = await bed.state('c1');
+        const again = await bed.call(['start', 'c1']);
+        const second = await bed.call(['create', '--bundle', bundle, 'c1']);
+        const early = await bed.call(['delete', 'c1']);
+        await until(() => bed.output('out') === 'hello\n');
+        const unknown = await bed.call(['kill', 'c1', 'NOSUCH']);
+        const killed = await bed.call(['kill', 'c1', '9']);
+        const stateStopped = await bed.until('c1', 'stopped');
+        const deleted = await bed.call(['delete', 'c1']);
+        const gone = await bed.call(['state', 'c1']);
+
+        expect(created).toMatchObject({ status: 0, stderr: '' });
+        expect(stateCreated).toMatchObject({
+          id: 'c1',
+          status: 'created',
+          pid,
+          bundle,
+          rootfs: join(bundle, 'rootfs'),
+        });
+        expect(outputBefore).toBe('');
+        expect(started).toEqual({ status: 0, stdout: '', stderr: '' });
+        expect(stateRunning).toMatchObject({ status: 'running', pid });
+        expect(again.stderr).toContain('cannot start an already running container');
+        expect(second.status).toBe(1);
+        expect(second.stderr).toContain('container with given ID already exists');
+        expect(early.stderr).toContain('cannot delete container c1 that is not stopped: running');
+        expect(unknown.stderr).toContain('unknown signal');
+        expect(killed.status).toBe(0);
+        expect(stateStopped.pid).toBe(0);
+        expect(deleted.status).toBe(0);
+        expect(gone.status).toBe(1);
+        expect(gone.stderr).toContain('container does not exist');
+        expect(isRunning(pid)).toBe(false);
+        expect(bed.leftovers()).toEqual([]);
+      });
+
+      test('a created container can be deleted without a start', async () => {
+        await using bed = new RuntimeBed(runtime);
+        await bed.detached(['create', '-b', bed.bundle(shell('sleep 1000')), 'c1']);
+
+        const deleted = await bed.call(['delete', 'c1']);
+
+        expect(deleted).toEqual({ status: 0, stdout: '', stderr: '' });
+        expect(bed.leftovers()).toEqual([]);
+      });
+
+      test('delete --force ends a running container, and does not mind that there is none', async () => {
+        await using bed = new RuntimeBed(runtime);
+        await bed.detached(['run', '--detach', '-b', bed.bundle(shell('sleep 1000')), 'c1']);
+
+        const first = await bed.call(['delete', '--force', 'c1']);
+        const second = await bed.call(['delete', '--force', 'c1']);
+
+        expect([first.status, second.status]).toEqual([0, 0]);
+        expect(bed.leftovers()).toEqual([]);
+      });
+
+      test('the process of the pid file is inherited by the caller, and its status is the container’s', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const pidFile = join(bed.folder, 'pid');
+        const bundle = bed.bundle(shell('exit 42'));
+        using manager = manage(pidFile, bed.commandLine('create', '-b', bundle, '--pid-file', pidFile, 'c1'));
+        await manager.until('created 0\n');
+
+        await bed.call(['start', 'c1']);
+
+        expect(await manager.until('exited')).toContain('exited 42\n');
+        expect((await bed.state('c1')).status).toBe('stopped');
+      });
+
+      test('SIGKILL to the process of the pid file ends the container', async () => {
+        await using bed = new RuntimeBed(runtime);
+        await bed.detached(['run', '--detach', '-b', bed.bundle(shell('sleep 1000')), 'c1']);
+        const { pid } = await bed.state('c1');
+
+        process.kill(pid, 'SIGKILL');
+        await bed.until('c1', 'stopped');
+        const deleted = await bed.call(['delete', 'c1']);
+
+        expect(deleted.status).toBe(0);
+        expect(bed.leftovers()).toEqual([]);
+      });
+    });
+
+    describe('files of the host', () => {
+      test('folders and single files are bound, read-only where asked', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const file = join(bed.folder, 'note.txt');
+        writeFileSync(file, 'from the host\n');
+        const folder = bed.bundle(shell('exit 0'));
+        const mounts = [
+          { destination: '/mnt/folder', type: 'bind', source: folder, options: ['rbind', 'rw'] },
+          { destination: '/mnt/note.txt', type: 'bind', source: file, options: ['bind', 'ro'] },
+        ];
+        const script = 'cat /mnt/note.txt; echo back >/mnt/folder/answer; echo no >/mnt/note.txt';
+
+        const result = await bed.call(['run', '-b', bed.bundle({ ...shell(script), mounts }), 'c1']);
+
+        expect(result.stdout).toBe('from the host\n');
+        expect(result.stderr).toContain('Read-only file system');
+        expect(readFileSync(join(folder, 'answer'), 'utf8')).toBe('back\n');
+        expect(readFileSync(file, 'utf8')).toBe('from the host\n');
+      });
+
+      test('what the container writes into its root is in the bundle', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const bundle = bed.bundle(shell('echo written >/etc/written'));
+
+        await bed.call(['run', '-b', bundle, 'c1']);
+
+        expect(readFileSync(join(bundle, 'rootfs/etc/written'), 'utf8')).toBe('written\n');
+      });
+    });
+
+    describe('a terminal', () => {
+      test('has its master sent to the console socket, and follows its size', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const socket = join(bed.folder, 'console.sock');
+        using console = await holdConsole(socket, [50, 132]);
+        const script =
+          'tty; read line; echo "got $line"; trap "stty size; exit 3" WINCH; echo ready; while :; do sleep 0.1; done';
+        const bundle = bed.bundle({ ...shell(script), terminal: true });
+        await bed.detached(['create', '-b', bundle, '--console-socket', socket, 'c1']);
+        await bed.call(['start', 'c1']);
+
+        await console.until('/dev/pts/0\r\n');
+        console.type('typed\r');
+        await console.until('ready\r\n');
+        console.endInput();
+        const shown = await console.until('50 132\r\n');
+        await bed.until('c1', 'stopped');
+
+        expect(shown).toContain('name /dev/ptmx');
+        expect(shown).toContain('typed\r\ngot typed\r\n');
+      });
+
+      test('is refused where nobody would hold its master', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const bundle = bed.bundle({ ...shell('exit 0'), terminal: true });
+
+        const result = await bed.call(['create', '-b', bundle, 'c1']);
+
+        expect(result.status).toBe(1);
+        expect(result.stderr).toContain('will detach without setting console socket');
+        expect(bed.leftovers()).toEqual([]);
+      });
+    });
+
+    describe('errors', () => {
+      test.each([
+        [['state', 'nosuch'], 'container does not exist'],
+        [['start', 'nosuch'], 'container does not exist'],
+        [['kill', 'nosuch'], 'container does not exist'],
+        [['delete', 'nosuch'], 'container does not exist'],
+        [['delete', 'a/b'], 'invalid container ID format'],
+        [['create', '--bundle', '/nonexistent', 'c1'], 'chdir /nonexistent: no such file or directory'],
+        [['create', '--bundle', '/run', 'c1'], 'JSON specification file config.json not found'],
+        [['state'], 'requires exactly 1 argument(s)'],
+        [['state', '--nosuch', 'x'], 'flag provided but not defined: -nosuch'],
+        [['--log-format', 'xml', 'state', 'x'], 'invalid log-format: xml'],
+      ])('%j says so', async (args, message) => {
+        await using bed = new RuntimeBed(runtime);
+
+        const result = await bed.call(args);
+
+        expect(result.status).toBe(1);
+        expect(result.stderr).toMatch(/^time="[^"]*Z" level=error msg=/m);
+        expect(result.stderr).toContain(message);
+      });
+
+      test('a verb that is not there ends with status 3', async () => {
+        await using bed = new RuntimeBed(runtime);
+
+        const result = await bed.call(['nosuch']);
+
+        expect(result.status).toBe(3);
+        expect(result.stderr).toContain("No help topic for 'nosuch'");
+      });
+
+      test('--log gets the last error as JSON, and standard error as text', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const log = join(bed.folder, 'log.json');
+
+        const result = await bed.call(['--log', log, '--log-format', 'json', 'state', 'nosuch']);
+
+        expect(result).toEqual({ status: 1, stdout: '', stderr: 'container does not exist\n' });
+        const line = JSON.parse(readFileSync(log, 'utf8'));
+        expect(line).toEqual({ level: 'error', msg: 'container does not exist', time: expect.stringMatching(/Z$/) });
+      });
+    });
+
+    describe('questions', () => {
+      test('--version names version, commit and specification, a line each', async () => {
+        await using bed = new RuntimeBed(runtime);
+
+        const { stdout } = await bed.call(['--version']);
+
+        expect(stdout).toMatch(/^\w+ version \S+\ncommit: \S+\nspec: 1\.\d\.\d\S*\n/);
+      });
+
+      test('features is JSON', async () => {
+        await using bed = new RuntimeBed(runtime);
+
+        const { stdout } = await bed.call(['features']);
+
+        expect(JSON.parse(stdout)).toMatchObject({ ociVersionMin: '1.0.0', linux: { namespaces: expect.any(Array) } });
+      });
+
+      test('list of nothing is a header, and null as JSON', async () => {
+        await using bed = new RuntimeBed(runtime);
+
+        const table = await bed.call(['list']);
+        const json = await bed.call(['list', '--format', 'json']);
+
+        expect(table.stdout).toBe('ID          PID         STATUS      BUNDLE      CREATED     OWNER\n');
+        expect(json.stdout.trim()).toBe('null');
+      });
+    });
+  });
+}
