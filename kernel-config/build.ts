@@ -1,5 +1,5 @@
 // Builds the guest kernel: Debian's source, the fragments of this folder, one ELF vmlinux.
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -11,9 +11,9 @@ import { checkConfig, readFragments } from './check.ts';
 import { renderWants, type Want } from './fragment.ts';
 import { type KernelPin, readPin, unpackSource, VersionGoneError } from './source.ts';
 
-/** Lines of make's output that stand for finished work, and how many of them a whole build prints: for the bar only. */
-const WORK_LINE = /^ {2}(?:CC|AS|LD|AR|HOSTCC|HOSTLD) /;
-const WORK_LINES = 1900;
+/** Lines of make's output that stand for a compiled file, and how many of them a whole build prints: for the bar only. */
+const COMPILE_LINE = /^ {2}(?:CC|AS) /;
+const COMPILE_LINES = 1115;
 
 /** What would differ from machine to machine and from day to day is fixed, so that the same inputs give the same bytes. */
 const REPRODUCIBLE = {
@@ -51,10 +51,10 @@ async function compile(pin: KernelPin, wants: readonly Want[], output: string): 
   await make(tree, [`KCONFIG_ALLCONFIG=${wanted}`, 'allnoconfig']);
   checkConfig(wants, await readFile(join(tree, '.config'), 'utf8'));
 
-  using step = startStep('building the guest kernel', WORK_LINES);
+  using step = startStep('building the guest kernel', COMPILE_LINES);
   let done = 0;
   await make(tree, [`-j${availableParallelism()}`, 'vmlinux'], (line) => {
-    if (WORK_LINE.test(line)) step.update(++done, Math.max(done, WORK_LINES));
+    if (COMPILE_LINE.test(line)) step.update(++done, Math.max(done, COMPILE_LINES));
   });
   const remove = UNUSED_SECTIONS.flatMap((name) => ['-R', name]);
   await run('strip', ['--strip-all', ...remove, '-o', join(output, 'vmlinux'), join(tree, 'vmlinux')]);
@@ -86,7 +86,12 @@ export async function buildKernel(): Promise<string> {
   }
   const guest = join(buildDirectory, 'guest');
   mkdirSync(guest, { recursive: true });
-  for (const name of ['vmlinux', 'kernel.config']) copyFileSync(join(folder, name), join(guest, name));
+  for (const name of ['vmlinux', 'kernel.config']) {
+    // By a rename, so that a VM that starts meanwhile reads a whole file.
+    const fresh = join(guest, `${name}.${process.pid}`);
+    copyFileSync(join(folder, name), fresh);
+    renameSync(fresh, join(guest, name));
+  }
   return join(folder, 'vmlinux');
 }
 
