@@ -48,6 +48,7 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,
+          isolate: false, // a worker for each file costs seconds under emulation
           ...(insideHost
             ? {}
             : { globalSetup: './test/support/guest-setup.ts', runner: './test/support/guest-runner.ts' }),

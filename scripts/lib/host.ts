@@ -84,13 +84,14 @@ async function askTsvm(): Promise<HostChoice> {
 
 /** Reads what `tsvm check --json` printed: verdict (`ok` or what is wrong) and reason. */
 export function choiceFromCheck(output: string): HostChoice {
-  let answer: unknown;
+  let answer: { verdict?: unknown; reason?: unknown } | null = null;
   try {
     answer = JSON.parse(output);
   } catch {
-    return { kind: 'emulated', reason: '`tsvm check --json` gave no answer' };
+    // told below
   }
-  const { verdict, reason } = answer as { verdict?: unknown; reason?: unknown };
+  if (answer === null) return { kind: 'emulated', reason: '`tsvm check --json` gave no answer' };
+  const { verdict, reason } = answer;
   return { kind: verdict === 'ok' ? 'native' : 'emulated', reason: String(reason ?? verdict) };
 }
 

@@ -11,6 +11,9 @@ import { EVENTS_VARIABLE } from './guest-reporter.ts';
 /** The run inside is given up when it says nothing for so long. */
 const SILENCE_TIMEOUT_MS = 600_000;
 
+/** Compiling vitest takes half of a short run's time under emulation; so that is kept from run to run. */
+const COMPILE_CACHE = join(buildDirectory, 'compile-cache');
+
 export default async function setUp(project: TestProject): Promise<() => void> {
   const host = await chooseHost();
   if (host.kind === 'native') {
@@ -62,7 +65,7 @@ async function runInside(project: TestProject, events: string, files: readonly s
         ...files.map((file) => relative(projectDirectory, file)),
       ],
       folder: projectDirectory,
-      environment: { [EVENTS_VARIABLE]: events },
+      environment: { [EVENTS_VARIABLE]: events, NODE_COMPILE_CACHE: COMPILE_CACHE },
       stdin: 'none',
       stdout: output(),
       stderr: output(),
