@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigError } from './check.ts';
+import type { Config, Mount } from './config.ts';
+import { defaultConfig } from './default-config.ts';
+import { planForGuest } from './guest-config.ts';
+
+function withMounts(...mounts: Mount[]): Config {
+  return { ...defaultConfig(), mounts };
+}
+
+describe('planForGuest', () => {
+  test('shares what is bound, and binds what the guest sees of it', () => {
+    const config = withMounts(
+      { destination: '/data', type: 'bind', source: '/srv/data', options: ['rbind', 'ro'] },
+      { destination: '/etc/hosts', type: 'none', source: 'hosts', options: ['bind'] },
+    );
+
+    const { config: guest, shares } = planForGuest(config, 'c1', '/shared');
+
+    expect(shares).toEqual([
+      { source: '/srv/data', target: 'c1/mounts/0', recursive: true },
+      { source: 'hosts', target: 'c1/mounts/1', recursive: false },
+    ]);
+    expect(guest.mounts).toEqual([
+      { destination: '/data', type: 'bind', source: '/shared/c1/mounts/0', options: ['rbind', 'ro'] },
+      { destination: '/etc/hosts', type: 'none', source: '/shared/c1/mounts/1', options: ['bind'] },
+    ]);
+  });
+
+  test("leaves the kernel's own file systems to the guest's kernel", () => {
+    const config = defaultConfig();
+
+    const { config: guest, shares } = planForGuest(config, 'c1', '/shared');
+
+    expect(shares).toEqual([]);
+    expect(guest.mounts).toEqual(config.mounts);
+  });
+
+  test('keeps what belongs to the host out of the guest', () => {
+    const linux = { namespaces: [{ type: 'network', path: '/run/netns/x' } as const], cgroupsPath: 'system.slice:x:y' };
+    const hooks = { prestart: [{ path: '/bin/true' }] };
+
+    const { config: guest } = planForGuest({ ...defaultConfig(), hooks, linux }, 'c1', '/shared');
+
+    expect(guest.linux).toEqual({ namespaces: [{ type: 'network' }], cgroupsPath: '/c1' });
+    expect(guest).not.toHaveProperty('hooks');
+  });
+
+  test.each<[string, Mount, string]>([
+    ['a bind mount of nothing', { destination: '/x', type: 'bind' }, 'mounts[0].source in config.json is missing'],
+    [
+      'a file system of the host',
+      { destination: '/x', type: 'nfs', source: 'server:/x' },
+      'mounts[0].type in config.json is "nfs"; allowed is a bind mount or one of proc, sysfs',
+    ],
+  ])('refuses %s', (_, mount, message) => {
+    expect(() => planForGuest(withMounts(mount), 'c1', '/shared')).toThrow(ConfigError);
+    expect(() => planForGuest(withMounts(mount), 'c1', '/shared')).toThrow(message);
+  });
+});

@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigError } from './check.ts';
+import type { Config } from './config.ts';
+import { defaultConfig } from './default-config.ts';
+import { validateConfig } from './validate.ts';
+
+/** The default configuration with one part exchanged. */
+function withPart(part: Readonly<Record<string, unknown>>): unknown {
+  return { ...defaultConfig(), ...part };
+}
+
+function withProcess(part: Readonly<Record<string, unknown>>): unknown {
+  return withPart({ process: { ...defaultConfig().process, ...part } });
+}
+
+describe('validateConfig', () => {
+  test('takes what spec writes', () => {
+    expect(() => validateConfig(JSON.parse(JSON.stringify(defaultConfig())))).not.toThrow();
+  });
+
+  test('keeps what it does not know', () => {
+    const config = validateConfig(withPart({ somebodyElse: { x: 1 } }));
+
+    expect(config).toHaveProperty('somebodyElse.x', 1);
+  });
+
+  test.each<[string, unknown, string]>([
+    ['no object', [], 'the whole in config.json is []; allowed is an object'],
+    [
+      'no version',
+      withPart({ ociVersion: undefined }),
+      'ociVersion in config.json is missing; allowed is a version 1.y.z',
+    ],
+    ['another major version', withPart({ ociVersion: '2.0.0' }), 'ociVersion in config.json is "2.0.0"'],
+    ['no process', withPart({ process: undefined }), 'process in config.json is missing; allowed is an object'],
+    ['no arguments', withProcess({ args: [] }), 'process.args in config.json is []; allowed is a list of at least 1'],
+    [
+      'a relative folder',
+      withProcess({ cwd: 'tmp' }),
+      'process.cwd in config.json is "tmp"; allowed is an absolute path',
+    ],
+    ['a NUL in a variable', withProcess({ env: ['A=1', 'B=\0'] }), 'process.env[1] in config.json is "B=\\u0000"'],
+    ['a user below zero', withProcess({ user: { uid: -1, gid: 0 } }), 'process.user.uid in config.json is -1'],
+    ['no root path', withPart({ root: {} }), 'root.path in config.json is missing'],
+    ['a mount to nowhere', withPart({ mounts: [{}] }), 'mounts[0].destination in config.json is missing'],
+    [
+      'a namespace that is none',
+      withPart({ linux: { namespaces: [{ type: 'pid' }, { type: 'moon' }] } }),
+      'linux.namespaces[1].type in config.json is "moon"; allowed is one of pid, network',
+    ],
+    [
+      'a namespace twice',
+      withPart({ linux: { namespaces: [{ type: 'pid' }, { type: 'pid' }] } }),
+      'linux.namespaces[1].type in config.json is "pid"; allowed is each type once',
+    ],
+    [
+      'a hook without a time',
+      withPart({ hooks: { prestart: [{ path: '/h', timeout: 0 }] } }),
+      'hooks.prestart[0].timeout in config.json is 0',
+    ],
+  ])('refuses %s, by path', (_, config, message) => {
+    expect(() => validateConfig(config)).toThrow(ConfigError);
+    expect(() => validateConfig(config)).toThrow(message);
+  });
+
+  test('takes the lists that Go writes as null', () => {
+    const config: Config = validateConfig(withPart({ mounts: null, hooks: { prestart: null } }));
+
+    expect(config.mounts).toBeNull();
+  });
+});

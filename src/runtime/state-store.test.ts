@@ -1,0 +1,91 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { identify } from './process-identity.ts';
+import { type ContainerRecord, StateStore } from './state-store.ts';
+
+let root = '';
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'state-store-'));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+function record(id: string): ContainerRecord {
+  const creator = identify(process.pid) ?? { pid: 0, startTime: 0 };
+  const created = '2026-01-01T00:00:00Z';
+  return { ociVersion: '1.2.0', id, bundle: '/b', rootfs: '/b/rootfs', created, uid: 0, phase: 'creating', creator };
+}
+
+describe('StateStore', () => {
+  test('reads back what was written, and lists it', () => {
+    const store = new StateStore(root);
+    using _lock = store.create(record('c1'));
+
+    store.write({ ...record('c1'), phase: 'started' });
+
+    expect(store.read('c1')).toEqual({ ...record('c1'), phase: 'started' });
+    expect(store.list()).toEqual(['c1']);
+  });
+
+  test('gives an id to one container only', () => {
+    const store = new StateStore(root);
+    using _lock = store.create(record('c1'));
+
+    expect(() => store.create(record('c1'))).toThrow('container with given ID already exists');
+    expect(readdirSync(root)).toEqual(['c1']);
+  });
+
+  test('does not know a container that was never made', () => {
+    const store = new StateStore(root);
+
+    expect(() => store.read('c1')).toThrow('container does not exist');
+    expect(() => store.lock('c1')).toThrow('container does not exist');
+    expect(store.list()).toEqual([]);
+  });
+
+  test('removes all of a container, mount points included', () => {
+    const store = new StateStore(root);
+    using _lock = store.create(record('c1'));
+    mkdirSync(join(root, 'c1/shared/c1/rootfs'), { recursive: true });
+    mkdirSync(join(root, 'c1/shared/c1/mounts'));
+    writeFileSync(join(root, 'c1/shared/c1/mounts/0'), '');
+
+    store.remove('c1');
+
+    expect(readdirSync(root)).toEqual([]);
+  });
+
+  test.each(['rootfs/file', 'mounts/0'])('never deletes what is behind a mount point: %s', (name) => {
+    const store = new StateStore(root);
+    using _lock = store.create(record('c1'));
+    mkdirSync(join(root, 'c1/shared/c1/rootfs'), { recursive: true });
+    mkdirSync(join(root, 'c1/shared/c1/mounts'));
+    writeFileSync(join(root, 'c1/shared/c1', name), 'precious');
+
+    expect(() => store.remove('c1')).toThrow();
+    expect(readdirSync(join(root, 'c1/shared/c1', name, '..'))).toHaveLength(1);
+  });
+
+  test('sweeps away what a dead creator left, and leaves what a living one makes', () => {
+    const store = new StateStore(root);
+    mkdirSync(join(root, `c1@${2 ** 30}`));
+    mkdirSync(join(root, `c1@${process.pid}`));
+
+    store.sweep('c1');
+
+    expect(readdirSync(root)).toEqual([`c1@${process.pid}`]);
+  });
+
+  test('says which file is damaged and how to get rid of it', () => {
+    const store = new StateStore(root);
+    using _lock = store.create(record('c1'));
+    writeFileSync(join(root, 'c1/state.json'), '{');
+
+    expect(() => store.read('c1')).toThrow(/state\.json is damaged: .* delete --force c1/);
+  });
+
+  test.each(['../x', 'a/b', '', '..'])('refuses the id %j', (id) => {
+    expect(() => new StateStore(root).read(id)).toThrow('invalid container ID format');
+  });
+});
