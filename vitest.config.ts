@@ -32,6 +32,10 @@ export default defineConfig({
       },
       {
         extends: true,
+        test: { name: 'agent', include: ['test/agent/**/*.test.ts'], testTimeout: 60_000, fileParallelism: false },
+      },
+      {
+        extends: true,
         test: {
           name: 'testbed',
           include: ['test/testbed/**/*.test.ts'],
