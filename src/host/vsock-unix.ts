@@ -92,11 +92,16 @@ export class VsockUnixHost implements VsockHost, Disposable {
     // Until there is a stream, a broken socket concerns nobody else.
     const ignore = () => {};
     socket.on('error', ignore);
+    let received = new Uint8Array();
     const onReadable = () => {
-      const line = takeLine(socket);
-      if (line === 'incomplete') return;
+      const bytes: unknown = socket.read();
+      if (!(bytes instanceof Uint8Array)) return;
+      received = Buffer.concat([received, bytes]);
+      const end = received.indexOf(NEWLINE);
+      if (end < 0 && received.length < MAX_CONNECT_LINE) return;
       socket.removeListener('readable', onReadable);
       socket.removeListener('end', onEnd);
+      const line = end < 0 ? '' : Buffer.from(received.subarray(0, end)).toString('latin1');
       const port = Number(CONNECT_LINE.exec(line)?.[1] ?? Number.NaN);
       if (!(port <= MAX_PORT)) {
         socket.destroy();
@@ -104,6 +109,8 @@ export class VsockUnixHost implements VsockHost, Disposable {
       }
       const stream = new UnixStream(socket);
       socket.removeListener('error', ignore);
+      // What follows the line is the guest's.
+      if (end + 1 < received.length) socket.unshift(received.subarray(end + 1));
       const events = guest.connectToGuest(port, stream, {
         accepted: (hostPort) => void socket.write(`OK ${hostPort}\n`),
         refused: () => void socket.destroy(),
@@ -114,20 +121,6 @@ export class VsockUnixHost implements VsockHost, Disposable {
     socket.on('readable', onReadable);
     socket.once('end', onEnd);
   }
-}
-
-/** Takes one line off the socket and leaves what follows it. A line that is too long counts as an empty one. */
-function takeLine(socket: Socket): string | 'incomplete' {
-  const bytes: unknown = socket.read();
-  if (!(bytes instanceof Uint8Array)) return 'incomplete';
-  const end = bytes.indexOf(NEWLINE);
-  if (end < 0 && bytes.length < MAX_CONNECT_LINE) {
-    socket.unshift(bytes);
-    return 'incomplete';
-  }
-  if (end < 0 || end >= MAX_CONNECT_LINE) return '';
-  if (end + 1 < bytes.length) socket.unshift(bytes.subarray(end + 1));
-  return Buffer.from(bytes.subarray(0, end)).toString('latin1');
 }
 
 /** A Unix socket as the device sees it. Node's own buffer is the bound of what waits to be read. */

@@ -1,4 +1,6 @@
 // A guest's vsock driver in a few lines, on the mock driver: it sends packets of any kind and reads what the device sends.
+
+import { MIB } from '../../../lib/units.ts';
 import { VIRTIO_VSOCK_OP_REQUEST, VIRTIO_VSOCK_OP_RW, VIRTIO_VSOCK_TYPE_STREAM } from '../abi.gen.ts';
 import { VSOCK_QUEUE, VsockDevice, type VsockOptions } from '../vsock/device.ts';
 import { decodeHeader, encodeHeader, HEADER_SIZE, type PacketHeader } from '../vsock/request.ts';
@@ -23,7 +25,7 @@ export class VsockGuest {
 
   constructor(options: Partial<VsockOptions> = {}, rxBuffers = 8) {
     this.device = new VsockDevice({ guestCid: GUEST_CID, host: this.host, timers: this.timers, ...options });
-    this.machine = new MockMachine(this.device);
+    this.machine = new MockMachine(this.device, { memorySize: 2 * MIB });
     this.machine.driver.start();
     this.offerBuffers(rxBuffers);
   }
