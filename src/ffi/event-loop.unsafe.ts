@@ -1,4 +1,5 @@
 // File descriptors that Node itself does not watch (eventfds, tap devices, KVM's) on Node's event loop.
+import { fstatSync } from 'node:fs';
 import type { Fd } from '../lib/brand.ts';
 import { koffi } from './koffi.unsafe.ts';
 
@@ -36,16 +37,25 @@ export interface Readiness {
   readonly writable: boolean;
 }
 
-/** koffi closes a poll handle that is garbage-collected: those in use are kept here. */
-const open = new Set<unknown>();
+/** The descriptors watched, with koffi's handles: it would close a handle that is garbage-collected. */
+const watched = new Map<Fd, unknown>();
+
+/** koffi ends the process, rather than throw, for a descriptor that libuv cannot watch. */
+function requireWatchable(fd: Fd): void {
+  if (watched.has(fd)) throw new RangeError(`fd ${fd} is watched already: duplicate it for a second watch`);
+  const kind = fstatSync(fd);
+  if (kind.isFile() || kind.isDirectory())
+    throw new RangeError(`fd ${fd} is a file or a folder: those are always ready`);
+}
 
 /**
  * Calls `onReady` for as long as the descriptor is ready (level-triggered): the callback must read, or dispose the watch. A
  * hang-up or an error counts as ready for all that is waited for.
  * An exception of the callback becomes an uncaught exception. Dispose the watch before the descriptor is closed.
- * @throws Error (EEXIST) for a second watch of a descriptor: duplicate the descriptor
+ * @throws RangeError for a second watch of a descriptor, and for files, which are always ready; an Error (EBADF) for a closed one
  */
 export function watchFd(fd: Fd, onReady: (ready: Readiness) => void, options: WatchOptions = {}): Disposable {
+  requireWatchable(fd);
   const { readable = true, writable = false, ref = true } = options;
   // koffi's types leave out the first argument, the status of uv_poll.
   const callback = (status: number, events: Readiness): void => {
@@ -57,11 +67,13 @@ export function watchFd(fd: Fd, onReady: (ready: Readiness) => void, options: Wa
     scheduleDrain();
   };
   const handle = koffi().node.poll(fd, { readable, writable }, callback as unknown as (events: Readiness) => void);
-  open.add(handle);
+  watched.set(fd, handle);
   if (!ref) handle.unref();
   return {
     [Symbol.dispose]() {
-      if (open.delete(handle)) handle.close();
+      if (watched.get(fd) !== handle) return;
+      watched.delete(fd);
+      handle.close();
     },
   };
 }

@@ -29,7 +29,7 @@ export class EventFd extends OwnedFd {
   drain(): number {
     if (read(this.fd, counterBytes, 8) === 8) return Number(counter[0]);
     const errno = lastErrno();
-    if (errnoName(errno) === 'EAGAIN' || errnoName(errno) === 'EWOULDBLOCK') return 0;
+    if (errnoName(errno) === 'EAGAIN') return 0;
     throw new SystemError('read', errno, 'an eventfd');
   }
 }

@@ -51,7 +51,7 @@ export function duplicateFd(fd: Fd): OwnedFd {
 export function tryLock(fd: Fd, kind: 'shared' | 'exclusive'): boolean {
   if (flock(fd, (kind === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return true;
   const error = new SystemError('flock', lastErrno(), `fd ${fd}`);
-  if (error.code === 'EWOULDBLOCK' || error.code === 'EAGAIN') return false;
+  if (error.code === 'EAGAIN') return false;
   throw error;
 }
 

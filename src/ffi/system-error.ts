@@ -2,7 +2,14 @@
 import { constants } from 'node:os';
 import { TskataError } from '../lib/errors.ts';
 
-const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+/** Second names of EAGAIN and EOPNOTSUPP: one number has one code here. */
+const ALIASES = ['EWOULDBLOCK', 'ENOTSUP'];
+
+const NAMES = new Map(
+  Object.entries(constants.errno)
+    .filter(([name]) => !ALIASES.includes(name))
+    .map(([name, number]) => [number, name]),
+);
 
 /** What helps against an errno, whatever the system call was. */
 const ADVICE: Readonly<Record<string, string>> = {

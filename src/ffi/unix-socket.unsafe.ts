@@ -25,6 +25,9 @@ import { SystemError } from './system-error.ts';
 
 const socket = libcFunction<[number, number, number], number>('int socket(int domain, int type, int protocol)');
 const connect = libcFunction<[number, Pointer, number], number>('int connect(int fd, void *address, uint length)');
+const socketpair = libcFunction<[number, number, number, Pointer], number>(
+  'int socketpair(int domain, int type, int protocol, void *fds)',
+);
 const setsockopt = libcFunction<[number, number, number, Pointer, number], number>(
   'int setsockopt(int fd, int level, int option, void *value, uint length)',
 );
@@ -125,25 +128,39 @@ export class UnixConnection implements Disposable {
         `a socket path has at most ${room} bytes: use a shorter one`,
       );
     const owned = new OwnedFd(check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket', path));
+    const connection = new UnixConnection(owned, path);
     try {
-      const limit = new DataView(new ArrayBuffer(timeval.sizeof));
-      limit.setBigInt64(timeval.tv_sec, BigInt(Math.floor(timeoutMs / 1000)), true);
-      limit.setBigInt64(timeval.tv_usec, BigInt(Math.round((timeoutMs % 1000) * 1000)), true);
-      for (const option of [SO_RCVTIMEO, SO_SNDTIMEO])
-        check(
-          setsockopt(owned.fd, SOL_SOCKET, option, new Uint8Array(limit.buffer), timeval.sizeof),
-          'setsockopt',
-          path,
-        );
+      connection.#limit(timeoutMs);
       const address = new Uint8Array(sockaddr_un.sizeof);
       new DataView(address.buffer).setUint16(sockaddr_un.sun_family, AF_UNIX, true);
       address.set(name, sockaddr_un.sun_path);
       check(connect(owned.fd, address, address.length), 'connect', path);
-      return new UnixConnection(owned, path);
+      return connection;
     } catch (error) {
       owned[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** Two ends of one connection without a path. @throws SystemError */
+  static pair(timeoutMs: number): [UnixConnection, UnixConnection] {
+    const fds = new Int32Array(2);
+    const type = SOCK_STREAM | SOCK_CLOEXEC;
+    check(socketpair(AF_UNIX, type, 0, new Uint8Array(fds.buffer)), 'socketpair');
+    const [left, right] = Array.from(fds, (fd) => new UnixConnection(new OwnedFd(fd), 'a socket pair'));
+    if (left === undefined || right === undefined) throw new RangeError('a socket pair has two ends');
+    left.#limit(timeoutMs);
+    right.#limit(timeoutMs);
+    return [left, right];
+  }
+
+  #limit(timeoutMs: number): void {
+    const limit = new DataView(new ArrayBuffer(timeval.sizeof));
+    limit.setBigInt64(timeval.tv_sec, BigInt(Math.floor(timeoutMs / 1000)), true);
+    limit.setBigInt64(timeval.tv_usec, BigInt(Math.round((timeoutMs % 1000) * 1000)), true);
+    const bytes = new Uint8Array(limit.buffer);
+    for (const option of [SO_RCVTIMEO, SO_SNDTIMEO])
+      check(setsockopt(this.fd, SOL_SOCKET, option, bytes, bytes.length), 'setsockopt', this.#path);
   }
 
   /** For `watchFd`. */

@@ -18,14 +18,14 @@ export function kvmCall(
   subject: string,
   argument: number | Uint8Array | DataView = 0,
 ): number {
+  const bytes =
+    argument instanceof DataView ? new Uint8Array(argument.buffer, argument.byteOffset, argument.byteLength) : argument;
   try {
-    const bytes =
-      argument instanceof DataView
-        ? new Uint8Array(argument.buffer, argument.byteOffset, argument.byteLength)
-        : argument;
     return ioctl(fd, request, name, bytes);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
+    // A signal to this thread (SIGCHLD, a profiler's) can interrupt the making of a VM; nothing was done then.
+    if (error.code === 'EINTR') return kvmCall(fd, request, name, subject, argument);
     throw new KvmError(
       'CALL_FAILED',
       `${name} failed with ${error.code} for ${subject}`,

@@ -49,7 +49,7 @@ const REQUIRED_CAPABILITIES = {
 const CPUID_ROOM = 256;
 
 /** The longest spin of either side of a hand-over: see "Measurements" in native/README.md. */
-const DEFAULT_MAX_SPIN_NS = 50_000;
+const DEFAULT_MAX_SPIN_NS = 10_000;
 
 export interface KvmOptions {
   /** @default /dev/kvm */

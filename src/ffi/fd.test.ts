@@ -1,0 +1,60 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { duplicateFd, OwnedFd, punchHole, tryLock, unlock } from './fd.unsafe.ts';
+import { blockDeviceSize } from './ioctl.unsafe.ts';
+import { SystemError } from './system-error.ts';
+
+let folder: string;
+let path: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tskata-fd-'));
+  path = join(folder, 'file');
+  writeFileSync(path, Buffer.alloc(8192, 1));
+});
+
+afterEach(() => rmSync(folder, { recursive: true }));
+
+test('an exclusive lock keeps others away until it is given back', () => {
+  using first = new OwnedFd(openSync(path, 'r+'));
+  using second = new OwnedFd(openSync(path, 'r+'));
+
+  const attempts = [tryLock(first.fd, 'exclusive'), tryLock(second.fd, 'shared')];
+  unlock(first.fd);
+  attempts.push(tryLock(second.fd, 'shared'));
+
+  expect(attempts).toEqual([true, false, true]);
+});
+
+test('a duplicate outlives its original', () => {
+  const original = openSync(path, 'r');
+  using duplicate = duplicateFd(new OwnedFd(original).fd);
+
+  closeSync(original);
+
+  expect(readFileSync(duplicate.fd)).toHaveLength(8192);
+});
+
+test('a punched hole reads as zeros and keeps the size', () => {
+  using file = new OwnedFd(openSync(path, 'r+'));
+
+  punchHole(file.fd, 4096, 4096);
+
+  expect(readFileSync(path)).toEqual(Buffer.concat([Buffer.alloc(4096, 1), Buffer.alloc(4096)]));
+});
+
+test('a failed call names itself, its errno and what to do', () => {
+  using file = new OwnedFd(openSync(path, 'r'));
+
+  const failure = (): number => blockDeviceSize(file.fd);
+
+  expect(failure).toThrow(SystemError);
+  expect(failure).toThrow(`BLKGETSIZE64 on fd ${file.fd} failed with ENOTTY`);
+  expect(new SystemError('open', 2, '/x')).toMatchObject({
+    code: 'ENOENT',
+    path: '/x',
+    message: 'open on /x failed with ENOENT: check that it exists',
+  });
+});
