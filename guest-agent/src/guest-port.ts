@@ -1,4 +1,5 @@
 // What the agent does to the machine as a whole. A test that runs it on any Linux gets a form that leaves the machine alone.
+import { messageOf } from '../../src/lib/errors.ts';
 import { SHARED_DIRECTORY } from '../../src/protocol/agent-service.ts';
 import type { EventLoop } from './event-loop.ts';
 import * as abi from './linux/abi.gen.ts';
@@ -39,7 +40,7 @@ export function realGuest(loop: EventLoop, stopContainers: () => void): GuestPor
           try {
             unmount(SHARED_DIRECTORY, abi.MNT_DETACH);
           } catch (error) {
-            log(`at shutdown: ${error}`);
+            log(`at shutdown: ${messageOf(error)}`);
           }
         }
         reboot();

@@ -1,6 +1,7 @@
 // The agent: readies the guest, then answers the host until it is told to end.
 import './globals.ts';
 import { argv } from 'tskata-sys';
+import { messageOf } from '../../src/lib/errors.ts';
 import { AGENT_RPC_PORT, AGENT_STDIO_PORT, agentService } from '../../src/protocol/agent-service.ts';
 import { MethodTable, serveConnection } from '../../src/protocol/server.ts';
 import { agentHandlers } from './agent.ts';
@@ -14,6 +15,7 @@ import { readClock } from './linux/machine.ts';
 import { blockSignals, prctl } from './linux/process.ts';
 import type { Address } from './linux/socket.ts';
 import { log } from './log.ts';
+import { raiseOpenFileLimit } from './open-file-limit.ts';
 import { Reaper } from './reaper.ts';
 import { connect, serve } from './rpc/listener.ts';
 import { SocketStream } from './rpc/socket-stream.ts';
@@ -45,6 +47,7 @@ blockSignals(true);
 prctl('PR_SET_DUMPABLE', abi.PR_SET_DUMPABLE, 0);
 if (unixDirectory === undefined) bootGuest();
 prepareCgroups();
+raiseOpenFileLimit();
 
 const loop = new EventLoop();
 const streams = new StreamRegistry(loop);
@@ -57,7 +60,7 @@ async function answerOn(fd: number): Promise<void> {
   try {
     await serveConnection(new SocketStream(loop, fd), table);
   } catch (error) {
-    log(`closed a connection: ${error}`);
+    log(`closed a connection: ${messageOf(error)}`);
   }
 }
 
@@ -70,7 +73,7 @@ async function serveHost(): Promise<never> {
       pauseMs = CONNECT_PAUSE_MS;
       await answerOn(fd);
     } catch (error) {
-      if (pauseMs === CONNECT_PAUSE_MS) log(`cannot reach the host, still trying: ${error}`);
+      if (pauseMs === CONNECT_PAUSE_MS) log(`cannot reach the host, still trying: ${messageOf(error)}`);
       pauseMs = Math.min(2 * pauseMs, CONNECT_PAUSE_MAX_MS);
     }
     await loop.delay(pauseMs);

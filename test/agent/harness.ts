@@ -69,11 +69,15 @@ export function stdioRequest(options: StdioOptions = {}): StdioRequest {
   };
 }
 
-/** A config.json with what every container has, for a program of busybox. */
-export function config(
-  args: readonly string[],
-  more: { process?: object; linux?: object; root?: object } & object = {},
-) {
+export interface ConfigParts {
+  readonly process?: object;
+  readonly linux?: object;
+  readonly root?: object;
+  readonly [field: string]: unknown;
+}
+
+/** A config.json with what every container has, for a program of busybox. @param more parts to add or to replace */
+export function config(args: readonly string[], more: ConfigParts = {}) {
   const all = [
     'CAP_CHOWN',
     'CAP_DAC_OVERRIDE',
@@ -138,6 +142,16 @@ export async function collect(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
+}
+
+/** Settles when the other end has closed the connection, properly or not. */
+export function closing(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.on('error', () => {});
+    socket.once('close', () => resolve());
+    socket.once('end', () => socket.destroy());
+    socket.resume();
+  });
 }
 
 export class TestAgent implements AsyncDisposable {
@@ -227,7 +241,7 @@ export class TestAgent implements AsyncDisposable {
   }
 
   /** Runs a shell script in a container. */
-  shell(script: string, more: Parameters<typeof config>[1] = {}): Promise<Outcome> {
+  shell(script: string, more: ConfigParts = {}): Promise<Outcome> {
     return this.run(config(['sh', '-c', script], more));
   }
 
@@ -242,7 +256,10 @@ export class TestAgent implements AsyncDisposable {
 
 async function connectWhenThere(path: string, child: ChildProcess): Promise<Socket> {
   for (;;) {
-    if (child.exitCode !== null) throw new Error(`the agent ended with status ${child.exitCode} before it listened`);
+    if (child.exitCode !== null) {
+      const text = String(child.stderr?.read() ?? '');
+      throw new Error(`the agent ended with status ${child.exitCode} before it listened: ${text}`);
+    }
     if (existsSync(path)) {
       const socket = connect(path);
       try {

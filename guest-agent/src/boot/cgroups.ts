@@ -1,4 +1,5 @@
 // The guest's cgroup tree: containers are below /sys/fs/cgroup/tskata, with every controller the kernel has.
+import { messageOf } from '../../../src/lib/errors.ts';
 import { makeDirectory, readText, writeText } from '../linux/file.ts';
 import { log } from '../log.ts';
 
@@ -17,7 +18,7 @@ export function prepareCgroups(): void {
       try {
         writeText(`${directory}/cgroup.subtree_control`, `+${name}`);
       } catch (error) {
-        log(`cgroup controller ${name} cannot be used: ${error}`);
+        log(`cgroup controller ${name} cannot be used: ${messageOf(error)}`);
       }
     }
   }

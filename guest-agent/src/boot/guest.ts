@@ -1,4 +1,5 @@
 // Pid 1 of a guest: from the kernel's initramfs to a root that containers can be made on.
+import { messageOf } from '../../../src/lib/errors.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { call, isErrno } from '../linux/call.ts';
 import { makeDirectory, open, symbolicLink, writeText } from '../linux/file.ts';
@@ -43,7 +44,7 @@ export function bootGuest(): void {
   try {
     bringUp('lo');
   } catch (error) {
-    log(`no loopback network: ${error}`);
+    log(`no loopback network: ${messageOf(error)}`);
   }
 }
 

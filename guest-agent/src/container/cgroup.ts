@@ -1,4 +1,5 @@
 // The cgroup of one container.
+import { messageOf } from '../../../src/lib/errors.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import { CGROUP_PARENT } from '../boot/cgroups.ts';
 import type { EventLoop } from '../event-loop.ts';
@@ -23,7 +24,7 @@ export class Cgroup {
         writeText(`${this.path}/${file}`, value);
       } catch (cause) {
         removeDirectory(this.path);
-        const message = `the limit ${file}=${value} of container ${containerId} cannot be set: ${cause}`;
+        const message = `the limit ${file}=${value} of container ${containerId} cannot be set: ${messageOf(cause)}`;
         throw new StatusError('FAILED_PRECONDITION', message, {}, { cause });
       }
     }

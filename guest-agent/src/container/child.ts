@@ -6,6 +6,7 @@ import { close, open, openInRoot, pathOfFd, readText, withFd, writeText } from '
 import { mount } from '../linux/mount.ts';
 import { blockSignals, duplicateTo, execute, setNamespace, unshare } from '../linux/process.ts';
 import { isTerminalMaster, openSlave, takeTerminal } from '../linux/terminal.ts';
+import { restoreOpenFileLimit } from '../open-file-limit.ts';
 import type { ChildStdio } from '../stdio/process-streams.ts';
 import { ChildChannel } from './channel.ts';
 import type { ContainerPlan, ProcessPlan } from './config.ts';
@@ -120,6 +121,7 @@ function prepareProcess(plan: ProcessPlan): void {
   call('setsid', '', abi.SYS_setsid);
   call('umask', '', abi.SYS_umask, 0);
   writeText('/proc/self/oom_score_adj', String(plan.oomScoreAdj));
+  restoreOpenFileLimit();
 }
 
 function openTerminalIn(root: RootDirectory): number {

@@ -96,6 +96,13 @@ export function setLimit(resource: number, name: string, soft: number, hard: num
   call('setrlimit', name, abi.SYS_prlimit64, 0, resource, bytes, null);
 }
 
+/** A limit of this process. Unlimited is 2^64. */
+export function readLimit(resource: number, name: string): { soft: number; hard: number } {
+  const { bytes, view } = structure(16);
+  call('getrlimit', name, abi.SYS_prlimit64, 0, resource, null, bytes);
+  return { soft: Number(view.getBigUint64(0, true)), hard: Number(view.getBigUint64(8, true)) };
+}
+
 /** Sets all user and group ids. Groups first: a plain user may not. */
 export function setIds(uid: number, gid: number, additionalGids: readonly number[]): void {
   const groups = new Uint32Array(additionalGids);

@@ -1,4 +1,5 @@
 // Accepts connections, and makes the one to the host.
+import { messageOf } from '../../../src/lib/errors.ts';
 import type { EventLoop } from '../event-loop.ts';
 import { Pollable } from '../event-loop.ts';
 import * as abi from '../linux/abi.gen.ts';
@@ -16,23 +17,30 @@ export function serve(loop: EventLoop, address: Address, handle: (fd: number) =>
   const listener = new Pollable(loop, listen(address));
   const acceptAll = async (): Promise<never> => {
     for (;;) {
-      await listener.readable();
       try {
-        const { fd, peerCid } = accept(listener.fd, describe(address));
-        if (peerCid === undefined || peerCid === abi.VMADDR_CID_HOST) {
-          handle(fd);
-        } else {
-          log(`refused a connection to ${describe(address)} from context id ${peerCid}: only the host may connect`);
-          close(fd);
-        }
+        acceptOne(listener.fd, address, handle);
       } catch (error) {
-        // The peer may be gone already, or descriptors are short: that costs this connection only.
-        if (!isErrno(error, abi.EAGAIN)) log(String(error));
-        await loop.delay(ACCEPT_PAUSE_MS);
+        if (isErrno(error, abi.EAGAIN)) {
+          await listener.readable();
+        } else {
+          // The peer may be gone already, or descriptors are short: that costs this connection only.
+          log(messageOf(error));
+          await loop.delay(ACCEPT_PAUSE_MS);
+        }
       }
     }
   };
   void acceptAll();
+}
+
+function acceptOne(listener: number, address: Address, handle: (fd: number) => void): void {
+  const { fd, peerCid } = accept(listener, describe(address));
+  if (peerCid === undefined || peerCid === abi.VMADDR_CID_HOST) {
+    handle(fd);
+    return;
+  }
+  log(`refused a connection to ${describe(address)} from context id ${peerCid}: only the host may connect`);
+  close(fd);
 }
 
 /** Pause after a connection that could not be accepted. */

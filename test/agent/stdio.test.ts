@@ -1,0 +1,209 @@
+// Standard streams: nothing is lost, nobody is kept waiting, and every stream ends.
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { closing, collect, config, stdioRequest, TestAgent, uniqueId } from './harness.ts';
+
+let agent: TestAgent;
+beforeAll(async () => {
+  agent = await TestAgent.start();
+});
+afterAll(async () => {
+  await agent[Symbol.asyncDispose]();
+});
+
+const MEBIBYTE = 1024 * 1024;
+
+async function start(script: string, options: Parameters<typeof stdioRequest>[0] = {}) {
+  const containerId = uniqueId();
+  const stdio = stdioRequest(options);
+  const process = { terminal: options.terminal ?? false };
+  await agent.create(containerId, config(['sh', '-c', script], { process }), stdio);
+  return {
+    containerId,
+    stream: (name: string) => agent.stream(stdio, name),
+    run: () => agent.call('StartContainer', { containerId }),
+    wait: () => agent.call('WaitProcess', { containerId, processId: '' }),
+    remove: () => agent.call('DeleteContainer', { containerId, force: true }),
+    stdio,
+  };
+}
+
+describe('output', () => {
+  test('of a program that ended before anybody connected is all there', async () => {
+    const container = await start('echo early');
+    await container.run();
+    await container.wait();
+    expect(String(await collect(await container.stream('stdout')))).toBe('early\n');
+    await container.remove();
+  });
+
+  test('is complete, however slow the reader', async () => {
+    const container = await start('dd if=/dev/zero bs=1M count=4 2>/dev/null');
+    const socket = await container.stream('stdout');
+    socket.pause();
+    await container.run();
+    await delay(300);
+    let total = 0;
+    for await (const chunk of socket) {
+      total += chunk.length;
+      await delay(1);
+    }
+    expect(total).toBe(4 * MEBIBYTE);
+    expect(await container.wait()).toMatchObject({ exitStatus: 0 });
+    await container.remove();
+  });
+
+  test('stops the program while nobody reads, and keeps no more than buffers', async () => {
+    const container = await start('yes | dd bs=64k count=64 2>/dev/null; echo done >&2');
+    const socket = await container.stream('stdout');
+    const errors = await container.stream('stderr');
+    socket.pause();
+    await container.run();
+    await delay(300);
+    const { agentResidentBytes } = await agent.call('GuestDetails', {});
+    expect(agentResidentBytes).toBeLessThan(3n * 1024n * 1024n);
+    socket.resume();
+    expect(String(await collect(errors))).toBe('done\n');
+    await container.remove();
+  });
+
+  test('to a reader that died ends the program by SIGPIPE, and others go on', async () => {
+    const container = await start('sh -c "exec yes"; exit $?');
+    const socket = await container.stream('stdout');
+    await container.run();
+    await once(socket, 'data');
+    socket.destroy();
+    expect(await container.wait()).toMatchObject({ exitStatus: 128 + 13 });
+    await container.remove();
+    expect((await agent.shell('echo on')).stdout).toBe('on\n');
+  });
+
+  test('ends with the process, whoever still holds the pipe', async () => {
+    // Without a pid namespace for the exec's child to be killed with, it outlives the exec.
+    const containerId = uniqueId();
+    await agent.create(containerId, config(['sleep', '1000']), stdioRequest({ stdout: false, stderr: false }));
+    await agent.call('StartContainer', { containerId });
+    const stdio = stdioRequest({ stderr: false });
+    const ociProcessJson = JSON.stringify(config(['sh', '-c', 'sleep 1000 & echo parent']).process);
+    await agent.call('ExecProcess', { containerId, processId: 'e', ociProcessJson, stdio });
+    expect(String(await collect(await agent.stream(stdio, 'stdout')))).toBe('parent\n');
+    await agent.call('DeleteContainer', { containerId, force: true });
+  });
+
+  test('that a grandchild writes without end keeps nobody else waiting', async () => {
+    const containerId = uniqueId();
+    await agent.create(containerId, config(['sleep', '1000']), stdioRequest({ stdout: false, stderr: false }));
+    await agent.call('StartContainer', { containerId });
+    const stdio = stdioRequest({ stderr: false });
+    const ociProcessJson = JSON.stringify(config(['sh', '-c', 'yes & exit 0']).process);
+    await agent.call('ExecProcess', { containerId, processId: 'e', ociProcessJson, stdio });
+    const socket = await agent.stream(stdio, 'stdout');
+    socket.resume();
+    await delay(200);
+    expect((await agent.shell('echo still')).stdout).toBe('still\n');
+    await agent.call('DeleteContainer', { containerId, force: true });
+    socket.destroy();
+  });
+});
+
+describe('input', () => {
+  test('reaches the program, and its end does too', async () => {
+    const container = await start('cat; echo ended', { stdin: true });
+    const [stdin, stdout] = [await container.stream('stdin'), await container.stream('stdout')];
+    await container.run();
+    stdin.end('typed\n');
+    expect(String(await collect(stdout))).toBe('typed\nended\n');
+    await container.remove();
+  });
+
+  test('of megabytes comes back as it went', async () => {
+    const container = await start('cat', { stdin: true });
+    const [stdin, stdout] = [await container.stream('stdin'), await container.stream('stdout')];
+    await container.run();
+    const sent = Buffer.from(Array.from({ length: 3 * MEBIBYTE }, (_, index) => (index * 31) % 251));
+    stdin.end(sent);
+    expect(Buffer.compare(await collect(stdout), sent)).toBe(0);
+    await container.remove();
+  });
+
+  test('to a program that closed it ends the connection', async () => {
+    const container = await start('exec <&-; sleep 1000', { stdin: true });
+    const stdin = await container.stream('stdin');
+    await container.run();
+    await delay(100);
+    const closed = closing(stdin);
+    stdin.write('into the void');
+    await closed;
+    await container.remove();
+  });
+
+  test('that is /dev/null ends at once', async () => {
+    expect((await agent.shell('cat; echo ended')).stdout).toBe('ended\n');
+  });
+});
+
+describe('a terminal', () => {
+  test('is the controlling one, with its size, and /dev/console', async () => {
+    const container = await start('test -t 0 && tty; stty size; echo x > /dev/console; cat /dev/tty & sleep 0.1', {
+      terminal: true,
+    });
+    const terminal = await container.stream('terminal');
+    await container.run();
+    const text = String(await collect(terminal));
+    expect(text).toMatch(/^\/dev\/pts\/0\r\n24 80\r\nx\r\n/);
+    await container.remove();
+  });
+
+  test('carries what is typed, echoes it, and interrupts', async () => {
+    const container = await start('read line; echo "got $line"; trap "echo interrupted; exit 5" INT; sleep 1000', {
+      terminal: true,
+    });
+    const terminal = await container.stream('terminal');
+    await container.run();
+    terminal.write('hello\n');
+    let text = '';
+    terminal.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    await expect.poll(() => text).toContain('got hello');
+    await delay(100);
+    const ended = once(terminal, 'end');
+    terminal.write('\x03');
+    expect(await container.wait()).toMatchObject({ exitStatus: 5 });
+    await ended;
+    expect(text).toContain('interrupted');
+    await container.remove();
+  });
+
+  test('takes a new size', async () => {
+    const container = await start('trap "stty size; exit" WINCH; echo ready; while :; do sleep 0.05; done', {
+      terminal: true,
+    });
+    const terminal = await container.stream('terminal');
+    let text = '';
+    terminal.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    await container.run();
+    await expect.poll(() => text).toContain('ready');
+    const ended = once(terminal, 'end');
+    await agent.call('ResizeTerminal', { containerId: container.containerId, processId: '', rows: 50, columns: 132 });
+    await ended;
+    expect(text).toContain('50 132');
+    await container.remove();
+  });
+
+  test('delivers all output of a program that ends at once', async () => {
+    const container = await start('seq 1 5000', { terminal: true });
+    const terminal = await container.stream('terminal');
+    await container.run();
+    expect(String(await collect(terminal))).toMatch(/\r\n4999\r\n5000\r\n$/);
+    await container.remove();
+  });
+
+  test('must be asked for in both places or in none', async () => {
+    const created = agent.create(uniqueId(), config(['true']), stdioRequest({ terminal: true }));
+    await expect(created).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+});
