@@ -33,7 +33,7 @@ async function run(protocol: BootProtocol, code: readonly number[]): Promise<num
   const memory = new GuestMemory([{ guestAddress: guestAddress(0), bytes: ram.bytes }]);
   const { hasTscDeadlineTimer } = hypervisor;
   const cpuid = guestCpuid(hypervisor.supportedCpuid(), { vcpuIndex: 0, vcpuCount: 1, hasTscDeadlineTimer });
-  const state = loadKernel(memory, plan, { vcpuCount: 1, cpuid });
+  const state = loadKernel(memory, plan, { vcpuCount: 1, cpuid, virtioSlots: [], hasSerialPort: false });
   vcpu.setCpuid(cpuid);
   vcpu.setMsrs(BOOT_MSRS);
   vcpu.setSpecialRegisters(state.specialRegisters);

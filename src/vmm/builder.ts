@@ -121,7 +121,12 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   const supported = hypervisor.supportedCpuid();
   const cpuid = (vcpuIndex: number) =>
     guestCpuid(supported, { vcpuIndex, vcpuCount: config.cpus, hasTscDeadlineTimer: hypervisor.hasTscDeadlineTimer });
-  const entry = loadKernel(memory, plan, { vcpuCount: config.cpus, cpuid: cpuid(0) });
+  const entry = loadKernel(memory, plan, {
+    vcpuCount: config.cpus,
+    cpuid: cpuid(0),
+    virtioSlots: devices.slots,
+    hasSerialPort: config.serial,
+  });
   const vcpus = Array.from({ length: config.cpus }, (_, index) => {
     const vcpu = resources.use(machine.createVcpu(index));
     vcpu.setCpuid(cpuid(index));

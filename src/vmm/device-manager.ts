@@ -43,7 +43,12 @@ export class DeviceManager implements Disposable {
     this.#attached.push(new AttachedDevice(device, this.#attached.length, this.#options));
   }
 
-  /** What tells the guest's kernel where its devices are. */
+  /** Where the devices are, for the ACPI tables. */
+  get slots(): VirtioMmioSlot[] {
+    return this.#attached.map(({ slot }) => slot);
+  }
+
+  /** What tells a kernel without ACPI where its devices are. */
   get kernelParameters(): string[] {
     return this.#attached.map(({ slot }) => virtioMmioParameter(slot));
   }

@@ -4,6 +4,8 @@ import { PAGE_SIZE } from '../../lib/units.ts';
 import type { MemoryMapEntry } from './layout.ts';
 import { LOADER_TYPE_UNDEFINED, SETUP_HEADER, SETUP_HEADER_OFFSET } from './setup-header.ts';
 
+/** acpi_rsdp_addr: saves the kernel the search. */
+const ACPI_RSDP_ADDR_OFFSET = 0x70;
 /** e820_entries: number of entries in e820_table. */
 const E820_ENTRIES_OFFSET = 0x1e8;
 /** e820_table: struct boot_e820_entry {u64 addr; u64 size; u32 type;}, packed. */
@@ -19,6 +21,7 @@ export interface BootParameters {
   readonly commandLineAddress: number;
   /** The initial RAM disk; below 4 GiB. */
   readonly initrd: { readonly address: number; readonly size: number } | undefined;
+  readonly acpiAddress: number;
   readonly memoryMap: readonly MemoryMapEntry[];
 }
 
@@ -34,6 +37,7 @@ export function encodeBootParameters(parameters: BootParameters): Uint8Array {
   view.setUint32(SETUP_HEADER.ramdisk_size.offset, parameters.initrd?.size ?? 0, true);
   // A list of ours would hang here; what an image carries in this field points nowhere in this machine.
   view.setBigUint64(SETUP_HEADER.setup_data.offset, 0n, true);
+  view.setBigUint64(ACPI_RSDP_ADDR_OFFSET, BigInt(parameters.acpiAddress), true);
   view.setUint8(E820_ENTRIES_OFFSET, parameters.memoryMap.length);
   for (const [index, entry] of parameters.memoryMap.entries()) {
     const at = E820_TABLE_OFFSET + index * E820_ENTRY_SIZE;

@@ -21,7 +21,7 @@ function boot(file: Uint8Array): 'loaded' | KernelImageError {
       expect(Number.isSafeInteger(address + memorySize)).toBe(true);
     }
     const plan = planBoot({ image, memorySize: MEMORY_SIZE, commandLine: '', initrd: new Uint8Array(100) });
-    loadKernel(memory, plan, { vcpuCount: 1, cpuid: [] });
+    loadKernel(memory, plan, { vcpuCount: 1, cpuid: [], virtioSlots: [], hasSerialPort: false });
     return 'loaded';
   } catch (error) {
     expect(error).toBeInstanceOf(KernelImageError);

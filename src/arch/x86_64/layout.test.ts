@@ -23,19 +23,19 @@ describe('memoryMap', () => {
   test('64 MiB', () => {
     expect(printed(64 * MIB)).toEqual([
       '0000000000-000009ffff 1',
-      '00000f0000-00000fffff 2',
+      '00000e0000-00000fffff 2',
       '0000100000-0003ffffff 1',
     ]);
   });
 
   test('3 GiB: exactly up to the MMIO hole', () => {
-    expect(printed(3 * GIB)).toEqual(['0000000000-000009ffff 1', '00000f0000-00000fffff 2', '0000100000-00bfffffff 1']);
+    expect(printed(3 * GIB)).toEqual(['0000000000-000009ffff 1', '00000e0000-00000fffff 2', '0000100000-00bfffffff 1']);
   });
 
   test('5 GiB: two of them above 4 GiB', () => {
     expect(printed(5 * GIB)).toEqual([
       '0000000000-000009ffff 1',
-      '00000f0000-00000fffff 2',
+      '00000e0000-00000fffff 2',
       '0000100000-00bfffffff 1',
       '0100000000-017fffffff 1',
     ]);
@@ -44,7 +44,7 @@ describe('memoryMap', () => {
   test('64 GiB', () => {
     expect(printed(64 * GIB)).toEqual([
       '0000000000-000009ffff 1',
-      '00000f0000-00000fffff 2',
+      '00000e0000-00000fffff 2',
       '0000100000-00bfffffff 1',
       '0100000000-103fffffff 1',
     ]);

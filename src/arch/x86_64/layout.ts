@@ -6,7 +6,8 @@
 //   0x0000_9000  page tables
 //   0x0002_0000  command line
 //   0x000a_0000  end of base memory
-//   0x000f_0000  MP table, where a PC has its BIOS
+//   0x000e_0000  ACPI tables, where a PC has its BIOS
+//   0x000f_0000  MP table, also there
 //   0x0010_0000  RAM: kernel, and as high as it may be, the initial RAM disk
 //   0xc000_0000  end of RAM at the latest: the MMIO hole, virtio-mmio pages first
 //   0xfec0_0000  I/O APIC
@@ -29,9 +30,13 @@ export const COMMAND_LINE_ADDRESS = guestAddress(0x2_0000);
 export const COMMAND_LINE_AREA_SIZE = 64 * KIB;
 /** Where the base memory of a PC ends (640 KiB). */
 export const BASE_MEMORY_END = guestAddress(0xa_0000);
+/**
+ * RSDP and the tables behind it. ACPI specification 6.5, 5.2.5.1 "Finding the RSDP on IA-PC Systems": "the BIOS read-only
+ * memory space between 0E0000h and 0FFFFFh".
+ */
+export const ACPI_TABLES_ADDRESS = guestAddress(0xe_0000);
 /** MP floating pointer and table. MP specification 1.4, 4: the search ends in "the BIOS ROM address space". */
 export const MP_TABLE_ADDRESS = guestAddress(0xf_0000);
-export const MP_TABLE_AREA_SIZE = 64 * KIB;
 /** Nothing of an image may be below: that is where the structures above are. */
 export const HIGH_MEMORY_START = guestAddress(MIB);
 
@@ -123,12 +128,12 @@ export interface MemoryMapEntry extends RamRegion {
   readonly type: typeof E820_TYPE_RAM | typeof E820_TYPE_RESERVED;
 }
 
-/** The memory map: RAM without the PC's hole from 640 KiB to 1 MiB, of which the part with the MP table is reserved. */
+/** The memory map: RAM without the PC's hole from 640 KiB to 1 MiB, of which the part with the tables is reserved. */
 export function memoryMap(memorySize: number): readonly MemoryMapEntry[] {
   const above = ramRegions(memorySize).slice(1);
   return [
     { address: guestAddress(0), size: BASE_MEMORY_END, type: E820_TYPE_RAM },
-    { address: MP_TABLE_ADDRESS, size: MP_TABLE_AREA_SIZE, type: E820_TYPE_RESERVED },
+    { address: ACPI_TABLES_ADDRESS, size: HIGH_MEMORY_START - ACPI_TABLES_ADDRESS, type: E820_TYPE_RESERVED },
     { address: HIGH_MEMORY_START, size: lowRamEnd(memorySize) - HIGH_MEMORY_START, type: E820_TYPE_RAM },
     ...above.map((region) => ({ ...region, type: E820_TYPE_RAM }) as const),
   ];

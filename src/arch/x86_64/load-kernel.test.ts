@@ -4,11 +4,18 @@ import { GIB, MIB } from '../../lib/units.ts';
 import { GuestMemory } from '../../memory/guest-memory.ts';
 import { CommandLineError } from './command-line.ts';
 import { parseKernel } from './kernel-image.ts';
-import { COMMAND_LINE_ADDRESS, MP_TABLE_ADDRESS, PVH_START_INFO_ADDRESS, ZERO_PAGE_ADDRESS } from './layout.ts';
+import {
+  ACPI_TABLES_ADDRESS,
+  COMMAND_LINE_ADDRESS,
+  MP_TABLE_ADDRESS,
+  PVH_START_INFO_ADDRESS,
+  virtioMmioSlot,
+  ZERO_PAGE_ADDRESS,
+} from './layout.ts';
 import { type BootRequest, loadKernel, planBoot } from './load-kernel.ts';
 import { patched, sampleBzImage, sampleElf } from './sample-images.ts';
 
-const MACHINE = { vcpuCount: 2, cpuid: [] };
+const MACHINE = { vcpuCount: 2, cpuid: [], virtioSlots: [virtioMmioSlot(0)], hasSerialPort: true };
 const INITRD = new Uint8Array(5000).fill(0x70);
 
 function makeMemory(size: number): GuestMemory {
@@ -119,6 +126,18 @@ describe('loadKernel', () => {
 
     expect(text(memory, MP_TABLE_ADDRESS, 4)).toBe('_MP_');
     expect([memory.readU8(MP_TABLE_ADDRESS + 60), memory.readU8(MP_TABLE_ADDRESS + 80)]).toEqual([0, 0]);
+  });
+
+  test('the ACPI tables are where the zero page and the start info say', () => {
+    const memory = makeMemory(32 * MIB);
+    const file = sampleElf({ pvhEntry: 16 * MIB });
+
+    loadKernel(memory, planBoot(request(file)), MACHINE);
+    loadKernel(memory, planBoot(request(file, { protocol: 'pvh' })), MACHINE);
+
+    expect(text(memory, ACPI_TABLES_ADDRESS, 8)).toBe('RSD PTR ');
+    expect(memory.readU64(ZERO_PAGE_ADDRESS + 0x70)).toBe(BigInt(ACPI_TABLES_ADDRESS));
+    expect(memory.readU64(PVH_START_INFO_ADDRESS + 32)).toBe(BigInt(ACPI_TABLES_ADDRESS));
   });
 
   test('PVH: the start info has the RAM disk as its module, the command line and the memory map', () => {

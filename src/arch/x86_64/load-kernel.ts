@@ -4,6 +4,7 @@ import type { CpuidEntry } from '../../hypervisor/ports.ts';
 import { guestAddress } from '../../lib/brand.ts';
 import { MIB, PAGE_SIZE } from '../../lib/units.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
+import { encodeAcpiTables } from './acpi.ts';
 import { encodeBootParameters } from './boot-params.ts';
 import { encodeCommandLine } from './command-line.ts';
 import { hasGigabytePages, processorSignature } from './cpuid.ts';
@@ -11,6 +12,7 @@ import { type EntryState, entryState } from './entry-state.ts';
 import type { BootProtocol, KernelImage } from './kernel-image.ts';
 import { hex, KernelImageError } from './kernel-image-error.ts';
 import {
+  ACPI_TABLES_ADDRESS,
   COMMAND_LINE_ADDRESS,
   COMMAND_LINE_AREA_SIZE,
   GDT_ADDRESS,
@@ -21,6 +23,7 @@ import {
   PAGE_TABLES_ADDRESS,
   PVH_START_INFO_ADDRESS,
   ramRegions,
+  type VirtioMmioSlot,
   ZERO_PAGE_ADDRESS,
 } from './layout.ts';
 import { encodeMpTable } from './mp-table.ts';
@@ -48,6 +51,17 @@ export interface BootPlan {
   /** With its terminating zero. */
   readonly commandLine: Uint8Array;
   readonly initrd: { readonly address: number; readonly bytes: Uint8Array } | undefined;
+}
+
+/** What the tables tell the kernel of its machine. */
+export interface MachineDescription {
+  readonly vcpuCount: number;
+  /** What the boot processor will have. */
+  readonly cpuid: readonly CpuidEntry[];
+  /** Where virtio devices are. */
+  readonly virtioSlots: readonly VirtioMmioSlot[];
+  /** Whether there is a serial port at COM1. */
+  readonly hasSerialPort: boolean;
 }
 
 /**
@@ -113,34 +127,31 @@ function placeInitrd(image: KernelImage, ramEnd: number, size: number): number {
 /**
  * Writes a planned boot to guest memory: kernel, initial RAM disk, command line, and all tables.
  * @param memory the RAM of layout.ramRegions(plan.memorySize), all zero
- * @param cpuid what the boot processor will have
  * @returns what to set on vCPU 0
  */
-export function loadKernel(
-  memory: GuestMemory,
-  plan: BootPlan,
-  machine: { readonly vcpuCount: number; readonly cpuid: readonly CpuidEntry[] },
-): EntryState {
+export function loadKernel(memory: GuestMemory, plan: BootPlan, machine: MachineDescription): EntryState {
   // RAM is fresh from the host, so what a segment has behind its bytes (.bss) is zero already and need not be touched.
   for (const { address, bytes } of plan.image.segments) memory.write(guestAddress(address), bytes);
   if (plan.initrd !== undefined) memory.write(guestAddress(plan.initrd.address), plan.initrd.bytes);
   memory.write(COMMAND_LINE_ADDRESS, plan.commandLine);
-  memory.write(
-    MP_TABLE_ADDRESS,
-    encodeMpTable({
-      address: MP_TABLE_ADDRESS,
-      processorCount: machine.vcpuCount,
-      ...processorSignature(machine.cpuid),
-    }),
-  );
+  writeMachineTables(memory, machine);
   writeHandOver(memory, plan, machine.cpuid);
   return entryState(plan.protocol, plan.entry);
+}
+
+/** Processors, interrupts and devices, for both kinds of kernels: those that read ACPI tables and those that do not. */
+function writeMachineTables(memory: GuestMemory, machine: MachineDescription): void {
+  const processorCount = machine.vcpuCount;
+  const signature = processorSignature(machine.cpuid);
+  memory.write(MP_TABLE_ADDRESS, encodeMpTable({ address: MP_TABLE_ADDRESS, processorCount, ...signature }));
+  memory.write(ACPI_TABLES_ADDRESS, encodeAcpiTables({ address: ACPI_TABLES_ADDRESS, processorCount, ...machine }));
 }
 
 /** What the boot protocol wants in memory. */
 function writeHandOver(memory: GuestMemory, plan: BootPlan, cpuid: readonly CpuidEntry[]): void {
   const common = {
     commandLineAddress: COMMAND_LINE_ADDRESS,
+    acpiAddress: ACPI_TABLES_ADDRESS,
     initrd: plan.initrd && { address: plan.initrd.address, size: plan.initrd.bytes.length },
     memoryMap: memoryMap(plan.memorySize),
   };

@@ -17,12 +17,13 @@ export interface PvhParameters {
   readonly commandLineAddress: number;
   /** The initial RAM disk is the first and only module. */
   readonly initrd: { readonly address: number; readonly size: number } | undefined;
+  readonly acpiAddress: number;
   readonly memoryMap: readonly MemoryMapEntry[];
 }
 
 /** Makes the start info, followed by its module list and its memory map. */
 export function encodePvhStartInfo(parameters: PvhParameters): Uint8Array {
-  const { address, commandLineAddress, initrd, memoryMap } = parameters;
+  const { address, commandLineAddress, initrd, acpiAddress, memoryMap } = parameters;
   const modules = START_INFO_SIZE;
   const map = modules + MODULE_ENTRY_SIZE;
   const bytes = new Uint8Array(map + memoryMap.length * MEMORY_MAP_ENTRY_SIZE);
@@ -32,6 +33,7 @@ export function encodePvhStartInfo(parameters: PvhParameters): Uint8Array {
   view.setUint32(12, initrd === undefined ? 0 : 1, true);
   view.setBigUint64(16, BigInt(initrd === undefined ? 0 : address + modules), true);
   view.setBigUint64(24, BigInt(commandLineAddress), true);
+  view.setBigUint64(32, BigInt(acpiAddress), true);
   view.setBigUint64(40, BigInt(address + map), true);
   view.setUint32(48, memoryMap.length, true);
   if (initrd !== undefined) {
