@@ -41,6 +41,8 @@ const DEFAULT_CPUS = 1;
 const CREATE_MS = 240_000;
 /** How long the kernel may take to end what was killed. */
 const KILL_MS = 10_000;
+/** How soon after a proxy's failure the sandbox's own would be known. */
+const SECOND_FAILURE_MS = 200;
 /** 32 hexadecimal digits are the least that the agent takes. */
 const TOKEN_BYTES = 32;
 
@@ -93,11 +95,18 @@ export async function createContainer(
   const attached = launchProxy(installation, directory, proxyOptions(options, bundle, token), (identity) => {
     undo.defer(() => killAndWait(identity));
   });
-  // When both fail, the sandbox knows why.
-  const [first, second] = await Promise.allSettled([made, attached]);
-  if (first.status === 'rejected') throw first.reason;
-  if (second.status === 'rejected') throw second.reason;
-  const proxy = second.value;
+  const [proxy] = await Promise.all([attached, made]).catch(async (error: unknown) => {
+    // When both fail, the sandbox knows why, and says so at once.
+    throw (
+      (await Promise.race([
+        made.then(
+          () => undefined,
+          (reason: unknown) => reason,
+        ),
+        delay(SECOND_FAILURE_MS),
+      ])) ?? error
+    );
+  });
 
   store.write({ ...record, phase: 'created', init: proxy.identity });
   if (options.pidFile !== undefined) writePidFile(options.pidFile, proxy.identity.pid);
@@ -159,6 +168,10 @@ function writePidFile(path: string, pid: number): void {
   const scratch = join(dirname(path), `.${basename(path)}`);
   writeFileSync(scratch, String(pid));
   renameSync(scratch, path);
+}
+
+function delay(timeMs: number): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(resolve, timeMs, undefined));
 }
 
 async function killAndWait(identity: ProcessIdentity): Promise<void> {

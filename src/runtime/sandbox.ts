@@ -66,8 +66,8 @@ export class Sandbox {
     try {
       return await created;
     } catch (error) {
+      // Its token stays known: a proxy that comes later learns of the failure as well.
       this.#containers.delete(id);
-      this.#byToken.delete(token);
       throw error;
     }
   }
@@ -75,8 +75,9 @@ export class Sandbox {
   async start(id: string): Promise<void> {
     this.#find(id);
     const agent = await this.#environment.agent;
-    await agent.call('StartContainer', { containerId: id });
+    // Before the call: the program's first output may be here before the call's answer.
     this.#environment.mark('container-started');
+    await agent.call('StartContainer', { containerId: id });
   }
 
   async signal(id: string, signal: number, all: boolean): Promise<void> {
