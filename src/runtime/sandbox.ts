@@ -151,7 +151,7 @@ export class Sandbox {
     try {
       const agent = await this.#environment.agent;
       const size = bundle.config.process.consoleSize;
-      const { pid } = await agent.call('CreateContainer', {
+      const { pid, warnings } = await agent.call('CreateContainer', {
         containerId,
         ociConfigJson: JSON.stringify(plan.config),
         rootfsPath: `${SHARED_DIRECTORY}/${containerId}/rootfs`,
@@ -166,6 +166,7 @@ export class Sandbox {
         },
       });
       mark('container-created');
+      for (const warning of warnings) this.#environment.warn(`container ${containerId}: ${warning}`);
       void this.#awaitExit(containerId, agent);
       return pid;
     } catch (error) {
