@@ -7,30 +7,29 @@ import {
   iovec,
   MSG_CMSG_CLOEXEC,
   MSG_CTRUNC,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
   msghdr,
+  POLLIN,
+  POLLOUT,
+  pollfd,
   SCM_RIGHTS,
-  SO_RCVTIMEO,
-  SO_SNDTIMEO,
   SOCK_CLOEXEC,
   SOCK_STREAM,
   SOL_SOCKET,
   sockaddr_un,
-  timeval,
 } from './abi.gen.ts';
 import { check } from './check.unsafe.ts';
 import { OwnedFd } from './fd.unsafe.ts';
-import { koffi, libcFunction, type Pointer } from './koffi.unsafe.ts';
-import { SystemError } from './system-error.ts';
+import { koffi, lastErrno, libcFunction, type Pointer } from './koffi.unsafe.ts';
+import { errnoName, SystemError } from './system-error.ts';
 
 const socket = libcFunction<[number, number, number], number>('int socket(int domain, int type, int protocol)');
 const connect = libcFunction<[number, Pointer, number], number>('int connect(int fd, void *address, uint length)');
 const socketpair = libcFunction<[number, number, number, Pointer], number>(
   'int socketpair(int domain, int type, int protocol, void *fds)',
 );
-const setsockopt = libcFunction<[number, number, number, Pointer, number], number>(
-  'int setsockopt(int fd, int level, int option, void *value, uint length)',
-);
+const poll = libcFunction<[Pointer, number, number], number>('int poll(void *fds, ulong count, int timeout)');
 const sendmsg = libcFunction<[number, Pointer, number], number>('int64_t sendmsg(int fd, void *message, int flags)');
 const recvmsg = libcFunction<[number, Pointer, number], number>('int64_t recvmsg(int fd, void *message, int flags)');
 
@@ -107,10 +106,12 @@ function receivedFds(control: Uint8Array, length: number): OwnedFd[] {
 export class UnixConnection implements Disposable {
   readonly #owned: OwnedFd;
   readonly #path: string;
+  readonly #timeoutMs: number;
 
-  private constructor(owned: OwnedFd, path: string) {
+  private constructor(owned: OwnedFd, path: string, timeoutMs: number) {
     this.#owned = owned;
     this.#path = path;
+    this.#timeoutMs = timeoutMs;
   }
 
   /**
@@ -128,9 +129,8 @@ export class UnixConnection implements Disposable {
         `a socket path has at most ${room} bytes: use a shorter one`,
       );
     const owned = new OwnedFd(check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket', path));
-    const connection = new UnixConnection(owned, path);
+    const connection = new UnixConnection(owned, path, timeoutMs);
     try {
-      connection.#limit(timeoutMs);
       const address = new Uint8Array(sockaddr_un.sizeof);
       new DataView(address.buffer).setUint16(sockaddr_un.sun_family, AF_UNIX, true);
       address.set(name, sockaddr_un.sun_path);
@@ -147,20 +147,29 @@ export class UnixConnection implements Disposable {
     const fds = new Int32Array(2);
     const type = SOCK_STREAM | SOCK_CLOEXEC;
     check(socketpair(AF_UNIX, type, 0, new Uint8Array(fds.buffer)), 'socketpair');
-    const [left, right] = Array.from(fds, (fd) => new UnixConnection(new OwnedFd(fd), 'a socket pair'));
+    const [left, right] = Array.from(fds, (fd) => new UnixConnection(new OwnedFd(fd), 'a socket pair', timeoutMs));
     if (left === undefined || right === undefined) throw new RangeError('a socket pair has two ends');
-    left.#limit(timeoutMs);
-    right.#limit(timeoutMs);
     return [left, right];
   }
 
-  #limit(timeoutMs: number): void {
-    const limit = new DataView(new ArrayBuffer(timeval.sizeof));
-    limit.setBigInt64(timeval.tv_sec, BigInt(Math.floor(timeoutMs / 1000)), true);
-    limit.setBigInt64(timeval.tv_usec, BigInt(Math.round((timeoutMs % 1000) * 1000)), true);
-    const bytes = new Uint8Array(limit.buffer);
-    for (const option of [SO_RCVTIMEO, SO_SNDTIMEO])
-      check(setsockopt(this.fd, SOL_SOCKET, option, bytes, bytes.length), 'setsockopt', this.#path);
+  /**
+   * Waits until the socket is ready. With poll(2), not with the socket's own timeouts: watching a descriptor makes it
+   * non-blocking, and then those have no effect.
+   * @throws SystemError, EAGAIN after the timeout
+   */
+  #wait(events: number, syscall: string): void {
+    const view = new DataView(new ArrayBuffer(pollfd.sizeof));
+    view.setInt32(pollfd.fd, this.fd, true);
+    view.setInt16(pollfd.events, events, true);
+    const deadline = performance.now() + this.#timeoutMs;
+    for (;;) {
+      const left = Math.max(0, Math.ceil(deadline - performance.now()));
+      const ready = poll(new Uint8Array(view.buffer), 1, left);
+      if (ready > 0) return;
+      if (ready === 0) throw new SystemError(syscall, constants.errno.EAGAIN, this.#path, 'the peer does not answer');
+      // A signal handler ran: the rest of the time is still ours.
+      if (errnoName(lastErrno()) !== 'EINTR') check(ready, 'poll', this.#path);
+    }
   }
 
   /** For `watchFd`. */
@@ -175,7 +184,9 @@ export class UnixConnection implements Disposable {
       const message = new Message(control.length, rest.length);
       message.control.set(control);
       message.data.set(rest);
-      rest = rest.subarray(check(sendmsg(this.fd, message.bytes, MSG_NOSIGNAL), 'sendmsg', this.#path));
+      this.#wait(POLLOUT, 'sendmsg');
+      const sent = sendmsg(this.fd, message.bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+      rest = rest.subarray(check(sent, 'sendmsg', this.#path));
       control = new Uint8Array(0);
     }
   }
@@ -198,7 +209,8 @@ export class UnixConnection implements Disposable {
 
   #receiveSome(bytes: Uint8Array, maxFds: number, fds: OwnedFd[]): number {
     const message = new Message(align(cmsghdr.sizeof + 4 * Math.min(maxFds, MAX_FDS)), bytes.length);
-    const received = check(recvmsg(this.fd, message.bytes, MSG_CMSG_CLOEXEC), 'recvmsg', this.#path);
+    this.#wait(POLLIN, 'recvmsg');
+    const received = check(recvmsg(this.fd, message.bytes, MSG_CMSG_CLOEXEC | MSG_DONTWAIT), 'recvmsg', this.#path);
     fds.push(...receivedFds(message.control, message.controlLength));
     if ((message.flags & MSG_CTRUNC) !== 0) {
       const advice = `the peer sent more than ${maxFds} file descriptors`;
