@@ -6,6 +6,7 @@ import { buildRootfs } from '../../images/rootfs/build.ts';
 import { buildKernel } from '../../kernel-config/build.ts';
 import { buildNative } from '../../native/build.ts';
 import { buildProxy } from '../../native/proxy/build.ts';
+import { buildHelpers } from '../../test/oci/helpers.ts';
 import { buildPrograms } from './programs.ts';
 
 /** What one name of `npm run build` makes. Each build is quick when nothing has changed. */
@@ -17,11 +18,15 @@ export const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   initramfs: buildInitramfs,
   kernel: buildKernel,
   rootfs: buildRootfs,
+  callers: buildHelpers,
   host: buildHostImage,
 };
 
-/** All that the product consists of: everything but the emulated host, which only tests and trials need. */
-export const productBuilds = Object.keys(builders).filter((name) => name !== 'host');
+/** What only tests and trials need: the programs that play a runtime's callers, and the emulated host. */
+const TEST_BUILDS = ['callers', 'host'];
+
+/** All that the product consists of. */
+export const productBuilds = Object.keys(builders).filter((name) => !TEST_BUILDS.includes(name));
 
 /** Builds these, one after the other: each uses all cores by itself. */
 export async function buildAll(names: readonly string[]): Promise<void> {
