@@ -105,9 +105,8 @@ async function bundleAgent(): Promise<string> {
     // What QuickJS understands.
     target: 'es2023',
     external: ['tskata-sys'],
-    // Names stay: they are in error messages and backtraces.
+    // Names and lines stay: they are in error messages and backtraces.
     minifySyntax: true,
-    minifyWhitespace: true,
     legalComments: 'none',
     tsconfig: join(directory, 'tsconfig.json'),
     logLevel: 'error',

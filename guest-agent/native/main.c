@@ -56,17 +56,19 @@ static void track_rejection(JSContext *ctx, JSValueConst promise, JSValueConst r
   }
 }
 
-static int run_jobs(JSRuntime *rt, JSContext *ctx) {
+static int run_jobs(JSRuntime *rt) {
   JSContext *job_context;
   int ran;
   while ((ran = JS_ExecutePendingJob(rt, &job_context)) > 0) {
   }
-  if (ran < 0) return fatal(job_context);
+  return ran < 0 ? fatal(job_context) : 0;
+}
+
+static void report_rejection(JSContext *ctx) {
   if (!JS_IsUndefined(rejected_promise)) {
     print_error(ctx, "nobody handled this error", rejected_reason);
     forget_rejection(ctx);
   }
-  return 0;
 }
 
 // The exported function `turn` of the agent's module, once its top level has run.
@@ -76,7 +78,9 @@ static JSValue load_agent(JSRuntime *rt, JSContext *ctx) {
   JSModuleDef *definition = JS_VALUE_GET_PTR(module);
   JSValue evaluated = JS_EvalFunction(ctx, module);
   if (JS_IsException(evaluated)) return JS_EXCEPTION;
-  if (run_jobs(rt, ctx) != 0) return JS_ThrowInternalError(ctx, "a job of the agent's top level failed");
+  if (run_jobs(rt) != 0) return JS_ThrowInternalError(ctx, "a job of the agent's top level failed");
+  // If its top level failed, the caller reports that as fatal: once is enough.
+  forget_rejection(ctx);
   if (JS_PromiseState(ctx, evaluated) != JS_PROMISE_FULFILLED)
     return JS_Throw(ctx, JS_PromiseResult(ctx, evaluated));
   JS_FreeValue(ctx, evaluated);
@@ -106,6 +110,7 @@ int main(int argc, char **argv) {
     JSValue result = JS_Call(ctx, turn, JS_UNDEFINED, 0, NULL);
     if (JS_IsException(result)) return fatal(ctx);
     JS_FreeValue(ctx, result);
-    if (run_jobs(rt, ctx) != 0) return 1;
+    if (run_jobs(rt) != 0) return 1;
+    report_rejection(ctx);
   }
 }

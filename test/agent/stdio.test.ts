@@ -54,6 +54,16 @@ describe('output', () => {
     await container.remove();
   });
 
+  test('that is being read is complete even after the container was deleted', async () => {
+    const container = await start('dd if=/dev/zero bs=64k count=3 2>/dev/null');
+    const socket = await container.stream('stdout');
+    socket.pause();
+    await container.run();
+    await container.wait();
+    await container.remove();
+    expect((await collect(socket)).length).toBe(3 * 64 * 1024);
+  });
+
   test('stops the program while nobody reads, and keeps no more than buffers', async () => {
     const container = await start('yes | dd bs=64k count=64 2>/dev/null; echo done >&2');
     const socket = await container.stream('stdout');

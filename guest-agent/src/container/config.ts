@@ -114,7 +114,7 @@ export function parseConfig(text: string): Parsed<ContainerPlan> {
     domainname: config.string('domainname'),
     readonlyRoot: config.object('root')?.boolean('readonly') ?? false,
     rootPropagation: parsePropagation(linux),
-    mounts: config.objects('mounts').map(parseMount),
+    mounts: config.objects('mounts').map((mount) => parseMount(mount, warnings)),
     devices: (linux?.objects('devices') ?? []).map(parseDevice),
     maskedPaths: linux?.strings('maskedPaths') ?? [],
     readonlyPaths: linux?.strings('readonlyPaths') ?? [],
@@ -191,15 +191,19 @@ function parsePropagation(linux: JsonObject | undefined): number {
   return flags;
 }
 
-function parseMount(mount: JsonObject): MountPlan {
+function parseMount(mount: JsonObject, warnings: string[]): MountPlan {
   for (const name of ['uidMappings', 'gidMappings']) {
     if (mount.has(name)) throw unsupported(mount.pathOf(name), 'there are no id-mapped mounts yet');
+  }
+  const options = mount.strings('options');
+  if (options.includes('tmpcopyup')) {
+    warnings.push(`${mount.pathOf('options')}: tmpcopyup is not applied: the tmpfs begins empty`);
   }
   return {
     destination: mount.requiredString('destination'),
     type: mount.string('type') ?? '',
     source: mount.string('source') ?? '',
-    options: mount.strings('options'),
+    options,
   };
 }
 
@@ -351,7 +355,7 @@ export function parseResources(resources: JsonObject): [string, string][] {
   return files;
 }
 
-/** Maps v1's shares (2 to 262144) onto v2's weight (1 to 10000), as runc does. */
+/** Maps v1's shares (2 to 262144) onto v2's weight (1 to 10000), as runc 1.1 does. */
 function weightOfShares(shares: number): number {
   const bounded = Math.min(262144, Math.max(2, shares));
   return 1 + Math.floor(((bounded - 2) * 9999) / 262142);

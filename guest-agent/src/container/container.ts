@@ -35,6 +35,9 @@ const NO_STDIO: StdioRequest = {
   terminalColumns: 0,
 };
 
+/** Endings of exec'd processes that are remembered, as agent.proto says (WaitProcess). */
+const ENDINGS_MAX = 4096;
+
 /** The init process has the empty id (agent.proto, ExecProcessRequest). */
 const INIT_ID = '';
 
@@ -43,7 +46,10 @@ export class Container {
   readonly #services: ProcessServices;
   readonly #plan: ContainerPlan;
   readonly #cgroup: Cgroup;
+  /** Processes that run, or whose output is not yet delivered. */
   readonly #processes = new Map<string, ContainerProcess>();
+  /** How the others ended, oldest first: health checks make thousands of them in a container's life. */
+  readonly #endings = new Map<string, Ending>();
   readonly #init: ContainerProcess;
   /** Names the init process for good, so that no later process can be taken for it. */
   readonly #pidFd: number;
@@ -116,7 +122,7 @@ export class Container {
     this.#requireRunning();
     if (!this.#started) throw new StatusError('FAILED_PRECONDITION', `container ${this.id} has not been started`);
     const { processId } = request;
-    if (processId === INIT_ID || this.#processes.has(processId)) {
+    if (this.#processes.has(processId) || this.#endings.has(processId)) {
       throw new StatusError('ALREADY_EXISTS', `container ${this.id} has a process "${processId}" already`);
     }
     const warnings: string[] = [];
@@ -142,6 +148,7 @@ export class Container {
       process.dispose();
       throw error;
     }
+    void process.finished.then((ending) => this.#remember(processId, ending));
     return { pid: process.pid, warnings };
   }
 
@@ -153,7 +160,7 @@ export class Container {
 
   /** Settles when the process has ended. @throws StatusError when there is none of this name */
   async wait(processId: string): Promise<Ending> {
-    return await this.#process(processId).ended;
+    return this.#endings.get(processId) ?? (await this.#process(processId).ended);
   }
 
   /** @throws StatusError */
@@ -176,6 +183,14 @@ export class Container {
 
   killAll(): void {
     this.#cgroup.killAll();
+  }
+
+  #remember(processId: string, ending: Ending): void {
+    this.#processes.get(processId)?.dispose();
+    this.#processes.delete(processId);
+    this.#endings.set(processId, ending);
+    const [oldest] = this.#endings.keys();
+    if (this.#endings.size > ENDINGS_MAX && oldest !== undefined) this.#endings.delete(oldest);
   }
 
   /**
@@ -201,6 +216,7 @@ export class Container {
   #process(processId: string): ContainerProcess {
     const process = this.#processes.get(processId);
     if (process !== undefined) return process;
+    if (this.#endings.has(processId)) throw new StatusError('FAILED_PRECONDITION', 'os: process already finished');
     throw new StatusError('NOT_FOUND', `no such process: "${processId}" of container ${this.id} does not exist`);
   }
 

@@ -75,8 +75,6 @@ export interface MountOptions {
   /** For `rro` and the like: this mount and those below. */
   readonly recursiveAttributes: AttributeChange;
   readonly propagations: readonly number[];
-  /** Whether the new tmpfs begins with what the directory below it holds. */
-  readonly copyUp: boolean;
   /** What is left, for the file system itself. */
   readonly data: string;
 }
@@ -87,13 +85,15 @@ function change(before: AttributeChange, { clear, attribute }: FlagOption): Attr
     : { set: before.set | attribute, clear: before.clear & ~attribute };
 }
 
+/** podman's: the caller is told that it is not applied (see config.ts). No file system knows it. */
+const NOT_APPLIED = 'tmpcopyup';
+
 /** Sorts options; later ones win over earlier ones. */
 export function parseMountOptions(options: readonly string[]): MountOptions {
   let bind: MountOptions['bind'] = 'no';
   let flags = 0;
   let attributes: AttributeChange = { set: 0, clear: 0 };
   let recursiveAttributes: AttributeChange = { set: 0, clear: 0 };
-  let copyUp = false;
   const propagations: number[] = [];
   const data: string[] = [];
   for (const name of options) {
@@ -103,7 +103,6 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     const propagation = PROPAGATIONS[name];
     if (name === 'bind') bind = bind === 'recursive' ? bind : 'one';
     else if (name === 'rbind') bind = 'recursive';
-    else if (name === 'tmpcopyup') copyUp = true;
     else if (flagOption !== undefined) {
       flags = flagOption.clear ? flags & ~flagOption.flag : flags | flagOption.flag;
       attributes = change(attributes, flagOption);
@@ -118,7 +117,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     } else if (propagation !== undefined) propagations.push(propagation);
     else if (recursive !== undefined && recursive.attribute !== 0) {
       recursiveAttributes = change(recursiveAttributes, recursive);
-    } else data.push(name);
+    } else if (name !== NOT_APPLIED) data.push(name);
   }
-  return { bind, flags, attributes, recursiveAttributes, propagations, copyUp, data: data.join(',') };
+  return { bind, flags, attributes, recursiveAttributes, propagations, data: data.join(',') };
 }

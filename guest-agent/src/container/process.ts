@@ -24,6 +24,8 @@ export class ContainerProcess {
   readonly pid: number;
   /** Settles when the process has ended; never rejects. */
   readonly ended: Promise<Ending>;
+  /** Settles when the process has ended and all its output has been delivered. */
+  readonly finished: Promise<Ending>;
   readonly #services: ProcessServices;
   readonly #stdio: StdioRequest;
   readonly #streams: ProcessStreams;
@@ -57,6 +59,10 @@ export class ContainerProcess {
       this.#ending = ending;
       this.#channel.close();
       this.#streams.processEnded();
+      return ending;
+    });
+    this.finished = this.ended.then(async (ending) => {
+      await this.#streams.finished;
       return ending;
     });
   }
@@ -108,7 +114,7 @@ export class ContainerProcess {
     return this.#streams.resize(rows, columns);
   }
 
-  /** Closes the streams, whatever is still in them. */
+  /** Lets go of the process: streams that no connection has taken are closed. */
   dispose(): void {
     this.#channel.close();
     this.#services.streams.remove(this.#stdio, this.#streams);

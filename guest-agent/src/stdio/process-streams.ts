@@ -19,17 +19,22 @@ export type ChildStdio = readonly [stdin: number, stdout: number, stderr: number
  */
 const TERMINAL_LINGER_MS = 200;
 
-/** The agent's ends of the streams of one process; lives until all of them have ended, or the container is deleted. */
+/** The agent's ends of the streams of one process. */
 export class ProcessStreams {
   readonly #loop: EventLoop;
   readonly #ends = new Map<StreamName, Pollable>();
   /** Streams that a host connection has taken. */
   readonly #sockets = new Map<StreamName, Pollable>();
   #processEnded = false;
-  #onFinished: () => void = () => {};
+  #reportFinished: () => void = () => {};
+  /** Settles when the process has ended and no stream is left. */
+  readonly finished: Promise<void>;
 
   constructor(loop: EventLoop) {
     this.#loop = loop;
+    this.finished = new Promise((resolve) => {
+      this.#reportFinished = resolve;
+    });
   }
 
   /**
@@ -62,11 +67,6 @@ export class ProcessStreams {
     return true;
   }
 
-  /** Called once, when no stream is left. */
-  set onFinished(action: () => void) {
-    this.#onFinished = action;
-  }
-
   /** Gives a stream its host connection, which it owns then. @returns false when there is no such stream or it is taken */
   attach(name: string, socket: Pollable): boolean {
     const end = this.#ends.get(name as StreamName);
@@ -89,9 +89,9 @@ export class ProcessStreams {
     });
   }
 
-  /** Closes everything at once. */
-  close(): void {
-    for (const name of [...this.#ends.keys()]) this.#finish(name);
+  /** Nobody new will come: closes what no connection has taken. What is being delivered is delivered to its end. */
+  abandon(): void {
+    for (const name of [...this.#ends.keys()]) if (!this.#sockets.has(name)) this.#finish(name);
   }
 
   async #carry(name: StreamName, end: Pollable, socket: Pollable): Promise<void> {
@@ -120,10 +120,7 @@ export class ProcessStreams {
   }
 
   #reportWhenFinished(): void {
-    if (!this.#processEnded || this.#ends.size > 0) return;
-    const report = this.#onFinished;
-    this.#onFinished = () => {};
-    report();
+    if (this.#processEnded && this.#ends.size === 0) this.#reportFinished();
   }
 }
 

@@ -40,14 +40,18 @@ export class StreamRegistry {
       throw new StatusError('ALREADY_EXISTS', 'the token of the standard streams is in use: choose an unguessable one');
     }
     this.#streams.set(token, streams);
-    streams.onFinished = () => this.#streams.delete(token);
+    void streams.finished.then(() => this.#forget(token, streams));
     return streams;
   }
 
-  /** Forgets a token and closes its streams. */
+  /** Lets nobody take these streams any more: see `ProcessStreams.abandon`. */
   remove(request: StdioRequest, streams: ProcessStreams): void {
-    if (this.#streams.get(request.token) === streams) this.#streams.delete(request.token);
-    streams.close();
+    this.#forget(request.token, streams);
+    streams.abandon();
+  }
+
+  #forget(token: string, streams: ProcessStreams): void {
+    if (this.#streams.get(token) === streams) this.#streams.delete(token);
   }
 
   /** Handles a new connection: a non-blocking socket, which it owns from here on. */
