@@ -149,7 +149,11 @@ export type VmExit =
 
 /** Who decides what happens at a vCPU's exits; called on the JavaScript thread. */
 export interface VcpuHandlers {
-  /** Called for every exit; the vCPU goes on when it returns true and stays stopped, until `resume`, when it returns false. */
+  /**
+   * Called for every exit; the vCPU goes on when it returns true and stays stopped, until `resume`, when it returns false.
+   * The instruction of a port or MMIO access completes only when the vCPU goes on: for registers that can be saved, stop at
+   * `interrupted`.
+   */
   readonly onExit: (exit: VmExit) => boolean;
   /** An exception of `onExit`, or KVM_RUN failed: the vCPU stays stopped. */
   readonly onFailure: (error: unknown) => void;

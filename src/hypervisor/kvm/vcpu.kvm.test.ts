@@ -166,6 +166,47 @@ describe.skipIf(!hasKvm())('a vCPU', () => {
   });
 });
 
+describe.skipIf(!hasKvm())('a hand-over', () => {
+  test.each([0, 10_000])(
+    'with a spin of up to %i ns loses no exit, however often two vCPUs are kicked',
+    async (maxSpinNs) => {
+      using kvm = KvmHypervisor.open({ maxSpinNs });
+      const code = machineCode(`
+      fe c0    ; inc al
+      e6 80    ; out 0x80, al
+      24 0f    ; and al, 0x0f
+      75 f8    ; jnz to inc: sixteen exits in quick succession,
+      b9 00 01 ; mov cx, 256
+      49       ; dec cx
+      75 fd    ; jnz to dec: then a while without
+      eb f0    ; jmp to inc`);
+      using guest = new BareGuest(kvm, { mode: 'real', code, vcpuCount: 2 });
+      const kicks = setInterval(() => {
+        for (const vcpu of guest.vcpus) vcpu.kick();
+      }, 1);
+
+      const written = await Promise.all(
+        guest.vcpus.map(async (vcpu) => {
+          const values: number[] = [];
+          await guest.run(
+            (exit) => {
+              if (exit.kind === 'pio-write') values.push(...exit.data);
+              return values.length < 400;
+            },
+            GUEST_LIMIT_MS,
+            vcpu,
+          );
+          return values;
+        }),
+      );
+      clearInterval(kicks);
+
+      const expected = Array.from({ length: 400 }, (_, index) => (index % 16) + 1);
+      expect(written).toEqual([expected, expected]);
+    },
+  );
+});
+
 describe.skipIf(!hasKvm())('what is disposed', () => {
   test('leaves nothing behind, whatever the vCPUs of 200 VMs were doing', async () => {
     using kvm = KvmHypervisor.open();
