@@ -264,7 +264,7 @@ static void take_frame(void) {
 
 /* The only virtio-serial port of the machine; the number in its name depends on the other devices. It appears late. */
 static int open_port(void) {
-  for (int tries = 0; tries < 1000; tries++) {
+  for (int tries = 0; tries < 6000; tries++) {
     glob_t found;
     if (glob("/dev/vport*p*", 0, NULL, &found) == 0) return open(found.gl_pathv[0], O_RDWR | O_CLOEXEC);
     usleep(10000);

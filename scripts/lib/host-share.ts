@@ -24,7 +24,7 @@ export interface Virtiofsd {
 
 /** Where Debian puts virtiofsd: 13 and newer, 12. */
 const PLACES = ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd'];
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
 
 /** Finds this machine's virtiofsd. */
 export async function findVirtiofsd(places: readonly string[] = PLACES): Promise<Virtiofsd> {
