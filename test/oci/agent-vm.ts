@@ -17,7 +17,8 @@ const BOOT = `mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount -t tmpfs tmpfs ${
 mount --rbind "$1" ${SHARED_DIRECTORY} && exec "$0" --listen-unix "$2"`;
 
 export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm> {
-  const folder = join(process.cwd(), 'agent');
+  // Relative, as all sockets of a sandbox are: absolute paths may be too long for one.
+  const folder = 'agent';
   mkdirSync(folder);
   mkdirSync('/run/tskata', { recursive: true });
   const isolate = ['--pid', '--mount-proc', '--mount', '--propagation', 'slave', '--fork', '--kill-child'];

@@ -55,11 +55,13 @@ export function shell(script: string): BundleOptions {
 export class RuntimeBed implements AsyncDisposable {
   readonly runtime: Runtime;
   readonly folder = mkdtempSync(join(PLACE, 'runtime-bed-'));
-  readonly root = join(this.folder, 'root');
+  readonly root: string;
   #bundles = 0;
 
-  constructor(runtime: Runtime) {
+  /** @param rootName folder of the state, below the bed's own */
+  constructor(runtime: Runtime, rootName = 'root') {
     this.runtime = runtime;
+    this.root = join(this.folder, rootName);
   }
 
   /** Makes a bundle; gives its path. */

@@ -90,6 +90,40 @@ export function describeTskata(runtime: Runtime): void {
     });
   });
 
+  describe('callers', () => {
+    test('may keep state in folders whose names are longer than a socket path', async () => {
+      await using bed = new RuntimeBed(runtime, `moby/${'a'.repeat(64)}`);
+      const id = 'b'.repeat(64);
+
+      const result = await bed.call(['run', '-b', bed.bundle(shell('echo deep')), id]);
+
+      expect(result).toEqual({ status: 0, stdout: 'deep\n', stderr: '' });
+      expect(bed.leftovers()).toEqual([]);
+    });
+
+    test('that create the same id at once: one gets it', async () => {
+      await using bed = new RuntimeBed(runtime);
+      const bundle = bed.bundle(shell('echo won'));
+
+      const results = await Promise.all([1, 2, 3].map(() => bed.call(['run', '-b', bundle, 'c1'])));
+
+      expect(results.map(({ status, stdout }) => `${status} ${stdout}`).sort()).toEqual(['0 won\n', '1 ', '1 ']);
+      expect(results.map(({ stderr }) => stderr).join('')).toMatch(/already exists.*already exists/s);
+      expect(bed.leftovers()).toEqual([]);
+    });
+
+    test('that delete the same container at once: one does, the other finds none', async () => {
+      await using bed = new RuntimeBed(runtime);
+      await bed.call(['run', '--keep', '-b', bed.bundle(shell('exit 0')), 'c1']);
+
+      const results = await Promise.all([1, 2].map(() => bed.call(['delete', 'c1'])));
+
+      expect(results.map(({ status }) => status).sort()).toEqual([0, 1]);
+      expect(results.map(({ stderr }) => stderr).join('')).toContain('container does not exist');
+      expect(bed.leftovers()).toEqual([]);
+    });
+  });
+
   describe('what cannot be in a VM', () => {
     test('descriptors to be preserved are refused', async () => {
       await using bed = new RuntimeBed(runtime);
