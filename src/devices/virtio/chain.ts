@@ -40,6 +40,13 @@ export class ScatterList {
     this.#forEach(offset, this.#checked(offset, length), (piece) => piece.fill(0));
   }
 
+  /** `length` bytes from `offset` on as a list of their own: the same bytes, no copy. @throws QueueError BUFFER_LAYOUT */
+  part(offset: number, length: number): ScatterList {
+    const segments: Uint8Array[] = [];
+    this.#forEach(offset, this.#checked(offset, length), (piece) => segments.push(piece));
+    return new ScatterList(segments);
+  }
+
   #checked(offset: number, length: number): number {
     if (offset < 0 || length < 0 || offset + length > this.length) {
       throw new QueueError('BUFFER_LAYOUT', `a buffer of ${this.length} bytes has no ${length} bytes at ${offset}`, {

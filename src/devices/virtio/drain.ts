@@ -2,6 +2,7 @@
 import type { Chain } from './chain.ts';
 import type { ActivationContext } from './device.ts';
 import type { Virtqueue } from './queue.ts';
+import { QueueError } from './queue-error.ts';
 
 /** What a device does with a queue. */
 export interface QueueWork {
@@ -45,4 +46,11 @@ export function drain(context: ActivationContext, work: QueueWork): void {
 /** Tells the driver of returned buffers, if it asked to be told. */
 export function interruptIfWanted(context: ActivationContext, queueIndex: number, queue: Virtqueue): void {
   if (queue.takeInterrupt()) context.interrupt.usedBuffer(queueIndex);
+}
+
+/** A queue that the device cannot do without. @throws QueueError when the driver did not set it up */
+export function requireQueue(context: ActivationContext, index: number): Virtqueue {
+  const queue = context.queues[index];
+  if (queue === undefined) throw new QueueError('QUEUE_SIZE', `queue ${index} was not set up before DRIVER_OK`);
+  return queue;
 }
