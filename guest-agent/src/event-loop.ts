@@ -1,12 +1,10 @@
 // One thread, one epoll: who waits for which descriptor, and for how long.
 import type { Timers } from '../../src/protocol/byte-stream.ts';
 import * as abi from './linux/abi.gen.ts';
-import { call, structure } from './linux/call.ts';
+import { Epoll } from './linux/epoll.ts';
 import { close } from './linux/file.ts';
 import { readClock } from './linux/machine.ts';
 
-/** Events taken from the kernel in one turn. */
-const BATCH = 32;
 const NANOSECONDS_PER_MS = 1_000_000n;
 
 interface Timer {
@@ -19,8 +17,7 @@ function nowMs(): number {
 }
 
 export class EventLoop implements Timers {
-  readonly #epoll = call('epoll_create1', '', abi.SYS_epoll_create1, abi.EPOLL_CLOEXEC);
-  readonly #events = structure(BATCH * abi.SIZEOF_epoll_event);
+  readonly #epoll = new Epoll();
   readonly #handlers = new Map<number, (events: number) => void>();
   readonly #timers = new Set<Timer>();
   #nextId = 1;
@@ -34,12 +31,7 @@ export class EventLoop implements Timers {
 
   /** Waits for other events than before; 0 for none at all, not even the end of the connection. */
   setInterest(id: number, fd: number, before: number, events: number): void {
-    if (before === events) return;
-    const { bytes, view } = structure(abi.SIZEOF_epoll_event);
-    view.setUint32(abi.OFFSETOF_epoll_event_events, events, true);
-    view.setUint32(abi.OFFSETOF_epoll_event_data, id, true);
-    const change = before === 0 ? abi.EPOLL_CTL_ADD : events === 0 ? abi.EPOLL_CTL_DEL : abi.EPOLL_CTL_MOD;
-    call('epoll_ctl', `descriptor ${fd}`, abi.SYS_epoll_ctl, this.#epoll, change, fd, bytes);
+    this.#epoll.change(id, fd, before, events);
   }
 
   unregister(id: number): void {
@@ -59,13 +51,9 @@ export class EventLoop implements Timers {
 
   /** Waits until something happens and runs its handlers. Promise jobs run after it. */
   turn(): void {
-    const { bytes, view } = this.#events;
-    const count = call('epoll_wait', '', abi.SYS_epoll_wait, this.#epoll, bytes, BATCH, this.#timeoutMs());
-    for (let index = 0; index < count; index++) {
-      const offset = index * abi.SIZEOF_epoll_event;
-      const id = view.getUint32(offset + abi.OFFSETOF_epoll_event_data, true);
+    for (const { id, events } of this.#epoll.wait(this.#timeoutMs())) {
       // A handler that ran earlier in this turn may have unregistered this one.
-      this.#handlers.get(id)?.(view.getUint32(offset + abi.OFFSETOF_epoll_event_events, true));
+      this.#handlers.get(id)?.(events);
     }
     if (this.#timers.size === 0) return;
     const now = nowMs();

@@ -1,5 +1,5 @@
 // What a program in a container sees and may do.
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { config, TestAgent } from './harness.ts';
@@ -195,6 +195,11 @@ describe('rights', () => {
     const process = { user: { uid: 1000, gid: 1001, additionalGids: [5, 6], umask: 0o077 } };
     const { stdout } = await agent.shell('id -u; id -g; id -G; umask; echo x > /dev/stderr', { process });
     expect(lines(stdout)).toEqual(['1000', '1001', '1001 5 6', '0077']);
+  });
+
+  test("leave the guest's /dev/null as it is", async () => {
+    await agent.shell('true', { process: { user: { uid: 1000, gid: 1000 } } });
+    expect(statSync('/dev/null').uid).toBe(0);
   });
 
   test('are exactly the five capability sets', async () => {

@@ -1,8 +1,7 @@
 // Pid 1 of a guest: from the kernel's initramfs to a root that containers can be made on.
 import { messageOf } from '../../../src/lib/errors.ts';
 import * as abi from '../linux/abi.gen.ts';
-import { call, isErrno } from '../linux/call.ts';
-import { makeDirectory, open, symbolicLink, writeText } from '../linux/file.ts';
+import { isOpen, makeDirectory, open, symbolicLink, writeText } from '../linux/file.ts';
 import { changeDirectory, changeRoot, mount } from '../linux/mount.ts';
 import { bringUp } from '../linux/socket.ts';
 import { log } from '../log.ts';
@@ -63,12 +62,7 @@ function enterNewRoot(): void {
 /** Without a console the kernel starts pid 1 with no standard streams, and the next file opened would become one. */
 function openStandardStreams(): void {
   for (let fd = 0; fd <= 2; fd++) {
-    try {
-      call('fcntl', `descriptor ${fd}`, abi.SYS_fcntl, fd, abi.F_GETFD, 0);
-    } catch (error) {
-      if (!isErrno(error, abi.EBADF)) throw error;
-      // open(2) gives the lowest free number, which is this one. What is printed goes to the kernel's log then.
-      open(fd === 0 ? '/dev/null' : '/dev/kmsg', fd === 0 ? abi.O_RDONLY : abi.O_WRONLY);
-    }
+    // open(2) gives the lowest free number, which is this one. What is printed goes to the kernel's log then.
+    if (!isOpen(fd)) open(fd === 0 ? '/dev/null' : '/dev/kmsg', fd === 0 ? abi.O_RDONLY : abi.O_WRONLY);
   }
 }

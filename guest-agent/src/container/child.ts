@@ -1,10 +1,23 @@
 // What runs in a process between fork and execve: first what every new process needs, then a container's init or an exec.
 // It is a copy of the agent with one way out, execve or exit; nothing here may wait for the event loop.
 import * as abi from '../linux/abi.gen.ts';
-import { call, isErrno } from '../linux/call.ts';
+import { isErrno } from '../linux/call.ts';
 import { close, open, openInRoot, pathOfFd, readText, withFd, writeText } from '../linux/file.ts';
 import { mount } from '../linux/mount.ts';
-import { blockSignals, duplicateTo, execute, setNamespace, unshare } from '../linux/process.ts';
+import {
+  blockSignals,
+  closeFrom,
+  duplicateAbove,
+  duplicateForSetUp,
+  duplicateTo,
+  execute,
+  setDomainname,
+  setHostname,
+  setNamespace,
+  setUmask,
+  startSession,
+  unshare,
+} from '../linux/process.ts';
 import { isTerminalMaster, openSlave, takeTerminal } from '../linux/terminal.ts';
 import { restoreOpenFileLimit } from '../open-file-limit.ts';
 import type { ChildStdio } from '../stdio/process-streams.ts';
@@ -20,7 +33,6 @@ const CHANNEL_FD = 3;
 const PID_FD = 4;
 /** A number above those that descriptors are moved to. */
 const SCRATCH_FD = 16;
-const FD_MAX = 0xffff_ffff;
 
 /** Ends of what the agent made for the new process. */
 export interface ChildDescriptors {
@@ -44,10 +56,8 @@ export function runInit(
     if (plan.namespaces.has('cgroup')) unshare(abi.CLONE_NEWCGROUP, 'cgroup namespace');
     prepareProcess(plan.process);
     for (const [name, value] of plan.sysctl) writeText(`/proc/sys/${name}`, value);
-    if (plan.hostname) call('sethostname', plan.hostname, abi.SYS_sethostname, plan.hostname, plan.hostname.length);
-    if (plan.domainname) {
-      call('setdomainname', plan.domainname, abi.SYS_setdomainname, plan.domainname, plan.domainname.length);
-    }
+    if (plan.hostname) setHostname(plan.hostname);
+    if (plan.domainname) setDomainname(plan.domainname);
     const root = buildRoot(rootPath, plan, cgroupPath, (unfinished) => {
       if (plan.process.terminal) giveTerminal(channel, openTerminalIn(unfinished), unfinished);
     });
@@ -91,13 +101,9 @@ function adopt({ channel, stdio, pidFd }: ChildDescriptors): ChildChannel {
   try {
     for (const [number, fd] of stdio.entries()) duplicateTo(fd, number);
     // Above everything in use, so that moving one does not overwrite the other.
-    const kept = [channel, ...(pidFd === undefined ? [] : [pidFd])].map((fd) =>
-      call('fcntl', 'F_DUPFD_CLOEXEC', abi.SYS_fcntl, fd, abi.F_DUPFD_CLOEXEC, SCRATCH_FD),
-    );
-    for (const [index, fd] of kept.entries()) {
-      call('dup3', '', abi.SYS_dup3, fd, CHANNEL_FD + index, abi.O_CLOEXEC);
-    }
-    call('close_range', '', abi.SYS_close_range, CHANNEL_FD + kept.length, FD_MAX, 0);
+    const kept = [channel, ...(pidFd === undefined ? [] : [pidFd])].map((fd) => duplicateAbove(fd, SCRATCH_FD));
+    for (const [index, fd] of kept.entries()) duplicateForSetUp(fd, CHANNEL_FD + index);
+    closeFrom(CHANNEL_FD + kept.length);
     return new ChildChannel(CHANNEL_FD);
   } catch (error) {
     return new ChildChannel(channel).fail(error);
@@ -118,8 +124,8 @@ function joinCgroup(cgroupPath: string, initPid: number | undefined): void {
 
 /** What must be done while the agent's own /proc is at hand. */
 function prepareProcess(plan: ProcessPlan): void {
-  call('setsid', '', abi.SYS_setsid);
-  call('umask', '', abi.SYS_umask, 0);
+  startSession();
+  setUmask(0);
   writeText('/proc/self/oom_score_adj', String(plan.oomScoreAdj));
   restoreOpenFileLimit();
 }

@@ -1,9 +1,9 @@
 // Who a process is and what it may do. Applied last, in the order that the kernel's rules demand.
 import * as abi from '../linux/abi.gen.ts';
-import { call, isErrno, SystemError, tryCall } from '../linux/call.ts';
-import { isDirectory, readText, statusOf } from '../linux/file.ts';
+import { isErrno, SystemError } from '../linux/call.ts';
+import { isDirectory, readText, requireExecutable, statusOf, tryGiveTo } from '../linux/file.ts';
 import { changeDirectory } from '../linux/mount.ts';
-import { prctl, setCapabilities, setIds, setLimit } from '../linux/process.ts';
+import { isCapabilityKnown, prctl, setCapabilities, setIds, setLimit, setUmask } from '../linux/process.ts';
 import type { CapabilityPlan, ProcessPlan } from './config.ts';
 
 const STANDARD_STREAMS = [0, 1, 2];
@@ -12,7 +12,7 @@ const STANDARD_STREAMS = [0, 1, 2];
 export function applyCredentials(plan: ProcessPlan): void {
   for (const limit of plan.limits) setLimit(limit.resource, limit.name, limit.soft, limit.hard);
   // A plain user must be able to open /dev/stdout again. Not all of them can be given away: that is fine.
-  for (const fd of STANDARD_STREAMS) if (plan.uid !== 0) tryCall(abi.SYS_fchown, fd, plan.uid, -1);
+  for (const fd of STANDARD_STREAMS) if (plan.uid !== 0) tryGiveTo(fd, plan.uid);
   const entered = enterDirectory(plan.cwd, false);
   dropBoundingSet(plan.capabilities.bounding);
   prctl('PR_SET_KEEPCAPS', abi.PR_SET_KEEPCAPS, 1);
@@ -24,7 +24,7 @@ export function applyCredentials(plan: ProcessPlan): void {
   setCapabilities(effective, permitted, inheritable);
   raiseAmbient(ambient);
   if (plan.noNewPrivileges) prctl('PR_SET_NO_NEW_PRIVS', abi.PR_SET_NO_NEW_PRIVS, 1);
-  call('umask', '', abi.SYS_umask, plan.umask);
+  setUmask(plan.umask);
 }
 
 function enterDirectory(cwd: string, last: boolean): boolean {
@@ -41,7 +41,7 @@ function enterDirectory(cwd: string, last: boolean): boolean {
 function dropBoundingSet(bounding: bigint): void {
   for (let capability = 0; capability < 64; capability++) {
     // The kernel knows fewer than 64 and says so.
-    if (tryCall(abi.SYS_prctl, abi.PR_CAPBSET_READ, capability, 0, 0, 0) < 0) return;
+    if (!isCapabilityKnown(capability)) return;
     if ((bounding & (1n << BigInt(capability))) === 0n) {
       prctl(`PR_CAPBSET_DROP ${capability}`, abi.PR_CAPBSET_DROP, capability);
     }
@@ -99,8 +99,7 @@ export function findProgram(name: string, env: readonly string[]): string {
 function executableProblem(path: string): string | undefined {
   try {
     if (isDirectory(statusOf(path))) return 'is a directory';
-    // Judged with the effective ids and capabilities: those that execve will use.
-    call('eaccess', path, abi.SYS_faccessat2, abi.AT_FDCWD, path, abi.X_OK, abi.AT_EACCESS);
+    requireExecutable(path);
     return undefined;
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;

@@ -1,7 +1,7 @@
 // /dev of a container.
 import * as abi from '../linux/abi.gen.ts';
-import { isErrno, tryCall } from '../linux/call.ts';
-import { changeOwner, deviceNumber, makeNode, symbolicLink } from '../linux/file.ts';
+import { isErrno } from '../linux/call.ts';
+import { changeOwner, deviceNumber, makeNode, symbolicLink, tryRemoveFile } from '../linux/file.ts';
 import type { ContainerPlan, DevicePlan } from './config.ts';
 import { parseMountOptions } from './mount-options.ts';
 import type { RootDirectory } from './root-path.ts';
@@ -46,7 +46,7 @@ export function makeDevices(root: RootDirectory, plan: ContainerPlan): void {
   for (const [target, path] of LINKS) link(root, target, path);
   root.inParent('/dev/ptmx', (parent, name) => {
     // An image may hold a node of the first devpts instance here, which is not the container's.
-    tryCall(abi.SYS_unlinkat, parent, name, 0);
+    tryRemoveFile(name, parent);
     symbolicLink('pts/ptmx', name, parent);
   });
 }

@@ -125,6 +125,30 @@ export function changeOwner(path: string, uid: number, gid: number, at: number):
   call('chown', path, abi.SYS_fchownat, at, path, uid, gid, abi.AT_SYMLINK_NOFOLLOW);
 }
 
+/** /dev/null (Documentation/admin-guide/devices.txt: 1 char, 3) */
+const NULL_DEVICE = deviceNumber(1, 3);
+
+/** Gives an open pipe or terminal to a user, where that is possible. /dev/null stays everybody's. */
+export function tryGiveTo(fd: number, uid: number): void {
+  if (statusOfFd(fd, `descriptor ${fd}`).device === NULL_DEVICE) return;
+  tryCall(abi.SYS_fchown, fd, uid, -1);
+}
+
+/** Removes a file that may be missing. */
+export function tryRemoveFile(path: string, at: number): void {
+  tryCall(abi.SYS_unlinkat, at, path, 0);
+}
+
+/** Fails unless this process may execute the file, judged as execve(2) does: with the effective ids and capabilities. */
+export function requireExecutable(path: string): void {
+  call('eaccess', path, abi.SYS_faccessat2, abi.AT_FDCWD, path, abi.X_OK, abi.AT_EACCESS);
+}
+
+/** Whether a descriptor is open. */
+export function isOpen(fd: number): boolean {
+  return tryCall(abi.SYS_fcntl, fd, abi.F_GETFD, 0) >= 0;
+}
+
 /** Device number as the kernel takes it (new_encode_dev in include/linux/kdev_t.h). */
 export function deviceNumber(major: number, minor: number): number {
   return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);

@@ -1,5 +1,5 @@
 // Processes: making them, what they may do, and how they end.
-import { execve as sysExecve } from 'tskata-sys';
+import { encodeUtf8, execve as sysExecve } from 'tskata-sys';
 import * as abi from './abi.gen.ts';
 import { call, isErrno, SystemError, structure, tryCall } from './call.ts';
 
@@ -140,7 +140,52 @@ export function openChildSignals(): number {
   return call('signalfd', '', abi.SYS_signalfd4, -1, bytes, SIGSET_BYTES, abi.SFD_CLOEXEC | abi.SFD_NONBLOCK);
 }
 
-/** Moves an open file to a number, without close-on-exec. */
+/** Begins a session of its own. */
+export function startSession(): void {
+  call('setsid', '', abi.SYS_setsid);
+}
+
+/** Sets the file mode creation mask. */
+export function setUmask(mask: number): void {
+  call('umask', '', abi.SYS_umask, mask);
+}
+
+/** Sets the name of this process's uts namespace. */
+export function setHostname(name: string): void {
+  const bytes = encodeUtf8(name);
+  call('sethostname', name, abi.SYS_sethostname, bytes, bytes.length);
+}
+
+/** Sets the NIS domain of this process's uts namespace. */
+export function setDomainname(name: string): void {
+  const bytes = encodeUtf8(name);
+  call('setdomainname', name, abi.SYS_setdomainname, bytes, bytes.length);
+}
+
+/** Whether the kernel knows a capability of this number. */
+export function isCapabilityKnown(capability: number): boolean {
+  return tryCall(abi.SYS_prctl, abi.PR_CAPBSET_READ, capability, 0, 0, 0) >= 0;
+}
+
+/** Highest descriptor number there can be. */
+const FD_MAX = 0xffff_ffff;
+
+/** Closes all descriptors from this number on. */
+export function closeFrom(first: number): void {
+  call('close_range', `from ${first}`, abi.SYS_close_range, first, FD_MAX, 0);
+}
+
+/** Gives a copy of a descriptor, close-on-exec, with a number that is not below `least`. */
+export function duplicateAbove(fd: number, least: number): number {
+  return call('fcntl', `descriptor ${fd}`, abi.SYS_fcntl, fd, abi.F_DUPFD_CLOEXEC, least);
+}
+
+/** Moves a copy of a descriptor to another number; closed on exec. */
+export function duplicateForSetUp(fd: number, number: number): void {
+  call('dup3', `descriptor ${fd}`, abi.SYS_dup3, fd, number, abi.O_CLOEXEC);
+}
+
+/** Copies an open file to a number that programs know; stays open on exec. */
 export function duplicateTo(fd: number, number: number): void {
   if (fd === number) call('fcntl', `descriptor ${fd}`, abi.SYS_fcntl, fd, abi.F_SETFD, 0);
   else call('dup3', `descriptor ${fd}`, abi.SYS_dup3, fd, number, 0);

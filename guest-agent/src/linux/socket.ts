@@ -1,7 +1,7 @@
 // Sockets: vsock in a guest, Unix sockets where the agent runs without one.
 import { encodeUtf8 } from 'tskata-sys';
 import * as abi from './abi.gen.ts';
-import { call, structure } from './call.ts';
+import { call, structure, tryCall } from './call.ts';
 
 /** Where a socket is. */
 export type Address =
@@ -81,6 +81,11 @@ export function socketError(fd: number): number {
   length.view.setUint32(0, 4, true);
   call('getsockopt', 'SO_ERROR', abi.SYS_getsockopt, fd, abi.SOL_SOCKET, abi.SO_ERROR, value.bytes, length.bytes);
   return value.view.getInt32(0, true);
+}
+
+/** Tells the other end that nothing more will come; whether it is still there or not. */
+export function endOutput(fd: number): void {
+  tryCall(abi.SYS_shutdown, fd, abi.SHUT_WR);
 }
 
 /** Two connected sockets that keep message boundaries. */

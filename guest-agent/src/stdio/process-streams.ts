@@ -2,9 +2,8 @@
 import type { StdioRequest } from '../../../src/protocol/agent.gen.ts';
 import { type EventLoop, Pollable } from '../event-loop.ts';
 import * as abi from '../linux/abi.gen.ts';
-import { tryCall } from '../linux/call.ts';
 import { close, open } from '../linux/file.ts';
-import { pipe, setNonBlocking } from '../linux/socket.ts';
+import { endOutput, pipe, setNonBlocking } from '../linux/socket.ts';
 import { resizeTerminal } from '../linux/terminal.ts';
 import { relay } from './relay.ts';
 
@@ -113,7 +112,7 @@ export class ProcessStreams {
     const socket = this.#sockets.get(name);
     if (socket !== undefined && !socket.closed) {
       // The host sees the end of file even while its own bytes are still on their way here.
-      tryCall(abi.SYS_shutdown, socket.fd, abi.SHUT_WR);
+      endOutput(socket.fd);
       socket.close();
     }
     this.#reportWhenFinished();
