@@ -30,7 +30,11 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
       vsock: { guestCid: GUEST_CID, path: options.vsockPath },
       entropy: true,
     },
-    { serialOutput: (bytes) => console.push(bytes), log: options.onConsoleLine },
+    {
+      serialOutput: (bytes) => console.push(bytes),
+      log: options.onConsoleLine,
+      runtimeDirectory: '.',
+    },
   );
   const ended = vm.stopped.then(async (reason) => {
     await vm[Symbol.asyncDispose]();

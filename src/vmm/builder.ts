@@ -1,5 +1,7 @@
 // How a VM is built: one recipe, from top to bottom. What can be refused is refused before the first resource is taken.
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { addParameters } from '../arch/x86_64/command-line.ts';
 import { guestCpuid } from '../arch/x86_64/cpuid.ts';
 import { parseKernel } from '../arch/x86_64/kernel-image.ts';
@@ -14,8 +16,10 @@ import { absentPci } from '../devices/legacy/absent-pci.ts';
 import { CmosRtc } from '../devices/legacy/cmos-rtc.ts';
 import { I8042 } from '../devices/legacy/i8042.ts';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
+import type { SharedMemory } from '../host/vhost-user.ts';
 import { KvmHypervisor } from '../hypervisor/kvm/hypervisor.ts';
 import type { Hypervisor, VirtualMachine } from '../hypervisor/ports.ts';
+import type { GuestAddress } from '../lib/brand.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
 import { MIB } from '../lib/units.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -32,8 +36,8 @@ export interface VmConnections {
   readonly serialOutput?: (bytes: Uint8Array) => void;
   /** One line on something that a person who looks for a reason wants to know. */
   readonly log: (line: string) => void;
-  /** The first byte of a guest's stream passed on to a connection of this guest port. */
-  readonly onVsockBytes?: (guestPort: number) => void;
+  /** Folder for the sockets of back ends in other processes. @default one of its own, below the system's for temporary files */
+  readonly runtimeDirectory?: string;
 }
 
 /** A kernel or initrd was refused; the message names the file and the reason. */
@@ -65,18 +69,33 @@ function readBootFiles(config: VmConfig): (commandLine: string) => BootPlan {
   }
 }
 
-/** RAM as a memfd, so that back ends in other processes can map it. */
+interface Ram extends SharedMemory {
+  readonly guestAddress: GuestAddress;
+  readonly bytes: Uint8Array;
+}
+
+/** RAM as memfds, so that back ends in other processes can map it. */
 function allocateRam(
   hypervisor: Hypervisor,
   machine: VirtualMachine,
   memorySize: number,
   resources: AsyncDisposableStack,
-) {
+): Ram[] {
   return ramRegions(memorySize).map(({ address, size }, slot) => {
     const host = resources.use(hypervisor.allocateMemory(size, { shared: true, name: 'guest-ram' }));
+    const { fd, fdOffset, bytes } = host;
+    if (fd === undefined) throw new TypeError('the hypervisor gave shared memory without a descriptor');
     machine.setMemorySlot(slot, address, host);
-    return { guestAddress: address, host };
+    return { guestAddress: address, size, fd, fdOffset, bytes };
   });
+}
+
+/** @returns the folder that was given, else a new one that goes with the VM */
+function runtimeDirectory(given: string | undefined, resources: AsyncDisposableStack): string {
+  if (given !== undefined) return given;
+  const made = mkdtempSync(join(tmpdir(), 'tsvm-'));
+  resources.defer(() => rmSync(made, { recursive: true, force: true }));
+  return made;
 }
 
 /**
@@ -93,7 +112,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   // The interrupt controllers come before the vCPUs: a vCPU's local APIC is made with them.
   machine.createInterruptControllers();
   const ram = allocateRam(hypervisor, machine, config.memoryMib * MIB, resources);
-  const memory = new GuestMemory(ram.map(({ guestAddress, host }) => ({ guestAddress, bytes: host.bytes })));
+  const memory = new GuestMemory(ram);
 
   const pioBus = new AddressBus('pio');
   const mmioBus = new AddressBus('mmio');
@@ -115,7 +134,13 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
       onDeviceFailure: (device: VirtioDevice, failure) => connections.log(`${device.name} failed: ${failure.message}`),
     }),
   );
-  for (const device of await openVirtioDevices(config, { ram, connections, resources })) devices.attach(device);
+  const backends = {
+    memory: ram,
+    runtimeDirectory: runtimeDirectory(connections.runtimeDirectory, resources),
+    log: connections.log,
+    resources,
+  };
+  for (const device of await openVirtioDevices(config, backends)) devices.attach(device);
 
   const plan = planWith(addParameters(config.commandLine, devices.kernelParameters));
   const supported = hypervisor.supportedCpuid();
