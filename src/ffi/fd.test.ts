@@ -1,8 +1,8 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { duplicateFd, OwnedFd, punchHole, tryLock, unlock } from './fd.unsafe.ts';
+import { duplicateFd, OwnedFd, punchHole, tryLock, unlock, zeroRange } from './fd.unsafe.ts';
 import { blockDeviceSize } from './ioctl.unsafe.ts';
 import { SystemError } from './system-error.ts';
 
@@ -37,10 +37,26 @@ test('a duplicate outlives its original', () => {
   expect(readFileSync(duplicate.fd)).toHaveLength(8192);
 });
 
-test('a punched hole reads as zeros and keeps the size', () => {
+test('a range that cannot be changed says why', async () => {
+  using file = new OwnedFd(openSync(path, 'r'));
+
+  await expect(punchHole(file.fd, 0, 4096)).rejects.toThrow(`fallocate(PUNCH_HOLE) on fd ${file.fd} failed with EBADF`);
+});
+
+test('a zeroed range reads as zeros and keeps its space', async () => {
+  using file = new OwnedFd(openSync(path, 'r+'));
+  const blocks = fstatSync(file.fd).blocks;
+
+  await zeroRange(file.fd, 4096, 4096);
+
+  expect(readFileSync(path).subarray(4096)).toEqual(Buffer.alloc(4096));
+  expect(fstatSync(file.fd).blocks).toBe(blocks);
+});
+
+test('a punched hole reads as zeros and keeps the size', async () => {
   using file = new OwnedFd(openSync(path, 'r+'));
 
-  punchHole(file.fd, 4096, 4096);
+  await punchHole(file.fd, 4096, 4096);
 
   expect(readFileSync(path)).toEqual(Buffer.concat([Buffer.alloc(4096, 1), Buffer.alloc(4096)]));
 });

@@ -13,12 +13,12 @@ import {
   LOCK_UN,
 } from './abi.gen.ts';
 import { check } from './check.unsafe.ts';
-import { lastErrno, libcFunction } from './koffi.unsafe.ts';
+import { lastErrno, libcFunction, libcFunctionAsync } from './koffi.unsafe.ts';
 import { SystemError } from './system-error.ts';
 
 const fcntl = libcFunction<[number, number, number], number>('int fcntl(int fd, int command, int argument)');
 const flock = libcFunction<[number, number], number>('int flock(int fd, int operation)');
-const fallocate = libcFunction<[number, number, number, number], number>(
+const fallocate = libcFunctionAsync<[number, number, number, number]>(
   'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
 );
 
@@ -60,12 +60,21 @@ export function unlock(fd: Fd): void {
   check(flock(fd, LOCK_UN), 'flock', `fd ${fd}`);
 }
 
-/** Gives the space of a range back to the file system; it reads as zeros then. Bytes. @throws SystemError */
-export function punchHole(fd: Fd, offset: number, length: number): void {
-  check(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length), 'fallocate(PUNCH_HOLE)', `fd ${fd}`);
+/** Gives the space of a range back to the file system; it reads as zeros then. Bytes. @throws SystemError (rejects) */
+export async function punchHole(fd: Fd, offset: number, length: number): Promise<void> {
+  await changeRange(fd, FALLOC_FL_PUNCH_HOLE, 'fallocate(PUNCH_HOLE)', offset, length);
 }
 
-/** Makes a range read as zeros and keeps its space. Bytes. @throws SystemError, EOPNOTSUPP where the file system cannot */
-export function zeroRange(fd: Fd, offset: number, length: number): void {
-  check(fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length), 'fallocate(ZERO_RANGE)', `fd ${fd}`);
+/**
+ * Makes a range read as zeros and keeps its space. Bytes.
+ * @throws SystemError (rejects), EOPNOTSUPP where the file system cannot
+ */
+export async function zeroRange(fd: Fd, offset: number, length: number): Promise<void> {
+  await changeRange(fd, FALLOC_FL_ZERO_RANGE, 'fallocate(ZERO_RANGE)', offset, length);
+}
+
+/** Off the main thread: the kernel writes out what is dirty in the range before it changes it. */
+async function changeRange(fd: Fd, mode: number, name: string, offset: number, length: number): Promise<void> {
+  const { result, errno } = await fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, offset, length);
+  if (result !== 0) throw new SystemError(name, errno, `fd ${fd}`);
 }

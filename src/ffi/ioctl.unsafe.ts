@@ -1,6 +1,6 @@
 // ioctl(2), with a number or with a structure as its argument.
 import type { Fd } from '../lib/brand.ts';
-import { BLKGETSIZE64 } from './abi.gen.ts';
+import { BLKGETSIZE64, BLKSSZGET } from './abi.gen.ts';
 import { check } from './check.unsafe.ts';
 import { libcFunction, type Pointer } from './koffi.unsafe.ts';
 
@@ -26,4 +26,11 @@ export function blockDeviceSize(fd: Fd): number {
   const size = new BigUint64Array(1);
   ioctl(fd, BLKGETSIZE64, 'BLKGETSIZE64', new Uint8Array(size.buffer));
   return Number(size[0]);
+}
+
+/** Logical block size of a block device, bytes. @throws SystemError, ENOTTY when it is no block device */
+export function blockDeviceLogicalBlockSize(fd: Fd): number {
+  const size = new Int32Array(1);
+  ioctl(fd, BLKSSZGET, 'BLKSSZGET', new Uint8Array(size.buffer));
+  return size[0] ?? 0;
 }

@@ -53,6 +53,24 @@ export function libcFunction<Arguments extends unknown[], Result>(prototype: str
   return (...args) => resolve()(...args);
 }
 
+/**
+ * A function of libc that takes its time: it runs on a thread of libuv's pool.
+ * @returns its result, and errno as the call left it
+ */
+export function libcFunctionAsync<Arguments extends unknown[]>(
+  prototype: string,
+): (...args: Arguments) => Promise<{ readonly result: number; readonly errno: number }> {
+  const resolve = once(() => libc().func(prototype));
+  return (...args) =>
+    new Promise((settle, reject) => {
+      // errno is that of the call in its callback only.
+      resolve().async(...args, (error: Error | null, result: number) => {
+        if (error === null) settle({ result, errno: lastErrno() });
+        else reject(error);
+      });
+    });
+}
+
 /** A function of libtskata, looked up at its first call. The caller answers for the prototype and the type. */
 export function nativeFunction<Arguments extends unknown[], Result>(prototype: string): (...args: Arguments) => Result {
   const resolve = once(() => libtskata().func(prototype));
