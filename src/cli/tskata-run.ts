@@ -44,9 +44,9 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
       }
     }
     try {
-      await startContainer(store, id);
+      await startContainer(store, id, globals.warn);
     } catch (error) {
-      await deleteContainer(store, id, true);
+      await deleteContainer(store, id, true, globals.warn);
       throw error;
     }
     letGo(sandbox);
@@ -56,7 +56,7 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
     const status = await ended;
     if (globals.report !== undefined || flags.keep === true) await waitForEnd(sandbox.identity, SANDBOX_END_MS);
     if (globals.report !== undefined) copyFileSync(join(store.directory(id), REPORT_FILE), globals.report);
-    if (flags.keep !== true) await deleteContainer(store, id, true);
+    if (flags.keep !== true) await deleteContainer(store, id, true, globals.warn);
     return status;
   } catch (error) {
     throw failedVerb('run', error);

@@ -4,5 +4,5 @@ import { StateStore } from '../runtime/state-store.ts';
 import type { GlobalOptions } from './tskata.ts';
 
 export async function start(globals: GlobalOptions, id: string): Promise<void> {
-  await startContainer(new StateStore(globals.root), id);
+  await startContainer(new StateStore(globals.root), id, globals.warn);
 }

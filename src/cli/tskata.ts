@@ -17,6 +17,8 @@ export interface GlobalOptions {
   /** Absolute path of the folder of all containers' state. */
   readonly root: string;
   readonly log: LogOptions;
+  /** Logs a warning. */
+  readonly warn: (message: string) => Promise<void>;
   readonly installation: Installation;
   /** Where `run` writes the timeline of the start. */
   readonly report?: string | undefined;
@@ -102,7 +104,12 @@ function defineCommands(installation: Installation, finish: (status: number) => 
 
   const globals = (): GlobalOptions => {
     const flags = program.opts<GlobalFlags>();
-    return { root: resolve(flags.root), log: logOptions(flags), installation, report: flags.report };
+    const log = logOptions(flags);
+    const warn = async (message: string): Promise<void> => {
+      const { writeLog } = await import('../lib/node/log-file.ts');
+      await writeLog(log, 'warning', message);
+    };
+    return { root: resolve(flags.root), log, warn, installation, report: flags.report };
   };
   const verb = (name: string, usage: string, description: string): Command =>
     program.command(name).description(description).usage(usage).argument('[args...]').allowExcessArguments();

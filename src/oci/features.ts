@@ -18,7 +18,7 @@ export function supportedFeatures(): Readonly<Record<string, unknown>> {
   return {
     ociVersionMin: '1.0.0',
     ociVersionMax: OCI_RUNTIME_SPEC_VERSION,
-    hooks: [],
+    hooks: ['prestart', 'createRuntime', 'poststart', 'poststop'],
     mountOptions: MOUNT_OPTIONS,
     linux: {
       namespaces: NAMESPACE_TYPES.filter((type) => type !== 'time').toSorted(),

@@ -4,8 +4,11 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
+import { HOOK_POINTS } from '../oci/config.ts';
 import { SIGKILL } from '../oci/signals.ts';
 import { type Bundle, readBundle } from './bundle.ts';
+import { currentState } from './container-state.ts';
+import { HOST_HOOK_POINTS, runHooks } from './hooks.ts';
 import { checkInstallation, type Installation } from './installation.ts';
 import { endInput, type Launched, launchProxy, launchSandbox, type ProxyOptions } from './launch.ts';
 import { identify, type ProcessIdentity, signalIdentity, waitForEnd } from './process-identity.ts';
@@ -108,7 +111,12 @@ export async function createContainer(
     );
   });
 
-  store.write({ ...record, phase: 'created', init: proxy.identity });
+  record = { ...record, init: proxy.identity };
+  // config.md, "Prestart" and "CreateRuntime Hooks": in this order, when the environment is there and the program has not run.
+  const state = currentState(record);
+  await runHooks('prestart', record.hooks?.prestart, state);
+  await runHooks('createRuntime', record.hooks?.createRuntime, state);
+  store.write({ ...record, phase: 'created' });
   if (options.pidFile !== undefined) writePidFile(options.pidFile, proxy.identity.pid);
   await endInput(sandbox.child, COMMIT_LINE);
   undo.move();
@@ -126,6 +134,7 @@ function newRecord(id: string, { directory, config, rootfs }: Bundle): Container
     created: new Date().toISOString(),
     uid: process.getuid?.() ?? 0,
     ...(config.annotations === undefined ? {} : { annotations: config.annotations }),
+    ...(config.hooks ? { hooks: config.hooks } : {}),
     phase: 'creating',
     creator,
   };
@@ -146,8 +155,10 @@ function checkOptions(options: CreateOptions, { config }: Bundle): void {
       `cannot preserve ${options.preserveFds} file descriptors: they cannot be passed into a virtual machine`,
     );
   }
-  for (const [point, hooks] of Object.entries(config.hooks ?? {})) {
-    if (hooks.length > 0) throw unsupported(`hooks.${point} in config.json: this version runs no hooks`);
+  for (const point of HOOK_POINTS) {
+    if ((config.hooks?.[point] ?? []).length > 0 && !HOST_HOOK_POINTS.includes(point)) {
+      throw unsupported(`hooks.${point} in config.json: hooks do not run inside a virtual machine`);
+    }
   }
 }
 

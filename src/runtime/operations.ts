@@ -3,7 +3,8 @@ import { messageOf } from '../lib/errors.ts';
 import { SIGKILL, SIGRTMAX } from '../oci/signals.ts';
 import { canDelete, canKill, canStart } from '../oci/status.ts';
 import { StatusError } from '../protocol/status.ts';
-import { currentStatus } from './container-state.ts';
+import { currentState, currentStatus } from './container-state.ts';
+import { runHooks } from './hooks.ts';
 import { isAlive, signalIdentity, waitForEnd } from './process-identity.ts';
 import { RuntimeError } from './runtime-error.ts';
 import { callSandbox } from './sandbox-client.ts';
@@ -16,14 +17,19 @@ const SIGNAL_MS = 15_000;
 const DELETE_MS = 5_000;
 const KILL_MS = 10_000;
 
+/** Told what went wrong without being an error. */
+export type Warn = (message: string) => Promise<void>;
+
 /** Lets a created container's program run. @throws RuntimeError NOT_FOUND, WRONG_STATUS; StatusError */
-export async function startContainer(store: StateStore, id: string): Promise<void> {
+export async function startContainer(store: StateStore, id: string, warn: Warn): Promise<void> {
   using _lock = store.lock(id);
   const record = store.read(id);
   const status = currentStatus(record);
   if (!canStart(status)) throw new RuntimeError('WRONG_STATUS', cannotStart(status), { id, status });
   await callSandbox(store.directory(id), 'StartContainer', { containerId: id }, START_MS);
-  store.write({ ...record, phase: 'started' });
+  const started: ContainerRecord = { ...record, phase: 'started' };
+  store.write(started);
+  await runLateHooks('poststart', started, warn);
 }
 
 /** runc's words. */
@@ -63,7 +69,7 @@ export async function killContainer(store: StateStore, id: string, signal: numbe
  * @param force whatever its status; one that is not there is no error then
  * @throws RuntimeError NOT_FOUND, WRONG_STATUS
  */
-export async function deleteContainer(store: StateStore, id: string, force: boolean): Promise<void> {
+export async function deleteContainer(store: StateStore, id: string, force: boolean, warn: Warn): Promise<void> {
   if (force) store.sweep(id);
   try {
     using _lock = store.lock(id);
@@ -75,9 +81,15 @@ export async function deleteContainer(store: StateStore, id: string, force: bool
     }
     if (record !== undefined) await endProcesses(store, record);
     store.remove(id);
+    if (record !== undefined) await runLateHooks('poststop', record, warn);
   } catch (error) {
     if (!(force && error instanceof RuntimeError && error.code === 'NOT_FOUND')) throw error;
   }
+}
+
+/** config.md, "Poststart" and "Poststop": a failure is a warning, and life goes on. */
+async function runLateHooks(point: 'poststart' | 'poststop', record: ContainerRecord, warn: Warn): Promise<void> {
+  await runHooks(point, record.hooks?.[point], currentState(record)).catch((error) => warn(messageOf(error)));
 }
 
 /** With force, a record that cannot be read does not keep the rest from being removed. */

@@ -13,6 +13,7 @@ export type RuntimeErrorCode =
   | 'STATE_DAMAGED'
   | 'NOT_INSTALLED'
   | 'SANDBOX_FAILED'
-  | 'PROXY_FAILED';
+  | 'PROXY_FAILED'
+  | 'HOOK_FAILED';
 
 export class RuntimeError extends TskataError<RuntimeErrorCode> {}

@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Hooks } from '../oci/config.ts';
 import { isContainerId } from '../oci/state.ts';
 import type { Phase } from '../oci/status.ts';
 import type { ProcessIdentity } from './process-identity.ts';
@@ -34,6 +35,8 @@ export interface ContainerRecord {
   readonly uid: number;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly phase: Phase;
+  /** As config.json had them when the container was made. */
+  readonly hooks?: Hooks;
   /** The verb that makes the container; what counts while `phase` is `creating`. */
   readonly creator: ProcessIdentity;
   readonly sandbox?: ProcessIdentity;

@@ -236,6 +236,43 @@ export function describeRuntime(runtime: Runtime, { needsBuild }: { readonly nee
       });
     });
 
+    describe('hooks', () => {
+      test('run at their points, with the state on their standard input', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const log = join(bed.folder, 'hooks.log');
+        const hook = (name: string) => [
+          { path: '/bin/sh', args: ['sh', '-c', `echo ${name} $(cat) >>${log}`], env: ['PATH=/bin'] },
+        ];
+        const hooks = {
+          prestart: hook('prestart'),
+          createRuntime: hook('createRuntime'),
+          poststart: hook('poststart'),
+          poststop: hook('poststop'),
+        };
+        await bed.detached(['create', '-b', bed.bundle({ ...shell('sleep 1000'), hooks }), 'c1']);
+        const { pid } = await bed.state('c1');
+
+        await bed.call(['start', 'c1']);
+        await bed.call(['delete', '--force', 'c1']);
+
+        const lines = readFileSync(log, 'utf8').trim().split('\n');
+        expect(lines.map((line) => line.split(' ')[0])).toEqual(['prestart', 'createRuntime', 'poststart', 'poststop']);
+        expect(lines[1]).toMatch(new RegExp(`"pid":${pid}\\b`));
+        expect(lines[3]).toMatch(/"status":"stopped"/);
+      });
+
+      test('one that fails before the start fails the creation, which leaves nothing', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const hooks = { createRuntime: [{ path: '/bin/false' }] };
+
+        const result = await bed.call(['run', '-b', bed.bundle({ ...shell('exit 0'), hooks }), 'c1']);
+
+        expect(result.status).toBe(1);
+        expect(result.stderr).toMatch(/error running .*hook #0: .*exit status 1/);
+        expect(bed.leftovers()).toEqual([]);
+      });
+    });
+
     describe('a terminal', () => {
       test('has its master sent to the console socket, and follows its size', async () => {
         await using bed = new RuntimeBed(runtime);

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { Mount } from '../../src/oci/config.ts';
+import type { Hooks, Mount } from '../../src/oci/config.ts';
 import { defaultConfig } from '../../src/oci/default-config.ts';
 import type { State } from '../../src/oci/state.ts';
 
@@ -43,6 +43,7 @@ export interface BundleOptions {
   readonly args: readonly string[];
   readonly terminal?: boolean;
   readonly mounts?: readonly Mount[];
+  readonly hooks?: Hooks;
   readonly readonlyRoot?: boolean;
 }
 
@@ -78,6 +79,7 @@ export class RuntimeBed implements AsyncDisposable {
     const config = defaultConfig();
     const edited = {
       ...config,
+      ...(options.hooks === undefined ? {} : { hooks: options.hooks }),
       root: { path: 'rootfs', readonly: options.readonlyRoot === true },
       mounts: [...(config.mounts ?? []), ...(options.mounts ?? [])],
       process: { ...config.process, terminal: options.terminal === true, args: options.args },

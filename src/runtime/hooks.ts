@@ -1,0 +1,65 @@
+// Hooks: programs of the host that the caller wants run at points of a container's life (OCI runtime-spec 1.2, config.md).
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { messageOf } from '../lib/errors.ts';
+import type { Hook, HookPoint } from '../oci/config.ts';
+import type { State } from '../oci/state.ts';
+import { RuntimeError } from './runtime-error.ts';
+
+/** The points that belong to the host. The other two run inside the container, which is another machine. */
+export const HOST_HOOK_POINTS: readonly HookPoint[] = ['prestart', 'createRuntime', 'poststart', 'poststop'];
+
+/**
+ * Runs the hooks of one point in their order, each with the state on its standard input.
+ * @throws RuntimeError HOOK_FAILED for the first that fails, in runc's words
+ */
+export async function runHooks(point: HookPoint, hooks: readonly Hook[] | undefined, state: State): Promise<void> {
+  for (const [index, hook] of (hooks ?? []).entries()) {
+    const { how, stdout, stderr } = await runHook(hook, state);
+    if (how === undefined) continue;
+    const message = `error running ${point} hook #${index}: ${how}, stdout: ${stdout}, stderr: ${stderr}`;
+    throw new RuntimeError('HOOK_FAILED', message, { path: hook.path, point, index });
+  }
+}
+
+interface HookResult {
+  /** How it failed; undefined when it did not. */
+  readonly how: string | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function runHook(hook: Hook, state: State): Promise<HookResult> {
+  const [argv0 = hook.path, ...args] = hook.args ?? [];
+  const child = spawn(hook.path, args, {
+    argv0,
+    cwd: state.bundle,
+    // Its own environment and nothing of ours.
+    env: Object.fromEntries((hook.env ?? []).map(splitVariable)),
+    stdio: ['pipe', 'pipe', 'pipe'],
+    killSignal: 'SIGKILL',
+    ...(hook.timeout === undefined ? {} : { timeout: hook.timeout * 1000 }),
+  });
+  // A hook need not read the state.
+  child.stdin.on('error', () => {});
+  child.stdin.end(JSON.stringify(state));
+  const output = Promise.all([text(child.stdout), text(child.stderr)]);
+  try {
+    const [status, signal] = await once(child, 'close');
+    const [stdout, stderr] = await output;
+    return { how: status === 0 ? undefined : describeEnd(status, signal, hook), stdout, stderr };
+  } catch (error) {
+    return { how: messageOf(error), stdout: '', stderr: '' };
+  }
+}
+
+function describeEnd(status: number | null, signal: string | null, hook: Hook): string {
+  if (signal === null) return `exit status ${status}`;
+  return hook.timeout === undefined ? `signal: ${signal}` : `hook ran past specified timeout of ${hook.timeout}s`;
+}
+
+function splitVariable(variable: string): [string, string] {
+  const at = variable.indexOf('=');
+  return at < 0 ? [variable, ''] : [variable.slice(0, at), variable.slice(at + 1)];
+}
