@@ -1,5 +1,6 @@
 // The host side of vsock in memory, for tests: every stream records what it was given and does what the test says.
-import type { HostStream, HostStreamEvents, Timers, VsockHost } from '../vsock/backend.ts';
+import type { Timers } from '../timers.ts';
+import type { HostStream, HostStreamEvents, VsockHost } from '../vsock/backend.ts';
 import { concatenate } from './mock-driver.ts';
 
 export class FakeHostStream implements HostStream {

@@ -48,6 +48,8 @@ export interface UsedBuffer {
   readonly written: number;
   /** The first `written` bytes of the writable parts. */
   readonly bytes: Uint8Array;
+  /** All of the writable parts, written or not. */
+  readonly room: Uint8Array;
 }
 
 /** A descriptor as raw fields. */
@@ -297,7 +299,8 @@ export class MockQueue {
       const entry = this.usedRing + vring_used.ring + vring_used_elem.sizeof * (this.#nextUsed & (this.size - 1));
       const head = this.#memory.readU32(entry + vring_used_elem.id);
       const written = this.#memory.readU32(entry + vring_used_elem.len);
-      used.push({ head, written, bytes: this.#takeWritten(head, written) });
+      const room = this.#takeWritable(head);
+      used.push({ head, written, bytes: room.subarray(0, written), room });
       this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
     }
     return used;
@@ -336,19 +339,12 @@ export class MockQueue {
     return larger;
   }
 
-  #takeWritten(head: number, written: number): Uint8Array {
+  #takeWritable(head: number): Uint8Array {
     const chain = this.#chains.get(head);
     if (chain === undefined) return new Uint8Array();
     this.#chains.delete(head);
     this.#free.push(...chain.descriptors.toReversed());
-    const pieces: Uint8Array[] = [];
-    let left = written;
-    for (const { address, capacity } of chain.writable) {
-      const length = Math.min(left, capacity);
-      pieces.push(this.#memory.copy(address, length));
-      left -= length;
-    }
-    return concatenate(pieces);
+    return concatenate(chain.writable.map(({ address, capacity }) => this.#memory.copy(address, capacity)));
   }
 }
 

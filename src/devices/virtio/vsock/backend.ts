@@ -45,9 +45,3 @@ export interface GuestConnector {
     answer: { accepted(hostPort: number): void; refused(reason: string): void },
   ): HostStreamEvents;
 }
-
-/** A clock that can be asked to call back. */
-export interface Timers {
-  /** Calls back once after `delayMs`, unless disposed before. */
-  after(delayMs: number, callback: () => void): Disposable;
-}

@@ -12,11 +12,12 @@ import {
 } from '../abi.gen.ts';
 import type { Chain } from '../chain.ts';
 import type { ActivationContext, ActiveDevice, VirtioDevice } from '../device.ts';
-import { drain, interruptIfWanted, type QueueWork } from '../drain.ts';
+import { drain, interruptIfWanted, type QueueWork, requireQueue } from '../drain.ts';
 import { featureSet } from '../features.ts';
 import type { Virtqueue } from '../queue.ts';
 import { QueueError } from '../queue-error.ts';
-import type { GuestConnector, HostStream, HostStreamEvents, Timers, VsockHost } from './backend.ts';
+import type { Timers } from '../timers.ts';
+import type { GuestConnector, HostStream, HostStreamEvents, VsockHost } from './backend.ts';
 import { HOST_CID, vsockConfigSpace } from './config-space.ts';
 import { type ConnectAnswer, Connection, type ConnectionOwner, type ConnectionPorts } from './connection.ts';
 import { decodeHeader, encodeHeader, HEADER_SIZE, type PacketHeader, packetKind } from './request.ts';
@@ -407,11 +408,4 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
 
 function keyOf({ hostPort, guestPort }: ConnectionPorts): string {
   return `${hostPort}:${guestPort}`;
-}
-
-/** @throws QueueError when the driver did not set the queue up */
-function requireQueue(context: ActivationContext, index: number): Virtqueue {
-  const queue = context.queues[index];
-  if (queue === undefined) throw new QueueError('QUEUE_SIZE', `queue ${index} was not set up before DRIVER_OK`);
-  return queue;
 }
