@@ -81,6 +81,11 @@ test('of a missing program fails at once, as runc does', async () => {
   });
 });
 
+test('of a missing program fails every time, however fast its process ends', async () => {
+  const attempts = await Promise.allSettled(Array.from({ length: 40 }, () => exec(['nothing'])));
+  expect(attempts.filter(({ status }) => status === 'fulfilled')).toEqual([]);
+});
+
 test('in a working directory that is missing fails as runc does', async () => {
   await expect(exec(['true'], { cwd: '/missing' })).rejects.toMatchObject({
     message: 'chdir to cwd ("/missing") set in config.json failed: no such file or directory',

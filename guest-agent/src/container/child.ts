@@ -117,7 +117,7 @@ function joinCgroup(cgroupPath: string, initPid: number | undefined): void {
   } catch (error) {
     if (initPid === undefined || !isErrno(error, abi.EBUSY)) throw error;
     // The container moved its processes into cgroups below its own (a service manager does): then ours must be there too.
-    const path = readText(`/proc/${initPid}/cgroup`).trim().split('::')[1] ?? '';
+    const path = /^0::(.*)$/m.exec(readText(`/proc/${initPid}/cgroup`))?.[1] ?? '';
     writeText(`/sys/fs/cgroup${path}/cgroup.procs`, '0');
   }
 }

@@ -87,7 +87,7 @@ export class Container {
     let container: Container | undefined;
     try {
       container = new Container(services, request, plan, cgroup);
-      await container.#init.setUp('ready');
+      await container.#init.prepare();
       return { container, warnings };
     } catch (error) {
       if (container === undefined) await cgroup.remove(services.loop);
@@ -142,7 +142,7 @@ export class Container {
     });
     this.#processes.set(processId, process);
     try {
-      await process.setUp('executed');
+      await process.setUp();
     } catch (error) {
       this.#processes.delete(processId);
       process.dispose();

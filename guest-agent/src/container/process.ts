@@ -57,7 +57,6 @@ export class ContainerProcess {
     this.#channel = new ParentChannel(new Pollable(services.loop, ours));
     this.ended = services.reaper.ending(this.pid).then((ending) => {
       this.#ending = ending;
-      this.#channel.close();
       this.#streams.processEnded();
       return ending;
     });
@@ -72,17 +71,34 @@ export class ContainerProcess {
   }
 
   /**
-   * Follows the process until it is ready for execve, or has run its program.
+   * Follows the process until it is ready for execve.
    * @throws StatusError that the process reported, or FAILED_PRECONDITION when it died on the way
    */
-  async setUp(until: 'ready' | 'executed'): Promise<void> {
+  async prepare(): Promise<void> {
+    if ((await this.#follow()) !== 'ready') {
+      throw new StatusError('FAILED_PRECONDITION', "the container's init process ended before it was ready");
+    }
+  }
+
+  /** Lets a ready process run its program. @throws StatusError when it cannot be run */
+  async execute(): Promise<void> {
+    this.#channel.sendContinue();
+    await this.setUp();
+  }
+
+  /** Follows a process that waits for nobody until it runs its program. @throws StatusError that the process reported */
+  async setUp(): Promise<void> {
+    await this.#follow();
+    this.#channel.close();
+  }
+
+  /** Reads what the process says until it is ready or says no more, and gives it its terminal on the way. */
+  async #follow(): Promise<'ready' | 'silent'> {
     for (;;) {
+      // The end of a process is told twice, here and by the reaper; only here it comes after the process's last words.
       const message = await this.#channel.receive();
-      if (message === undefined) {
-        if (until === 'executed') return;
-        throw new StatusError('FAILED_PRECONDITION', "the container's init process ended before it was ready");
-      }
-      if (message.kind === 'ready') return;
+      if (message === undefined) return 'silent';
+      if (message.kind === 'ready') return 'ready';
       const master = takeFd(this.pid, message.fd);
       if (!isTerminalMaster(master)) {
         close(master);
@@ -92,13 +108,6 @@ export class ContainerProcess {
       this.resize(this.#stdio.terminalRows, this.#stdio.terminalColumns);
       this.#channel.sendContinue();
     }
-  }
-
-  /** Lets a ready process run its program. @throws StatusError when it cannot be run */
-  async execute(): Promise<void> {
-    this.#channel.sendContinue();
-    await this.setUp('executed');
-    this.#channel.close();
   }
 
   /** @throws StatusError when the process has ended */
