@@ -100,16 +100,17 @@ export class VhostUserFrontEnd implements FsBackend, Disposable {
       encodeMemoryTable(memory),
       memory.map(({ fd }) => fd),
     );
-    for (const [index, queue] of queues) this.#startQueue(context, index, queue);
+    // Whatever happens, a ring that was started is stopped before its memory is the driver's again.
+    using started = new DisposableStack();
+    for (const [index, queue] of queues) {
+      started.defer(() => this.#stopQueue(index));
+      this.#startQueue(context, index, queue);
+    }
     this.#onFailure = (failure) => context.fail(failure);
-    return {
-      [Symbol.dispose]: () => {
-        this.#onFailure = undefined;
-        // Who is gone serves nothing any more.
-        if (this.#failure !== undefined) return;
-        for (const [index] of queues) this.#stopQueue(index);
-      },
-    };
+    started.defer(() => {
+      this.#onFailure = undefined;
+    });
+    return started.move();
   }
 
   [Symbol.dispose](): void {
@@ -161,6 +162,8 @@ export class VhostUserFrontEnd implements FsBackend, Disposable {
 
   /** After the answer the back end does not touch the ring any more. */
   #stopQueue(index: number): void {
+    // Who is gone serves nothing any more.
+    if (this.#failure !== undefined) return;
     this.#request('GET_VRING_BASE', encodeRingState(index, 0), [], RING_STATE_SIZE);
   }
 

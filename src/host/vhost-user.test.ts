@@ -1,0 +1,151 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { VhostUserError, type VhostUserErrorCode, VhostUserFrontEnd, type VhostUserOptions } from './vhost-user.ts';
+import { checkReplyHeader, encodeMemoryTable, encodeMessage, encodeRingAddresses } from './vhost-user-message.ts';
+
+/**
+ * A back end on a thread of its own, because the front end blocks while it waits. It answers every request that wants an
+ * answer with 8 bytes, from `answers` or else zero, and changes the header of answers as `fault` says.
+ */
+const BACK_END = `
+const { createServer } = require('node:net');
+const { parentPort, workerData: { path, answers, fault } } = require('node:worker_threads');
+createServer((socket) => {
+  let received = Buffer.alloc(0);
+  socket.on('data', (chunk) => {
+    received = Buffer.concat([received, chunk]);
+    while (received.length >= 12 && received.length >= 12 + received.readUInt32LE(8)) {
+      const request = received.readUInt32LE(0);
+      const needsReply = (received.readUInt32LE(4) & 8) !== 0;
+      received = received.subarray(12 + received.readUInt32LE(8));
+      if (![1, 15, 17].includes(request) && !needsReply) continue;
+      if (fault === 'silence') continue;
+      if (fault === 'close') return socket.end();
+      const reply = Buffer.alloc(20);
+      reply.writeUInt32LE(fault === 'request' ? 99 : request, 0);
+      reply.writeUInt32LE(fault === 'flags' ? 1 : 5, 4);
+      reply.writeUInt32LE(fault === 'size' ? 4 : 8, 8);
+      reply.writeBigUInt64LE(BigInt(answers[request] ?? 0), 12);
+      socket.write(reply);
+    }
+  });
+}).listen(path, () => parentPort.postMessage('listening'));
+`;
+
+const GET_FEATURES = 1;
+const SET_OWNER = 3;
+const GET_PROTOCOL_FEATURES = 15;
+const GET_QUEUE_NUM = 17;
+/** VIRTIO_F_VERSION_1 and the bit of the protocol's own features. */
+const FEATURES = '0x140000000';
+const MQ_AND_REPLY_ACK = 0b1001;
+
+let directory = '';
+let worker: Worker | undefined;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'vhost-user-'));
+});
+
+afterEach(async () => {
+  await worker?.terminate();
+  worker = undefined;
+  rmSync(directory, { recursive: true });
+});
+
+async function backEnd(answers: Record<number, number | string>, fault?: string): Promise<VhostUserOptions> {
+  const path = join(directory, 'back-end.sock');
+  const started = new Worker(BACK_END, { eval: true, workerData: { path, answers, fault } });
+  worker = started;
+  await new Promise((resolve) => started.once('message', resolve));
+  return { path, memory: [], queueCount: 2, timeoutMs: 200 };
+}
+
+function codeOf(options: VhostUserOptions): VhostUserErrorCode | undefined {
+  try {
+    new VhostUserFrontEnd(options)[Symbol.dispose]();
+  } catch (error) {
+    if (error instanceof VhostUserError) return error.code;
+    throw error;
+  }
+  return undefined;
+}
+
+describe('the front end', () => {
+  test('shows the features of the back end without those of the protocol', async () => {
+    const options = await backEnd({
+      [GET_FEATURES]: FEATURES,
+      [GET_PROTOCOL_FEATURES]: MQ_AND_REPLY_ACK,
+      [GET_QUEUE_NUM]: 2,
+    });
+    using frontEnd = new VhostUserFrontEnd(options);
+    expect(frontEnd.features).toBe(1n << 32n);
+  });
+
+  test('does without protocol features where there are none', async () => {
+    expect(codeOf(await backEnd({ [GET_FEATURES]: '0x100000000' }))).toBeUndefined();
+  });
+
+  test('refuses a back end that serves fewer queues than the device has', async () => {
+    const answers = {
+      [GET_FEATURES]: FEATURES,
+      [GET_PROTOCOL_FEATURES]: MQ_AND_REPLY_ACK,
+      [GET_QUEUE_NUM]: 1,
+    };
+    expect(codeOf(await backEnd(answers))).toBe('UNSUPPORTED');
+  });
+
+  test('refuses an answer that says that the request failed', async () => {
+    const answers = {
+      [GET_FEATURES]: FEATURES,
+      [GET_PROTOCOL_FEATURES]: MQ_AND_REPLY_ACK,
+      [GET_QUEUE_NUM]: 2,
+      [SET_OWNER]: 1,
+    };
+    expect(codeOf(await backEnd(answers))).toBe('PROTOCOL');
+  });
+
+  test.each([
+    ['to another request', 'request', 'PROTOCOL'],
+    ['that is no reply', 'flags', 'PROTOCOL'],
+    ['of another size', 'size', 'PROTOCOL'],
+    ['that never comes', 'silence', 'DISCONNECTED'],
+    ['of a closed socket', 'close', 'DISCONNECTED'],
+  ])('refuses an answer %s', async (_, fault, code) => {
+    expect(codeOf(await backEnd({ [GET_FEATURES]: FEATURES }, fault))).toBe(code);
+  });
+
+  test('refuses memory of more regions than every back end takes', () => {
+    const region = { guestAddress: 0, size: 4096, fdOffset: 0, fd: 0 as never };
+    expect(codeOf({ path: 'unused', memory: Array(9).fill(region), queueCount: 1 })).toBe('UNSUPPORTED');
+  });
+});
+
+describe('messages', () => {
+  test('begin with request, flags and size', () => {
+    expect(encodeMessage('SET_OWNER', Uint8Array.of(7), true)).toEqual(
+      Uint8Array.of(3, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 7),
+    );
+  });
+
+  test('name memory by guest address, as the front end address too', () => {
+    const table = encodeMemoryTable([{ guestAddress: 0x1_0000_0000, size: 0x2000, fdOffset: 0x3000 }]);
+    expect([...new BigUint64Array(table.buffer)]).toEqual([1n, 0x1_0000_0000n, 0x2000n, 0x1_0000_0000n, 0x3000n]);
+  });
+
+  test('put the used ring before the available ring', () => {
+    const addresses = encodeRingAddresses(3, { descriptorTable: 0x1000, availableRing: 0x2000, usedRing: 0x3000 });
+    expect([...new BigUint64Array(addresses.buffer)]).toEqual([3n, 0x1000n, 0x3000n, 0x2000n, 0n]);
+  });
+
+  test('an answer is checked for request, version, reply flag and size', () => {
+    const header = (...words: number[]) => new Uint8Array(new Uint32Array(words).buffer);
+    expect(checkReplyHeader('GET_FEATURES', header(1, 5, 8), 8)).toBeUndefined();
+    expect(checkReplyHeader('GET_FEATURES', header(2, 5, 8), 8)).toContain('request 2');
+    expect(checkReplyHeader('GET_FEATURES', header(1, 6, 8), 8)).toContain('flags');
+    expect(checkReplyHeader('GET_FEATURES', header(1, 5, 9), 8)).toContain('9 bytes');
+  });
+});
