@@ -7,7 +7,7 @@
 //   0x0002_0000  command line
 //   0x000a_0000  end of base memory
 //   0x000e_0000  ACPI tables, where a PC has its BIOS
-//   0x000f_0000  MP table, also there
+//   0x000f_0000  MP table, also there; and the reset vector at its end
 //   0x0010_0000  RAM: kernel, and as high as it may be, the initial RAM disk
 //   0xc000_0000  end of RAM at the latest: the MMIO hole, virtio-mmio pages first
 //   0xfec0_0000  I/O APIC
@@ -37,6 +37,8 @@ export const BASE_MEMORY_END = guestAddress(0xa_0000);
 export const ACPI_TABLES_ADDRESS = guestAddress(0xe_0000);
 /** MP floating pointer and table. MP specification 1.4, 4: the search ends in "the BIOS ROM address space". */
 export const MP_TABLE_ADDRESS = guestAddress(0xf_0000);
+/** F000:FFF0, where a processor's first instruction is, and where kernels jump to reset a PC. */
+export const RESET_VECTOR_ADDRESS = guestAddress(0xf_fff0);
 /** Nothing of an image may be below: that is where the structures above are. */
 export const HIGH_MEMORY_START = guestAddress(MIB);
 

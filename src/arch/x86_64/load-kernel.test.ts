@@ -128,6 +128,14 @@ describe('loadKernel', () => {
     expect([memory.readU8(MP_TABLE_ADDRESS + 60), memory.readU8(MP_TABLE_ADDRESS + 80)]).toEqual([0, 0]);
   });
 
+  test('the reset vector has code that resets by port 0x64', () => {
+    const memory = makeMemory(32 * MIB);
+
+    loadKernel(memory, planBoot(request(sampleElf())), MACHINE);
+
+    expect([...memory.slice(0xf_fff0, 7)]).toEqual([0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd]);
+  });
+
   test('the ACPI tables are where the zero page and the start info say', () => {
     const memory = makeMemory(32 * MIB);
     const file = sampleElf({ pvhEntry: 16 * MIB });

@@ -22,6 +22,7 @@ import {
   memoryMap,
   PAGE_TABLES_ADDRESS,
   PVH_START_INFO_ADDRESS,
+  RESET_VECTOR_ADDRESS,
   ramRegions,
   type VirtioMmioSlot,
   ZERO_PAGE_ADDRESS,
@@ -29,6 +30,7 @@ import {
 import { encodeMpTable } from './mp-table.ts';
 import { encodePageTables } from './page-tables.ts';
 import { encodePvhStartInfo } from './pvh.ts';
+import { RESET_VECTOR_CODE } from './reset-vector.ts';
 import { CODE_32, CODE_64, encodeGdt } from './segments.ts';
 
 export interface BootRequest {
@@ -145,6 +147,7 @@ function writeMachineTables(memory: GuestMemory, machine: MachineDescription): v
   const signature = processorSignature(machine.cpuid);
   memory.write(MP_TABLE_ADDRESS, encodeMpTable({ address: MP_TABLE_ADDRESS, processorCount, ...signature }));
   memory.write(ACPI_TABLES_ADDRESS, encodeAcpiTables({ address: ACPI_TABLES_ADDRESS, processorCount, ...machine }));
+  memory.write(RESET_VECTOR_ADDRESS, RESET_VECTOR_CODE);
 }
 
 /** What the boot protocol wants in memory. */
