@@ -27,14 +27,7 @@ const CONSOLE = { path: 'dev/console', major: 5, minor: 1 };
 export async function buildInitramfs(): Promise<string> {
   const agent = await buildAgent();
   const inputs = { files: [agent, fileURLToPath(import.meta.url)] };
-  const artefact = await cached('initramfs', inputs, async (output) => {
-    const tree = mkdtempSync(join(tmpdir(), 'tskata-initramfs-'));
-    try {
-      await archive(agent, tree, join(output, 'initramfs.cpio'));
-    } finally {
-      rmSync(tree, { recursive: true, force: true });
-    }
-  });
+  const artefact = await cached('initramfs', inputs, (output) => writeArchive(agent, join(output, 'initramfs.cpio')));
   const place = join(buildDirectory, 'guest/initramfs.cpio');
   mkdirSync(dirname(place), { recursive: true });
   const fresh = `${place}.${process.pid}`;
@@ -43,16 +36,25 @@ export async function buildInitramfs(): Promise<string> {
   return place;
 }
 
-async function archive(agent: string, tree: string, output: string): Promise<void> {
-  for (const name of DIRECTORIES) mkdirSync(join(tree, name), { mode: 0o755 });
-  copyFileSync(agent, join(tree, 'init'));
-  chmodSync(join(tree, 'init'), 0o755);
-  await run('mknod', ['-m', '600', join(tree, CONSOLE.path), 'c', String(CONSOLE.major), String(CONSOLE.minor)]);
-  const names = (readdirSync(tree, { recursive: true }) as string[]).sort();
-  // Same inputs, same bytes: times and owners are fixed, the order is sorted, cpio numbers the inodes itself.
-  for (const name of names) lutimesSync(join(tree, name), 0, 0);
-  const options = ['--create', '--format=newc', '--reproducible', '--owner=+0:+0', '--quiet', `--file=${output}`];
-  await run('cpio', options, { cwd: tree, input: `${names.join('\n')}\n` });
+/** Writes the archive: the same agent gives the same bytes. Needs root, for the device node. */
+export async function writeArchive(agent: string, output: string): Promise<void> {
+  const tree = mkdtempSync(join(tmpdir(), 'tskata-initramfs-'));
+  try {
+    for (const name of DIRECTORIES) {
+      mkdirSync(join(tree, name));
+      chmodSync(join(tree, name), 0o755);
+    }
+    copyFileSync(agent, join(tree, 'init'));
+    chmodSync(join(tree, 'init'), 0o755);
+    await run('mknod', ['-m', '600', join(tree, CONSOLE.path), 'c', String(CONSOLE.major), String(CONSOLE.minor)]);
+    const names = (readdirSync(tree, { recursive: true }) as string[]).sort();
+    // Times and owners are fixed, the order is sorted, and cpio numbers the inodes itself.
+    for (const name of names) lutimesSync(join(tree, name), 0, 0);
+    const options = ['--create', '--format=newc', '--reproducible', '--owner=+0:+0', '--quiet', `--file=${output}`];
+    await run('cpio', options, { cwd: tree, input: `${names.join('\n')}\n` });
+  } finally {
+    rmSync(tree, { recursive: true, force: true });
+  }
 }
 
 if (import.meta.main) {
