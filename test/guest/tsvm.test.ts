@@ -1,0 +1,246 @@
+// `tsvm boot` with real kernels: what reaches the user, what the devices do, and how a VM ends.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StartReport } from '../../src/vmm/timeline.ts';
+
+const BUILD = join(import.meta.dirname, '../../build');
+const TSVM = join(BUILD, 'bin/tsvm');
+const KERNEL = join(BUILD, 'guest/vmlinux');
+const INITRAMFS = join(BUILD, 'guest/initramfs.cpio');
+const QUIET = 'console=ttyS0 reboot=k panic=-1 quiet';
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tsvm-test-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(args: readonly string[], input: 'pipe' | 'ignore' = 'ignore'): ChildProcess & { ended: Promise<Ended> } {
+  const child = spawn(TSVM, args, { stdio: [input, 'pipe', 'pipe'] });
+  const output = { stdout: '', stderr: '' };
+  child.stdout?.on('data', (chunk: Buffer) => {
+    output.stdout += chunk.toString();
+  });
+  child.stderr?.on('data', (chunk: Buffer) => {
+    output.stderr += chunk.toString();
+  });
+  const ended = once(child, 'close').then(([status]) => ({ status: status as number | null, ...output }));
+  return Object.assign(child, { ended });
+}
+
+/** A folder of busybox and an init script as an initramfs: its path. */
+function initramfs(name: string, script: string): string {
+  const tree = join(folder, `${name}.tree`);
+  for (const directory of ['bin', 'dev', 'proc', 'sys', 'mnt']) mkdirSync(join(tree, directory), { recursive: true });
+  execFileSync('cp', [join(BUILD, 'guest/rootfs/bin/busybox'), join(tree, 'bin/busybox')]);
+  const preparation = 'mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev';
+  const init = `#!/bin/busybox sh\n/bin/busybox --install -s /bin\n${preparation}\n${script}\nreboot -f\n`;
+  writeFileSync(join(tree, 'init'), init, { mode: 0o755 });
+  const archive = join(folder, `${name}.cpio`);
+  execFileSync('busybox', ['sh', '-c', `cd ${tree} && find . | busybox cpio -o -H newc > ${archive}`], {
+    stdio: 'pipe',
+  });
+  return archive;
+}
+
+function boot(initrd: string, ...more: string[]): Promise<Ended> {
+  return start(['boot', '--kernel', KERNEL, '--initrd', initrd, '--cmdline', QUIET, '--timeout', '120', ...more]).ended;
+}
+
+describe('a guest', () => {
+  test('sees the CPUs and the memory that it was given, and ends with status 0', async () => {
+    const script = 'echo "cpus=$(nproc) release=$(uname -r)"; grep MemTotal /proc/meminfo; cat /proc/cmdline';
+    const report = join(folder, 'report.json');
+
+    const { status, stdout } = await boot(
+      initramfs('sizes', script),
+      '--cpus',
+      '2',
+      '--memory',
+      '128M',
+      '--report',
+      report,
+    );
+
+    expect(stdout).toMatch(/cpus=2 release=6\.\d+\.\d+-tskata/);
+    expect(Number(/MemTotal: +(\d+) kB/.exec(stdout)?.[1])).toBeGreaterThan(90 * 1024);
+    expect(status).toBe(0);
+    const { marks, exits }: StartReport = JSON.parse(readFileSync(report, 'utf8'));
+    expect(marks.map(({ name }) => name)).toEqual(['command-start', 'vm-start', 'kernel-entry']);
+    expect(exits['KVM_EXIT_IO']).toBeGreaterThan(0);
+    expect(readFileSync(join(folder, 'report.svg'), 'utf8')).toContain('<svg');
+  });
+
+  test('reads what is typed on its serial console', async () => {
+    const initrd = initramfs('typed', 'echo READY; read line; echo "line=$line"');
+    const child = start(
+      ['boot', '--kernel', KERNEL, '--initrd', initrd, '--cmdline', QUIET, '--timeout', '120'],
+      'pipe',
+    );
+    for await (const chunk of child.stdout ?? []) if (String(chunk).includes('READY')) break;
+    child.stdin?.write('typed by a person\n');
+
+    const { stdout } = await child.ended;
+
+    expect(stdout).toContain('line=typed by a person');
+  });
+
+  test('writes to a disk, and cannot write to a read-only one', async () => {
+    const disk = join(folder, 'disk.raw');
+    const readOnly = join(folder, 'readonly.raw');
+    writeFileSync(disk, new Uint8Array(1 << 20));
+    writeFileSync(readOnly, Buffer.from('the second disk\n'.padEnd(4096, '.')));
+    const script = `printf 'written by the guest' | dd of=/dev/vda bs=512 seek=3 conv=fsync,notrunc
+head -c 15 /dev/vdb; echo; cat /sys/block/vda/size /sys/block/vdb/ro /sys/block/vda/serial
+dd if=/dev/zero of=/dev/vdb bs=512 count=1 || echo refused`;
+
+    const { stdout } = await boot(initramfs('disks', script), '--disk', `${disk},id=first`, '--disk', `${readOnly},ro`);
+
+    expect(readFileSync(disk).subarray(1536, 1556).toString()).toBe('written by the guest');
+    expect(stdout).toContain('the second disk');
+    expect(stdout).toMatch(/2048\s+1\s+first/);
+    expect(stdout).toContain('refused');
+    expect(readFileSync(readOnly, 'latin1')).toMatch(/^the second disk/);
+  });
+
+  test('shares a folder with the host, both ways', async () => {
+    const shared = join(folder, 'shared');
+    mkdirSync(shared);
+    writeFileSync(join(shared, 'from-host'), 'host');
+    const script =
+      'mount -t virtiofs data /mnt; echo "read=$(cat /mnt/from-host)"; echo -n guest > /mnt/from-guest; sync';
+
+    const { stdout } = await boot(initramfs('share', script), '--share', `data=${shared}`);
+
+    expect(stdout).toContain('read=host');
+    expect(readFileSync(join(shared, 'from-guest'), 'utf8')).toBe('guest');
+  });
+
+  test('has entropy from the host', async () => {
+    const script = 'cat /sys/class/misc/hw_random/rng_current 2>/dev/null; head -c 32 /dev/urandom | wc -c';
+
+    const { stdout } = await boot(initramfs('entropy', script));
+
+    expect(stdout).toContain('32');
+  });
+
+  test("boots Debian's stock kernel, a bzImage, to its initramfs", async () => {
+    const image = readdirSync('/boot').find((name) => name.startsWith('vmlinuz-'));
+    const initrd = initramfs('stock', 'echo "release=$(uname -r) cpus=$(nproc)"');
+    const args = [
+      '--kernel',
+      `/boot/${image}`,
+      '--initrd',
+      initrd,
+      '--cmdline',
+      QUIET,
+      '--cpus',
+      '2',
+      '--memory',
+      '256M',
+    ];
+
+    const { status, stdout } = await start(['boot', ...args, '--timeout', '170']).ended;
+
+    expect(stdout).toContain(`release=${image?.slice('vmlinuz-'.length)} cpus=2`);
+    expect(status).toBe(0);
+  });
+
+  test("reaches the agent's first call with fewer than 100 exits to the VMM", async () => {
+    const vsock = join(folder, 'v.sock');
+    const report = join(folder, 'exits.json');
+    const server = createServer().listen(`${vsock}_1024`);
+    const devices = ['--no-serial', '--vsock', `3=${vsock}`, '--share', `data=${folder}`];
+    const commandLine = 'reboot=k panic=-1 quiet tsc=reliable no_timer_check';
+    const images = ['--kernel', KERNEL, '--initrd', INITRAMFS, '--cmdline', commandLine];
+    const child = start(['boot', ...images, ...devices, '--report', report, '--timeout', '120']);
+
+    await once(server, 'connection');
+    child.kill('SIGTERM');
+    await child.ended;
+    server.close();
+
+    const { exits }: StartReport = JSON.parse(readFileSync(report, 'utf8'));
+    expect(Object.values(exits).reduce((sum, count) => sum + count, 0)).toBeLessThan(100);
+  });
+});
+
+describe('the end of a VM', () => {
+  const endless = (): string => initramfs('endless', 'echo READY; sleep 1000');
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('%s ends it with status %i', async (signal, expected) => {
+    const child = start(['boot', '--kernel', KERNEL, '--initrd', endless(), '--cmdline', QUIET]);
+    for await (const chunk of child.stdout ?? []) if (String(chunk).includes('READY')) break;
+    child.kill(signal);
+
+    const { status } = await child.ended;
+
+    expect(status).toBe(expected);
+  });
+
+  test('--timeout ends it with status 124', async () => {
+    const { status, stderr } = await start(['boot', '--kernel', KERNEL, '--initrd', endless(), '--timeout', '2']).ended;
+
+    expect(status).toBe(124);
+    expect(stderr).toContain('--timeout');
+  });
+
+  test('a killed VMM leaves no process behind', async () => {
+    const shared = join(folder, 'killed');
+    mkdirSync(shared);
+    const child = start([
+      'boot',
+      '--kernel',
+      KERNEL,
+      '--initrd',
+      endless(),
+      '--cmdline',
+      QUIET,
+      '--share',
+      `data=${shared}`,
+    ]);
+    for await (const chunk of child.stdout ?? []) if (String(chunk).includes('READY')) break;
+    child.kill('SIGKILL');
+    await child.ended;
+
+    await expect.poll(() => processesNaming(shared), { timeout: 10_000 }).toEqual([]);
+  });
+});
+
+/** Command lines of the processes that name this path. */
+function processesNaming(path: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      } catch {
+        return '';
+      }
+    })
+    .filter((commandLine) => commandLine.includes(path));
+}
+
+describe('tsvm check', () => {
+  test('says that all is well', () => {
+    const output = execFileSync(TSVM, ['check', '--json'], { encoding: 'utf8' });
+
+    expect(JSON.parse(output)).toMatchObject({ verdict: 'ok' });
+  });
+});
