@@ -209,14 +209,19 @@ export class VhostUserFrontEnd implements FsBackend, Disposable {
     try {
       return exchange();
     } catch (error) {
-      if (error instanceof VhostUserError) throw error;
-      throw new VhostUserError(
-        'DISCONNECTED',
-        `the vhost-user back end at ${this.#options.path} did not answer VHOST_USER_${request}: ${messageOf(error)}`,
-        { path: this.#options.path, request },
-        { cause: error },
-      );
+      // Request and answer are out of step from here on: the connection is of no use any more.
+      this.#failure = error instanceof VhostUserError ? error : this.#disconnected(request, error);
+      throw this.#failure;
     }
+  }
+
+  #disconnected(request: RequestName, cause: unknown): VhostUserError {
+    return new VhostUserError(
+      'DISCONNECTED',
+      `the vhost-user back end at ${this.#options.path} did not answer VHOST_USER_${request}: ${messageOf(cause)}`,
+      { path: this.#options.path, request },
+      { cause },
+    );
   }
 
   #protocolError(request: RequestName, problem: string): VhostUserError {
