@@ -1,0 +1,161 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT } from '../devices/virtio/abi.gen.ts';
+import { BlockGuest } from '../devices/virtio/testing/block-guest.ts';
+import { createMemfd, mapShared } from '../ffi/memory.unsafe.ts';
+import { KIB } from '../lib/units.ts';
+import { RawFile } from './raw-file.ts';
+
+const SIZE = 256 * KIB;
+/** tmpfs cannot zero a range, and most others can. */
+const FOLDERS = [tmpdir(), '/dev/shm'];
+
+describe.each(FOLDERS)('an image in %s', (parent) => {
+  let directory = '';
+  let path = '';
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(parent, 'tskata-raw-'));
+    path = join(directory, 'disk.img');
+    writeFileSync(path, Buffer.alloc(SIZE, 0xaa));
+  });
+
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  test('gives back what was written, at its place, whatever the buffers', async () => {
+    await using disk = await RawFile.open(path);
+    await disk.write(1024, [Buffer.from('he'), Buffer.from('llo')]);
+    await disk.flush();
+    const back = [new Uint8Array(1), new Uint8Array(3), new Uint8Array(3)];
+    await disk.read(1023, back);
+
+    expect(Buffer.concat(back).toString('latin1')).toBe('\u00aahello\u00aa');
+    expect([disk.size, disk.blockSize, disk.physicalBlockSize]).toEqual([SIZE, 512, 4096]);
+  });
+
+  test('gives discarded space back to the file system', async () => {
+    await using disk = await RawFile.open(path);
+    const before = statSync(path).blocks;
+    await disk.discard(0, SIZE / 2);
+
+    expect(disk.canDiscard).toBe(true);
+    expect(statSync(path).blocks).toBeLessThan(before);
+    expect(statSync(path).size).toBe(SIZE);
+  });
+
+  test.each([true, false])('zeroes a range and nothing beside it (its space may go: %s)', async (mayDiscard) => {
+    await using disk = await RawFile.open(path);
+    await disk.writeZeroes(512, 128 * KIB, mayDiscard);
+    const bytes = readFileSync(path);
+
+    expect(bytes.subarray(512, 512 + 128 * KIB).equals(Buffer.alloc(128 * KIB))).toBe(true);
+    expect([bytes[511], bytes[512 + 128 * KIB]]).toEqual([0xaa, 0xaa]);
+    expect(statSync(path).size).toBe(SIZE);
+  });
+
+  test('keeps the space of a range that is zeroed and may not go', async () => {
+    await using disk = await RawFile.open(path);
+    const before = statSync(path).blocks;
+    await disk.writeZeroes(0, SIZE, false);
+
+    expect(statSync(path).blocks).toBe(before);
+  });
+
+  test('has one writer and no readers beside it', async () => {
+    await using writer = await RawFile.open(path);
+
+    await expect(RawFile.open(path)).rejects.toMatchObject({ code: 'IN_USE' });
+    await expect(RawFile.open(path, { readOnly: true })).rejects.toThrow(`the disk image ${path} is being written to`);
+    await writer.flush();
+  });
+
+  test('has many readers and no writer beside them', async () => {
+    await using first = await RawFile.open(path, { readOnly: true });
+    await using second = await RawFile.open(path, { readOnly: true });
+
+    expect([first.readOnly, second.canDiscard]).toEqual([true, false]);
+    await expect(RawFile.open(path)).rejects.toMatchObject({ code: 'IN_USE' });
+  });
+
+  test('is free for others once it is disposed', async () => {
+    await (await RawFile.open(path))[Symbol.asyncDispose]();
+    await using next = await RawFile.open(path);
+
+    expect(next.size).toBe(SIZE);
+  });
+
+  test('that was truncated fails to read what is gone', async () => {
+    await using disk = await RawFile.open(path, { readOnly: true });
+    truncateSync(path, 1024);
+
+    await expect(disk.read(512, [new Uint8Array(1024)])).rejects.toMatchObject({ code: 'TRUNCATED' });
+  });
+
+  test('is closed when all that was in flight is done, and takes no more', async () => {
+    const disk = await RawFile.open(path);
+    const order: string[] = [];
+    const operations = [
+      disk.read(0, [new Uint8Array(SIZE)]).then(() => order.push('read')),
+      disk.write(0, [new Uint8Array(SIZE)]).then(() => order.push('write')),
+      disk.writeZeroes(0, 512, true).then(() => order.push('zeroes')),
+    ];
+    const disposals = [disk[Symbol.asyncDispose](), disk[Symbol.asyncDispose]()];
+    const late = disk.flush();
+    await expect(late).rejects.toMatchObject({ code: 'CLOSED' });
+    await Promise.all(disposals);
+    order.push('closed');
+    await Promise.all(operations);
+
+    expect(order).toHaveLength(4);
+    expect(order.at(-1)).toBe('closed');
+  });
+
+  test('reads into mapped memory, which may be unmapped once the image is disposed', async () => {
+    using memfd = createMemfd('raw-file-test', SIZE);
+    using memory = mapShared(memfd.fd, SIZE, 'test memory');
+    {
+      await using disk = await RawFile.open(path);
+      void disk.read(0, [memory.bytes]);
+    }
+
+    expect(Buffer.from(memory.bytes).equals(readFileSync(path))).toBe(true);
+  });
+
+  test('serves a guest, its errors included', async () => {
+    await using disk = await RawFile.open(path);
+    const guest = new BlockGuest({ backend: disk });
+    const queue = guest.machine.driver.queue(0);
+    const data = Uint8Array.from({ length: 4096 }, (_, index) => index % 253);
+    guest.submit(VIRTIO_BLK_T_OUT, 9n, { read: data.subarray(0, 1000) }, { read: data.subarray(1000) });
+    await guest.device.idle();
+    guest.submit(VIRTIO_BLK_T_IN, 9n, { write: 3000 }, { write: 1096 });
+    await guest.device.idle();
+    truncateSync(path, 512);
+    guest.submit(VIRTIO_BLK_T_IN, 9n, { write: 512 });
+    await guest.device.idle();
+    const [written, read, failed] = queue.takeUsed();
+
+    expect(written?.bytes).toEqual(Uint8Array.of(VIRTIO_BLK_S_OK));
+    expect(read?.bytes).toEqual(Uint8Array.of(...data, VIRTIO_BLK_S_OK));
+    expect([failed?.written, failed?.room.at(-1)]).toEqual([0, VIRTIO_BLK_S_IOERR]);
+    expect(guest.errors).toEqual([expect.objectContaining({ code: 'TRUNCATED' })]);
+  });
+
+  test.each([0, 513])('of %i bytes is refused', async (size) => {
+    writeFileSync(path, Buffer.alloc(size));
+
+    await expect(RawFile.open(path, { readOnly: true })).rejects.toMatchObject({ code: 'SIZE' });
+  });
+
+  test('that is no file, or not there, is refused', async () => {
+    const fifo = join(directory, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+
+    await expect(RawFile.open(directory, { readOnly: true })).rejects.toMatchObject({ code: 'NOT_A_DISK' });
+    await expect(RawFile.open(fifo, { readOnly: true })).rejects.toMatchObject({ code: 'NOT_A_DISK' });
+    await expect(RawFile.open(`${path}x`)).rejects.toMatchObject({ code: 'OPEN' });
+  });
+});
