@@ -46,7 +46,8 @@ const BUILD_FOLDERS: readonly string[] = ['images', 'kernel-config', 'native', '
 /** Folders where files that handle raw addresses may be; their names end in `.unsafe.ts`. */
 const UNSAFE_FOLDERS: readonly string[] = ['src/ffi', 'src/hypervisor/kvm'];
 
-const TEST_FILE = /\.test\.ts$/;
+/** Tests, and what they share, in folders named `testing`. */
+const TEST_FILE = /\.test\.ts$|\/testing\//;
 /** A generator of code lies beside what it generates, and is no part of the product. */
 const BUILD_FILE = /\/generate[^/]*\.ts$|^guest-agent\/(?:native\/|build\.ts$)/;
 
@@ -110,8 +111,9 @@ function fileNameViolations(path: string): string[] {
 }
 
 function rulesBroken(entry: Import): string[] {
-  const { file, specifier } = entry;
+  const { file, specifier, target } = entry;
   const broken: string[] = [];
+  if (target?.includes('/testing/') && !TEST_FILE.test(file)) broken.push('folders named testing are for tests');
   if (/^koffi(\/|$)/.test(specifier) && !isIn(file, 'src/ffi')) broken.push('only src/ffi names koffi');
   if (BUILD_FILE.test(file) || isInSome(file, BUILD_FOLDERS)) return [...broken, ...buildRules(entry)];
   if (isIn(file, 'src')) return [...broken, ...layerRules(entry)];

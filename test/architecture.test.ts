@@ -66,6 +66,7 @@ describe('the check', () => {
     ['the VMM in the guest agent', 'guest-agent/src/agent.ts', "import { x } from '../../src/vmm/vm.ts';"],
     ['node:* in the guest agent', 'guest-agent/src/agent.ts', "import { x } from 'node:fs';"],
     ['src/lib/node in the guest agent', 'guest-agent/src/a.ts', "import { x } from '../../src/lib/node/log-file.ts';"],
+    ['a test helper in the product', 'src/bus/bus.ts', "import { x } from './testing/mock.ts';"],
     ['the product in a build', 'images/host/build.ts', "import { x } from '../../src/vmm/vm.ts';"],
   ])('finds %s', (_, path, line) => {
     expect(check(path, line)).toHaveLength(1);

@@ -4,7 +4,7 @@ import { guestCpuid } from '../arch/x86_64/cpuid.ts';
 import { type BootProtocol, parseKernel } from '../arch/x86_64/kernel-image.ts';
 import { loadKernel, planBoot } from '../arch/x86_64/load-kernel.ts';
 import { BOOT_MSRS } from '../arch/x86_64/msrs.ts';
-import { sampleElf } from '../arch/x86_64/sample-images.ts';
+import { sampleElf } from '../arch/x86_64/testing/sample-images.ts';
 import { KvmHypervisor } from '../hypervisor/kvm/hypervisor.ts';
 import { hasKvm } from '../hypervisor/testing/kvm.ts';
 import { guestAddress } from '../lib/brand.ts';

@@ -7,7 +7,7 @@ import { parseKernel } from './kernel-image.ts';
 import { KernelImageError } from './kernel-image-error.ts';
 import { HIGH_MEMORY_START } from './layout.ts';
 import { loadKernel, planBoot } from './load-kernel.ts';
-import { sampleBzImage, sampleElf } from './sample-images.ts';
+import { sampleBzImage, sampleElf } from './testing/sample-images.ts';
 
 const MEMORY_SIZE = 32 * MIB;
 const memory = new GuestMemory([{ guestAddress: guestAddress(0), bytes: new Uint8Array(MEMORY_SIZE) }]);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { GIB, MIB } from '../../lib/units.ts';
 import { parseKernel } from './kernel-image.ts';
 import { KernelImageError, type KernelImageErrorCode } from './kernel-image-error.ts';
-import { patched, sampleBzImage, sampleElf } from './sample-images.ts';
+import { patched, sampleBzImage, sampleElf } from './testing/sample-images.ts';
 
 function refusal(file: Uint8Array): KernelImageErrorCode {
   try {

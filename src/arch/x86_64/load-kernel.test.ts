@@ -13,7 +13,7 @@ import {
   ZERO_PAGE_ADDRESS,
 } from './layout.ts';
 import { type BootRequest, loadKernel, planBoot } from './load-kernel.ts';
-import { patched, sampleBzImage, sampleElf } from './sample-images.ts';
+import { patched, sampleBzImage, sampleElf } from './testing/sample-images.ts';
 
 const MACHINE = { vcpuCount: 2, cpuid: [], virtioSlots: [virtioMmioSlot(0)], hasSerialPort: true };
 const INITRD = new Uint8Array(5000).fill(0x70);

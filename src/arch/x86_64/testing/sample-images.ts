@@ -1,6 +1,6 @@
 // Small kernel images for tests: valid unless a test says otherwise.
-import { MIB } from '../../lib/units.ts';
-import { SETUP_HEADER, SETUP_HEADER_OFFSET } from './setup-header.ts';
+import { MIB } from '../../../lib/units.ts';
+import { SETUP_HEADER } from '../setup-header.ts';
 
 export interface SampleSegment {
   readonly address: number | bigint;
@@ -113,9 +113,4 @@ export function patched(file: Uint8Array, offset: number, bytes: readonly number
   const copy = file.slice();
   copy.set(bytes, offset);
   return copy;
-}
-
-/** Offset of a setup header field within the header itself. */
-export function inSetupHeader(field: SetupField): number {
-  return SETUP_HEADER[field].offset - SETUP_HEADER_OFFSET;
 }
