@@ -3,7 +3,7 @@
 
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build as bundle } from 'esbuild';
 import { cached } from '../scripts/lib/cache.ts';
@@ -32,8 +32,8 @@ const QUICKJS_FLAGS = [...FLAGS, '-fwrapv', '-w', '-D_GNU_SOURCE', '-fno-asynchr
 const LINK_FLAGS = ['-static', '-Wl,--gc-sections', '-Wl,-z,relro,-z,now', '-Wl,-z,noexecstack', '-s'];
 
 /** The engine; quickjs-libc, its own operating system module, is for qjsc alone. */
-const ENGINE_FILES = ['quickjs', 'libregexp', 'libunicode', 'cutils', 'dtoa'];
-const COMPILER_FILES = [...ENGINE_FILES, 'quickjs-libc', 'qjsc'];
+const ENGINE_FILES = ['cutils', 'dtoa', 'libunicode', 'libregexp', 'quickjs'];
+const COMPILER_FILES = ['qjsc', 'quickjs-libc', ...ENGINE_FILES];
 
 async function compilerVersion(): Promise<string> {
   return (await run('musl-gcc', ['--version'])).split('\n')[0] ?? '';
@@ -46,7 +46,7 @@ function pinnedQuickjs(): PinnedSource {
 /** Fetches and compiles QuickJS. @returns a folder with quickjs.h, libquickjs.a and qjsc */
 async function buildQuickjs(): Promise<string> {
   const pinned = pinnedQuickjs();
-  const values = [JSON.stringify(pinned), await compilerVersion(), ...QUICKJS_FLAGS];
+  const values = [JSON.stringify(pinned), await compilerVersion(), ...QUICKJS_FLAGS, ...COMPILER_FILES];
   return await cached('quickjs', { values }, async (output) => {
     using step = startStep('building QuickJS', COMPILER_FILES.length + ENGINE_FILES.length);
     const scratch = mkdtempSync(join(tmpdir(), 'tskata-quickjs-'));
@@ -59,7 +59,8 @@ async function buildQuickjs(): Promise<string> {
         for (const name of names) {
           const object = join(scratch, `${name}.${kind}.o`);
           const define = `-DCONFIG_VERSION="${version}"`;
-          await run(compiler, [...QUICKJS_FLAGS, define, '-c', '-o', object, join(source, `${name}.c`)]);
+          // Relative: the name of the file is in the program, in the text of each assertion.
+          await run(compiler, [...QUICKJS_FLAGS, define, '-c', '-o', object, `${name}.c`], { cwd: source });
           objects.push(object);
           step.update(++done, COMPILER_FILES.length + ENGINE_FILES.length, name);
         }
@@ -119,7 +120,10 @@ async function bundleAgent(): Promise<string> {
 /** Builds the agent unless the same has been built before. @returns its path: build/guest/agent */
 export async function buildAgent(): Promise<string> {
   const [quickjs, script, compiler] = await Promise.all([buildQuickjs(), bundleAgent(), compilerVersion()]);
-  const inputs = { files: [nativeDirectory], values: [script, quickjs, compiler, ...OWN_FLAGS, ...LINK_FLAGS] };
+  const inputs = {
+    files: [nativeDirectory],
+    values: [script, basename(quickjs), compiler, ...OWN_FLAGS, ...LINK_FLAGS],
+  };
   const artefact = await cached('agent', inputs, async (output) => {
     using _step = startStep('building the guest agent');
     const scratch = mkdtempSync(join(tmpdir(), 'tskata-agent-'));
