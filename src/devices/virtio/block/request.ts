@@ -97,7 +97,8 @@ export function parseRequest(chain: Chain, rules: DiskRules): BlockRequest {
 }
 
 function transfer(kind: 'read' | 'write', sector: bigint, length: number, { size }: DiskRules): BlockRequest {
-  // "The length of data MUST be a multiple of 512 bytes" (virtio 1.3, 5.2.6.1).
+  // "A driver MUST NOT submit a request which would cause a read or write beyond capacity", and "the length of data MUST be
+  // a multiple of 512 bytes for VIRTIO_BLK_T_IN and VIRTIO_BLK_T_OUT requests" (virtio 1.3, 5.2.6.1).
   if (length % SECTOR_SIZE !== 0 || !isInside(sector, length / SECTOR_SIZE, size)) return INVALID;
   return { kind, offset: Number(sector) * SECTOR_SIZE, length };
 }

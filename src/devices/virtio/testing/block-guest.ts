@@ -1,10 +1,12 @@
 // A guest's block driver in a few lines, on the mock driver, and a disk in memory whose operations end when a test says so.
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MIB } from '../../../lib/units.ts';
 import { virtio_blk_discard_write_zeroes, virtio_blk_outhdr } from '../abi.gen.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { BlockDevice } from '../block/device.ts';
 import { type BufferPart, concatenate, MockMachine, type MockMachineOptions, type UsedBuffer } from './mock-driver.ts';
+
+/** Microtasks without an answer after which none comes: several times what an operation of MemoryDisk takes. */
+const SETTLED_AFTER = 64;
 
 export class MemoryDisk implements BlockBackend {
   readonly size: number;
@@ -124,8 +126,8 @@ export class BlockGuest {
   /** What the device returned by the time that it has nothing more to do. */
   async settle(): Promise<UsedBuffer[]> {
     const used: UsedBuffer[] = [];
-    for (let idleTurns = 0; idleTurns < 2; ) {
-      await nextTurn();
+    for (let idleTurns = 0; idleTurns < SETTLED_AFTER; ) {
+      await Promise.resolve();
       const more = this.machine.driver.queue(0).takeUsed();
       idleTurns = more.length + this.machine.runDeferred() === 0 ? idleTurns + 1 : 0;
       used.push(...more);
