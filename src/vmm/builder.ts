@@ -125,6 +125,14 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   if (config.serial) pioBus.register('serial', PORTS.serial, byteRegisterDevice(serial.port));
   resources.use(serial);
 
+  // Back ends before devices, so that at the end the devices stop first, and what is in flight finds memory and files there.
+  const backends = {
+    memory: ram,
+    runtimeDirectory: runtimeDirectory(connections.runtimeDirectory, resources),
+    log: connections.log,
+    resources,
+  };
+  const virtioDevices = await openVirtioDevices(config, backends);
   const devices = resources.use(
     new DeviceManager({
       hypervisor,
@@ -134,13 +142,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
       onDeviceFailure: (device: VirtioDevice, failure) => connections.log(`${device.name} failed: ${failure.message}`),
     }),
   );
-  const backends = {
-    memory: ram,
-    runtimeDirectory: runtimeDirectory(connections.runtimeDirectory, resources),
-    log: connections.log,
-    resources,
-  };
-  for (const device of await openVirtioDevices(config, backends)) devices.attach(device);
+  for (const device of virtioDevices) devices.attach(device);
 
   const plan = planWith(addParameters(config.commandLine, devices.kernelParameters));
   const supported = hypervisor.supportedCpuid();
