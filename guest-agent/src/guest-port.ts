@@ -21,9 +21,22 @@ export interface GuestPort {
 
 /** How long an answer has to reach the host before the guest ends. */
 const SHUTDOWN_DELAY_MS = 20;
+/** How long killed processes may take to be gone: one that waits for the host's file system may wait for ever. */
+const STOP_MAX_MS = 2000;
+
+/** Ends all containers, then does the last thing there is to do. */
+async function shutDown(loop: EventLoop, stopContainers: () => Promise<void>, last: () => void): Promise<void> {
+  try {
+    await Promise.race([stopContainers(), loop.delay(STOP_MAX_MS)]);
+  } catch (error) {
+    log(`at shutdown: ${messageOf(error)}`);
+  }
+  await loop.delay(SHUTDOWN_DELAY_MS);
+  last();
+}
 
 /** The guest of a VM. @param stopContainers ends all processes in containers */
-export function realGuest(loop: EventLoop, stopContainers: () => void): GuestPort {
+export function realGuest(loop: EventLoop, stopContainers: () => Promise<void>): GuestPort {
   return {
     setClock: setWallClock,
     addEntropy: (entropy) => withFd(open('/dev/urandom', abi.O_WRONLY), (fd) => addEntropy(fd, entropy)),
@@ -33,8 +46,7 @@ export function realGuest(loop: EventLoop, stopContainers: () => void): GuestPor
       mount(tag, SHARED_DIRECTORY, 'virtiofs', 0);
     },
     shutDown: () => {
-      stopContainers();
-      loop.after(SHUTDOWN_DELAY_MS, () => {
+      void shutDown(loop, stopContainers, () => {
         syncFilesystems();
         if (isMounted(SHARED_DIRECTORY)) {
           try {
@@ -50,14 +62,13 @@ export function realGuest(loop: EventLoop, stopContainers: () => void): GuestPor
 }
 
 /** A process on any Linux. */
-export function processOnly(loop: EventLoop, stopContainers: () => void): GuestPort {
+export function processOnly(loop: EventLoop, stopContainers: () => Promise<void>): GuestPort {
   return {
     setClock: () => {},
     addEntropy: () => {},
     mountShared: () => {},
     shutDown: () => {
-      stopContainers();
-      loop.after(SHUTDOWN_DELAY_MS, () => exit(0));
+      void shutDown(loop, stopContainers, () => exit(0));
     },
   };
 }

@@ -52,7 +52,7 @@ raiseOpenFileLimit();
 const loop = new EventLoop();
 const streams = new StreamRegistry(loop);
 const containers = new ContainerManager({ loop, reaper: new Reaper(loop), streams });
-const stopContainers = (): void => containers.killAll();
+const stopContainers = (): Promise<void> => containers.destroyAll();
 const guest = unixDirectory === undefined ? realGuest(loop, stopContainers) : processOnly(loop, stopContainers);
 const table = new MethodTable();
 

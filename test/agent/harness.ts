@@ -245,11 +245,15 @@ export class TestAgent implements AsyncDisposable {
     return this.run(config(['sh', '-c', script], more));
   }
 
+  /** Waits until the agent has ended by itself. */
+  async ended(): Promise<void> {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) await once(this.#process, 'exit');
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#client.close();
-    const ended = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
-    await ended;
+    await this.ended();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

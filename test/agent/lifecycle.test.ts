@@ -222,13 +222,16 @@ test('orphans are reaped', async () => {
   await remove(id);
 });
 
-test('shutdown answers, then ends the agent', async () => {
+test('shutdown answers, then ends the containers and the agent', async () => {
   const other = await TestAgent.start();
+  const id = uniqueId();
   const stdio = stdioRequest();
-  await other.create('last', sleeper, stdio);
+  await other.create(id, sleeper, stdio);
   const output = collect(await other.stream(stdio, 'stdout'));
-  await other.call('StartContainer', { containerId: 'last' });
+  await other.call('StartContainer', { containerId: id });
   await other.call('Shutdown', {});
   expect((await output).length).toBe(0);
+  await other.ended();
+  expect(existsSync(cgroupOf(id))).toBe(false);
   await other[Symbol.asyncDispose]();
 });

@@ -81,9 +81,12 @@ export class ContainerManager {
     this.#find(request.containerId).resize(request.processId, request.rows, request.columns);
   }
 
-  /** Ends every process of every container. */
-  killAll(): void {
-    for (const container of this.#containers.values()) container?.killAll();
+  /** Kills and frees every container. */
+  async destroyAll(): Promise<void> {
+    const containers = [...this.#containers.values()];
+    this.#containers.clear();
+    for (const container of containers) container?.killAll();
+    await Promise.all(containers.map((container) => container?.destroy()));
   }
 
   #find(id: string): Container {
