@@ -37,7 +37,8 @@ const PINO_LEVELS = { debug: 'debug', info: 'info', warning: 'warn', error: 'err
 
 /** `{"level":"error","msg":"...","time":"..."}`: the keys that callers of runc look for. */
 async function writeJson(options: LogOptions, level: LogLevel, message: string): Promise<void> {
-  const { pino } = await import('pino');
+  // The default export: a bundle of this CommonJS package has no other.
+  const { default: pino } = await import('pino');
   const destination = pino.destination({ dest: options.file ?? STDERR, append: true, sync: true });
   const logger = pino(
     {
