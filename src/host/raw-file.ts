@@ -10,6 +10,7 @@ import { SystemError } from '../ffi/system-error.ts';
 import type { Fd } from '../lib/brand.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
 import { MIB, PAGE_SIZE } from '../lib/units.ts';
+import { withoutStart } from './buffers.ts';
 
 export type RawFileErrorCode =
   /** It cannot be opened. */
@@ -270,15 +271,4 @@ async function isSupported(change: () => Promise<void>): Promise<boolean> {
     if (error instanceof SystemError && error.code === 'EOPNOTSUPP') return false;
     throw error;
   }
-}
-
-/** Buffers that are left after their first `count` bytes. */
-function withoutStart(buffers: readonly Uint8Array[], count: number): readonly Uint8Array[] {
-  let skip = count;
-  const rest: Uint8Array[] = [];
-  for (const buffer of buffers) {
-    if (skip < buffer.length) rest.push(buffer.subarray(skip));
-    skip = Math.max(0, skip - buffer.length);
-  }
-  return rest;
 }
