@@ -1,12 +1,12 @@
 // Builds the guest agent: TypeScript to one file (esbuild), to bytecode (qjsc), to a static program (musl). Run directly:
 // `node guest-agent/build.ts`.
 
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build as bundle } from 'esbuild';
-import { cached } from '../scripts/lib/cache.ts';
+import { cached, publish } from '../scripts/lib/cache.ts';
 import { openDebianRelease } from '../scripts/lib/debian.ts';
 import { buildDirectory, projectDirectory } from '../scripts/lib/paths.ts';
 import { startStep } from '../scripts/lib/progress.ts';
@@ -147,15 +147,6 @@ async function compileAgent(script: string, quickjs: string, scratch: string, ou
   await run('musl-gcc', [...OWN_FLAGS, '-isystem', quickjs, ...LINK_FLAGS, '-o', output, ...sources, ...libraries], {
     cwd: scratch,
   });
-}
-
-/** Copies an artefact to its fixed place, by a rename so that nobody sees half of it. */
-function publish(artefact: string, place: string): string {
-  mkdirSync(dirname(place), { recursive: true });
-  const fresh = `${place}.${process.pid}`;
-  copyFileSync(artefact, fresh);
-  renameSync(fresh, place);
-  return place;
 }
 
 if (import.meta.main) {

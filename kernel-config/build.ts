@@ -1,9 +1,9 @@
 // Builds the guest kernel: Debian's source, the fragments of this folder, one ELF vmlinux.
-import { copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { cached, type Inputs } from '../scripts/lib/cache.ts';
+import { cached, type Inputs, publish } from '../scripts/lib/cache.ts';
 import { buildDirectory, projectDirectory } from '../scripts/lib/paths.ts';
 import { startStep } from '../scripts/lib/progress.ts';
 import { run } from '../scripts/lib/run.ts';
@@ -84,14 +84,7 @@ export async function buildKernel(): Promise<string> {
     process.stderr.write(`tskata: ${error.message}; building ${error.newest} this time\n`);
     folder = await build({ ...pin, version: error.newest }, wants);
   }
-  const guest = join(buildDirectory, 'guest');
-  mkdirSync(guest, { recursive: true });
-  for (const name of ['vmlinux', 'kernel.config']) {
-    // By a rename, so that a VM that starts meanwhile reads a whole file.
-    const fresh = join(guest, `${name}.${process.pid}`);
-    copyFileSync(join(folder, name), fresh);
-    renameSync(fresh, join(guest, name));
-  }
+  for (const name of ['vmlinux', 'kernel.config']) publish(join(folder, name), join(buildDirectory, 'guest', name));
   return join(folder, 'vmlinux');
 }
 

@@ -1,7 +1,7 @@
 // Builds libtskata.so, the little C that the host needs.
-import { copyFileSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { cached } from '../scripts/lib/cache.ts';
+import { cached, publish } from '../scripts/lib/cache.ts';
 import { buildDirectory } from '../scripts/lib/paths.ts';
 import { startStep } from '../scripts/lib/progress.ts';
 import { run } from '../scripts/lib/run.ts';
@@ -34,12 +34,7 @@ export async function buildNative(): Promise<string> {
     const files = readdirSync(SOURCES).filter((name) => name.endsWith('.c'));
     await run('gcc', [...FLAGS, ...files.map((name) => join(SOURCES, name)), '-o', join(output, 'libtskata.so')]);
   });
-  const target = join(buildDirectory, 'lib/libtskata.so');
-  mkdirSync(join(buildDirectory, 'lib'), { recursive: true });
-  // By rename: a program that has the old library loaded keeps it.
-  copyFileSync(join(built, 'libtskata.so'), `${target}.${process.pid}`);
-  renameSync(`${target}.${process.pid}`, target);
-  return target;
+  return publish(join(built, 'libtskata.so'), join(buildDirectory, 'lib/libtskata.so'));
 }
 
 if (import.meta.main) console.log(await buildNative());

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { reportMarks, type StartReport, timelineRows, timelineSvg, timelineTable } from '../src/vmm/timeline.ts';
 import { buildAll, productBuilds } from './lib/artefacts.ts';
-import { chooseHost, runOnHost } from './lib/host.ts';
+import { chooseHost, describeHost, runOnHost } from './lib/host.ts';
 import { buildDirectory } from './lib/paths.ts';
 import { reportFailure } from './lib/report.ts';
 import { run } from './lib/run.ts';
@@ -31,6 +31,7 @@ async function makeBundle(folder: string): Promise<void> {
 async function quickstart(): Promise<void> {
   await buildAll(productBuilds);
   const host = await chooseHost();
+  process.stderr.write(`tskata: ${describeHost(host)}\n`);
   if (host.kind === 'emulated') await buildAll(['host']);
   const folder = join(buildDirectory, 'quickstart');
   const bundle = join(folder, 'bundle');

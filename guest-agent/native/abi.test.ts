@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { abiFile, generateAbi } from './generate-abi.ts';
@@ -11,7 +12,10 @@ const constants = (text: string): Map<string, string> =>
     ]),
   );
 
-test('the numbers of abi.gen.ts are those of the kernel headers', async () => {
+/** `npm test` installs it. */
+const hasCompiler = spawnSync('gcc', ['--version']).status === 0;
+
+test.skipIf(!hasCompiler)('the numbers of abi.gen.ts are those of the kernel headers (needs gcc)', async () => {
   const committed = constants(readFileSync(abiFile, 'utf8'));
   expect(committed.size).toBeGreaterThan(250);
   expect(constants(await generateAbi())).toEqual(committed);

@@ -1,21 +1,11 @@
 // Builds the guest's initramfs: the agent and the few places it needs before it has mounted anything. Run directly:
 // `node images/initramfs/build.ts`.
-import {
-  chmodSync,
-  copyFileSync,
-  lutimesSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { chmodSync, copyFileSync, lutimesSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAgent } from '../../guest-agent/build.ts';
-import { cached } from '../../scripts/lib/cache.ts';
+import { cached, publish } from '../../scripts/lib/cache.ts';
 import { buildDirectory } from '../../scripts/lib/paths.ts';
 import { run } from '../../scripts/lib/run.ts';
 
@@ -28,12 +18,7 @@ export async function buildInitramfs(): Promise<string> {
   const agent = await buildAgent();
   const inputs = { files: [agent, fileURLToPath(import.meta.url)] };
   const artefact = await cached('initramfs', inputs, (output) => writeArchive(agent, join(output, 'initramfs.cpio')));
-  const place = join(buildDirectory, 'guest/initramfs.cpio');
-  mkdirSync(dirname(place), { recursive: true });
-  const fresh = `${place}.${process.pid}`;
-  copyFileSync(join(artefact, 'initramfs.cpio'), fresh);
-  renameSync(fresh, place);
-  return place;
+  return publish(join(artefact, 'initramfs.cpio'), join(buildDirectory, 'guest/initramfs.cpio'));
 }
 
 /** Writes the archive: the same agent gives the same bytes. Needs root, for the device node. */

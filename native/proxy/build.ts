@@ -1,7 +1,7 @@
 // Builds tskata-proxy: one small static program.
-import { copyFileSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { cached } from '../../scripts/lib/cache.ts';
+import { cached, publish } from '../../scripts/lib/cache.ts';
 import { buildDirectory } from '../../scripts/lib/paths.ts';
 import { run } from '../../scripts/lib/run.ts';
 
@@ -21,10 +21,5 @@ export async function buildProxy(): Promise<string> {
   const address = await cached('proxy', { files: sources, values: [version, ...FLAGS] }, async (output) => {
     await run(COMPILER, [...FLAGS, '-o', join(output, 'tskata-proxy'), ...units]);
   });
-  const target = join(buildDirectory, 'lib/tskata-proxy');
-  mkdirSync(join(buildDirectory, 'lib'), { recursive: true });
-  // By rename: the old one may be running.
-  copyFileSync(join(address, 'tskata-proxy'), `${target}.new`);
-  renameSync(`${target}.new`, target);
-  return target;
+  return publish(join(address, 'tskata-proxy'), join(buildDirectory, 'lib/tskata-proxy'));
 }

@@ -1,6 +1,7 @@
 // The content-addressed build cache: the same inputs are built once per machine, whoever asks, however often it is cloned.
 import { createHash, type Hash } from 'node:crypto';
 import {
+  copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -11,7 +12,7 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { withLock } from './lock.ts';
 import { cacheDirectory } from './paths.ts';
 
@@ -66,4 +67,16 @@ export async function cached(
     }
     return address;
   });
+}
+
+/**
+ * Copies an artefact to its fixed place. By a rename: who starts meanwhile gets a whole file, who runs the old one keeps it.
+ * @returns the place
+ */
+export function publish(artefact: string, place: string): string {
+  mkdirSync(dirname(place), { recursive: true });
+  const fresh = `${place}.${process.pid}`;
+  copyFileSync(artefact, fresh);
+  renameSync(fresh, place);
+  return place;
 }

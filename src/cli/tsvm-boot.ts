@@ -35,6 +35,8 @@ export interface BootFlags {
 /** Exit status when --timeout ended the VM, as of timeout(1). */
 const TIMED_OUT = 124;
 const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+/** 128 + SIGPIPE: nobody reads the console any more (`tsvm boot ... | head`). */
+const BROKEN_PIPE = 141;
 
 function parseDisk(text: string): DiskConfig {
   const [path = '', ...options] = text.split(',');
@@ -105,6 +107,7 @@ export async function boot(flags: BootFlags): Promise<number> {
     vm.kill();
   };
   const timer = flags.timeout === undefined ? undefined : setTimeout(() => end(TIMED_OUT), flags.timeout * 1000);
+  process.stdout.on('error', () => end(BROKEN_PIPE));
   for (const [signal, number] of Object.entries(SIGNAL_NUMBERS)) process.once(signal, () => end(128 + number));
   using _terminal = flags.serial
     ? attachTerminal({ input: (bytes) => vm.serialInput(bytes), quit: () => end(0) })

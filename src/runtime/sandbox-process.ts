@@ -119,6 +119,8 @@ class SandboxProcess {
         throw new Error(`the VM ended: ${reason}`);
       });
       const [socket] = (await Promise.race([connected, ended])) as [Socket];
+      // The first is the agent's. A container may connect to any port of the host, so nobody else is let in.
+      agentServer.close();
       const agent = new AgentClient(socketStream(socket));
       this.#details = await agent.handshake({
         realtimeNs: BigInt(Date.now()) * 1_000_000n,

@@ -28,7 +28,7 @@ import { DeviceManager } from './device-manager.ts';
 import { SerialConsole } from './serial-console.ts';
 import { Timeline } from './timeline.ts';
 import { openVirtioDevices } from './virtio-devices.ts';
-import { Vm } from './vm.ts';
+import { StopLatch, Vm } from './vm.ts';
 
 /** What a VM is connected to. */
 export interface VmConnections {
@@ -116,8 +116,8 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
 
   const pioBus = new AddressBus('pio');
   const mmioBus = new AddressBus('mmio');
-  const vmReference: { vm?: Vm } = {};
-  attachLegacyDevices(pioBus, machine, () => vmReference.vm?.stop({ kind: 'guest-reset' }));
+  const latch = new StopLatch();
+  attachLegacyDevices(pioBus, machine, () => latch.stop({ kind: 'guest-reset' }));
   const serial = new SerialConsole({
     setInterrupt: (level) => machine.setInterruptLine(LEGACY_GSI.serial, level),
     output: connections.serialOutput ?? (() => undefined),
@@ -130,6 +130,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
     memory: ram,
     runtimeDirectory: runtimeDirectory(connections.runtimeDirectory, resources),
     log: connections.log,
+    onEnd: (error: Error) => latch.stop({ kind: 'back-end-ended', error }),
     resources,
   };
   const virtioDevices = await openVirtioDevices(config, backends);
@@ -165,7 +166,8 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   vcpus[0]?.setRegisters(entry.registers);
 
   timeline.mark('vm-start', process.hrtime.bigint());
-  const vm = new Vm({
+  return new Vm({
+    latch,
     vcpus,
     pioBus,
     mmioBus,
@@ -173,8 +175,6 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
     serialInput: (bytes) => serial.input(bytes),
     resources: resources.move(),
   });
-  vmReference.vm = vm;
-  return vm;
 }
 
 /** The parts of a PC that kernels expect without asking. */

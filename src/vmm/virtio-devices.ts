@@ -20,6 +20,8 @@ export interface BackendContext {
   /** Folder for the sockets of back ends. */
   readonly runtimeDirectory: string;
   readonly log: (line: string) => void;
+  /** A back end that the guest cannot do without has ended. */
+  readonly onEnd: (error: Error) => void;
   /** Takes what must be released after the devices. */
   readonly resources: AsyncDisposableStack;
 }
@@ -57,11 +59,9 @@ async function openVsock({ guestCid, path }: VsockConfig, { resources }: Backend
 }
 
 async function openShare({ tag, directory }: ShareConfig, index: number, context: BackendContext): Promise<FsDevice> {
-  const { memory, runtimeDirectory, log, resources } = context;
+  const { memory, runtimeDirectory, onEnd, resources } = context;
   const socketPath = join(runtimeDirectory, `virtiofsd-${index}.sock`);
-  resources.use(
-    await Virtiofsd.start({ sharedDirectory: directory, socketPath, onEnd: (failure) => log(failure.message) }),
-  );
+  resources.use(await Virtiofsd.start({ sharedDirectory: directory, socketPath, onEnd }));
   const queueCount = FS_QUEUE.request + 1;
   const backend = resources.use(new VhostUserFrontEnd({ path: socketPath, memory, queueCount }));
   return new FsDevice({ tag, backend });

@@ -22,6 +22,8 @@ export type StopReason =
       readonly data: readonly bigint[];
       readonly instructionPointer: bigint;
     }
+  /** A program without which the guest cannot go on, such as virtiofsd, has ended. */
+  | { readonly kind: 'back-end-ended'; readonly error: Error }
   /** An exit that this VMM does not know what to do with. */
   | { readonly kind: 'unhandled-exit'; readonly vcpu: number; readonly exit: VmExit }
   /** The VMM itself failed. */
@@ -42,6 +44,8 @@ export function describeStop(reason: StopReason): string {
       return `vCPU ${reason.vcpu} could not enter the guest, hardware reason ${hex(reason.hardwareReason)}: run "tsvm check"`;
     case 'internal-error':
       return `KVM could not go on with vCPU ${reason.vcpu} at ${hex(reason.instructionPointer)}: internal error ${reason.suberror}, data ${reason.data.map(hex).join(' ')}; run "tsvm check"`;
+    case 'back-end-ended':
+      return reason.error.message;
     case 'unhandled-exit':
       return `vCPU ${reason.vcpu} left the guest for a reason that is not handled: ${reason.exit.kind}`;
     case 'vmm-failure':
@@ -49,7 +53,28 @@ export function describeStop(reason: StopReason): string {
   }
 }
 
+/** Holds the reason for which a VM ends: the first that is given. */
+export class StopLatch {
+  readonly #stopped = Promise.withResolvers<StopReason>();
+  #hasStopped = false;
+
+  get hasStopped(): boolean {
+    return this.#hasStopped;
+  }
+
+  /** Settles once, with the reason. */
+  get stopped(): Promise<StopReason> {
+    return this.#stopped.promise;
+  }
+
+  stop(reason: StopReason): void {
+    this.#hasStopped = true;
+    this.#stopped.resolve(reason);
+  }
+}
+
 export interface VmParts {
+  readonly latch: StopLatch;
   readonly vcpus: readonly Vcpu[];
   readonly pioBus: AddressBus;
   readonly mmioBus: AddressBus;
@@ -63,16 +88,17 @@ export interface VmParts {
 /** A VM. Disposing it ends it and releases all that it had. */
 export class Vm implements AsyncDisposable {
   readonly #parts: VmParts;
-  readonly #stopped = Promise.withResolvers<StopReason>();
-  #hasStopped = false;
 
   constructor(parts: VmParts) {
     this.#parts = parts;
+    void parts.latch.stopped.then(() => {
+      for (const vcpu of parts.vcpus) vcpu.kick();
+    });
   }
 
   /** Settles once, with the reason for which the VM ended. */
   get stopped(): Promise<StopReason> {
-    return this.#stopped.promise;
+    return this.#parts.latch.stopped;
   }
 
   get timeline(): Timeline {
@@ -94,7 +120,7 @@ export class Vm implements AsyncDisposable {
     for (const vcpu of this.#parts.vcpus) {
       vcpu.start({
         onExit: (exit) => this.#handleExit(vcpu, exit),
-        onFailure: (error) => this.stop({ kind: 'vmm-failure', error }),
+        onFailure: (error) => this.#parts.latch.stop({ kind: 'vmm-failure', error }),
       });
     }
   }
@@ -105,15 +131,7 @@ export class Vm implements AsyncDisposable {
 
   /** Ends the VM at once, whatever the guest is doing. */
   kill(): void {
-    this.stop({ kind: 'killed' });
-  }
-
-  /** Ends the VM for this reason, unless it has ended already. */
-  stop(reason: StopReason): void {
-    if (this.#hasStopped) return;
-    this.#hasStopped = true;
-    for (const vcpu of this.#parts.vcpus) vcpu.kick();
-    this.#stopped.resolve(reason);
+    this.#parts.latch.stop({ kind: 'killed' });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -123,7 +141,7 @@ export class Vm implements AsyncDisposable {
 
   /** @returns whether the vCPU goes on */
   #handleExit(vcpu: Vcpu, exit: VmExit): boolean {
-    const { pioBus, mmioBus } = this.#parts;
+    const { pioBus, mmioBus, latch } = this.#parts;
     switch (exit.kind) {
       case 'pio-read':
         pioBus.read(exit.port, exit.data, exit.size);
@@ -140,23 +158,23 @@ export class Vm implements AsyncDisposable {
       case 'interrupted':
         break;
       case 'shutdown':
-        this.stop({ kind: 'triple-fault', vcpu: vcpu.index, instructionPointer: vcpu.getRegisters().rip });
+        latch.stop({ kind: 'triple-fault', vcpu: vcpu.index, instructionPointer: vcpu.getRegisters().rip });
         break;
       case 'fail-entry':
-        this.stop({ kind: 'entry-failure', vcpu: vcpu.index, hardwareReason: exit.hardwareReason });
+        latch.stop({ kind: 'entry-failure', vcpu: vcpu.index, hardwareReason: exit.hardwareReason });
         break;
       case 'internal-error': {
         const { suberror, data } = exit;
         const instructionPointer = vcpu.getRegisters().rip;
-        this.stop({ kind: 'internal-error', vcpu: vcpu.index, suberror, data, instructionPointer });
+        latch.stop({ kind: 'internal-error', vcpu: vcpu.index, suberror, data, instructionPointer });
         break;
       }
       case 'hlt':
       case 'system-event':
       case 'unsupported':
-        this.stop({ kind: 'unhandled-exit', vcpu: vcpu.index, exit });
+        latch.stop({ kind: 'unhandled-exit', vcpu: vcpu.index, exit });
         break;
     }
-    return !this.#hasStopped;
+    return !latch.hasStopped;
   }
 }

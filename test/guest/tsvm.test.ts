@@ -27,7 +27,13 @@ interface Ended {
   readonly stderr: string;
 }
 
-function start(args: readonly string[], input: 'pipe' | 'ignore' = 'ignore'): ChildProcess & { ended: Promise<Ended> } {
+interface Started extends ChildProcess {
+  readonly ended: Promise<Ended>;
+  /** Settles once the guest has printed this. */
+  printed(text: string): Promise<void>;
+}
+
+function start(args: readonly string[], input: 'pipe' | 'ignore' = 'ignore'): Started {
   const child = spawn(TSVM, args, { stdio: [input, 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   child.stdout?.on('data', (chunk: Buffer) => {
@@ -37,7 +43,9 @@ function start(args: readonly string[], input: 'pipe' | 'ignore' = 'ignore'): Ch
     output.stderr += chunk.toString();
   });
   const ended = once(child, 'close').then(([status]) => ({ status: status as number | null, ...output }));
-  return Object.assign(child, { ended });
+  const printed = (text: string): Promise<void> =>
+    expect.poll(() => output.stdout, { timeout: 120_000, interval: 100 }).toContain(text);
+  return Object.assign(child, { ended, printed });
 }
 
 /** A folder of busybox and an init script as an initramfs: its path. */
@@ -89,7 +97,7 @@ describe('a guest', () => {
       ['boot', '--kernel', KERNEL, '--initrd', initrd, '--cmdline', QUIET, '--timeout', '120'],
       'pipe',
     );
-    for await (const chunk of child.stdout ?? []) if (String(chunk).includes('READY')) break;
+    await child.printed('READY');
     child.stdin?.write('typed by a person\n');
 
     const { stdout } = await child.ended;
@@ -186,12 +194,22 @@ describe('the end of a VM', () => {
     ['SIGHUP', 129],
   ] as const)('%s ends it with status %i', async (signal, expected) => {
     const child = start(['boot', '--kernel', KERNEL, '--initrd', endless(), '--cmdline', QUIET]);
-    for await (const chunk of child.stdout ?? []) if (String(chunk).includes('READY')) break;
+    await child.printed('READY');
     child.kill(signal);
 
     const { status } = await child.ended;
 
     expect(status).toBe(expected);
+  });
+
+  test('a reader of its output that goes away ends it', async () => {
+    const child = start(['boot', '--kernel', KERNEL, '--initrd', initramfs('chatty', 'yes'), '--cmdline', QUIET]);
+    await child.printed('y');
+    child.stdout?.destroy();
+
+    const { status } = await child.ended;
+
+    expect(status).toBe(141);
   });
 
   test('--timeout ends it with status 124', async () => {
@@ -215,7 +233,7 @@ describe('the end of a VM', () => {
       '--share',
       `data=${shared}`,
     ]);
-    for await (const chunk of child.stdout ?? []) if (String(chunk).includes('READY')) break;
+    await child.printed('READY');
     child.kill('SIGKILL');
     await child.ended;
 

@@ -286,13 +286,13 @@ function parseCapabilities(object: JsonObject | undefined, warnings: string[]): 
     }
     return mask;
   };
-  return {
-    bounding: set('bounding'),
-    effective: set('effective'),
-    inheritable: set('inheritable'),
-    permitted: set('permitted'),
-    ambient: set('ambient'),
-  };
+  const [inheritable, permitted, ambient] = [set('inheritable'), set('permitted'), set('ambient')];
+  // capabilities(7): no capability can be ambient that is not both. runc goes on without it, and so do its users' files.
+  const raisable = ambient & inheritable & permitted;
+  if (raisable !== ambient) {
+    warnings.push('process.capabilities.ambient: those that are not permitted and inheritable are left out');
+  }
+  return { bounding: set('bounding'), effective: set('effective'), inheritable, permitted, ambient: raisable };
 }
 
 function parseLimit(limit: JsonObject): LimitPlan {
