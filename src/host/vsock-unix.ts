@@ -49,7 +49,7 @@ export class VsockUnixHost implements VsockHost, Disposable {
         reject(
           new VsockUnixError(
             'LISTEN',
-            `cannot listen on the vsock socket ${this.#path}: ${messageOf(error)}; remove it if no VM uses it`,
+            `cannot listen on the vsock socket ${this.#path}: ${messageOf(error)}; its folder must be there, and no other VM may use it`,
             { path: this.#path },
             { cause: error },
           ),

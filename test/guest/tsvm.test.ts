@@ -2,10 +2,14 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { AgentClient } from '../../src/agent-client/agent-client.ts';
+import { socketStream } from '../../src/agent-client/socket-stream.ts';
+import { MIB } from '../../src/lib/units.ts';
+import { AGENT_RPC_PORT } from '../../src/protocol/agent-service.ts';
 import type { StartReport } from '../../src/vmm/timeline.ts';
 
 const BUILD = join(import.meta.dirname, '../../build');
@@ -166,22 +170,28 @@ dd if=/dev/zero of=/dev/vdb bs=512 count=1 || echo refused`;
     expect(status).toBe(0);
   });
 
-  test("reaches the agent's first call with fewer than 100 exits to the VMM", async () => {
+  test('has an agent that answers on vsock, idles small, costs few exits, and ends the VM when asked', async () => {
     const vsock = join(folder, 'v.sock');
     const report = join(folder, 'exits.json');
-    const server = createServer().listen(`${vsock}_1024`);
+    const server = createServer().listen(`${vsock}_${AGENT_RPC_PORT}`);
     const devices = ['--no-serial', '--vsock', `3=${vsock}`, '--share', `data=${folder}`];
-    const commandLine = 'reboot=k panic=-1 quiet tsc=reliable no_timer_check';
-    const images = ['--kernel', KERNEL, '--initrd', INITRAMFS, '--cmdline', commandLine];
-    const child = start(['boot', ...images, ...devices, '--report', report, '--timeout', '120']);
+    const images = ['--kernel', KERNEL, '--initrd', INITRAMFS, '--cmdline', 'reboot=k panic=-1 quiet 8250.nr_uarts=0'];
+    const { ended } = start(['boot', ...images, ...devices, '--report', report, '--timeout', '120']);
+    const [socket] = (await once(server, 'connection')) as [Socket];
+    const agent = new AgentClient(socketStream(socket));
 
-    await once(server, 'connection');
-    child.kill('SIGTERM');
-    await child.ended;
+    const handshake = { realtimeNs: BigInt(Date.now()) * 1_000_000n, entropy: new Uint8Array(32), sharedTag: 'data' };
+    const { kernelRelease } = await agent.handshake(handshake);
+    const { agentResidentBytes } = await agent.call('GuestDetails', {});
+    await agent.call('Shutdown', {});
+    const { status } = await ended;
     server.close();
 
+    expect(kernelRelease).toContain('tskata');
+    expect(Number(agentResidentBytes)).toBeLessThan(2 * MIB);
     const { exits }: StartReport = JSON.parse(readFileSync(report, 'utf8'));
     expect(Object.values(exits).reduce((sum, count) => sum + count, 0)).toBeLessThan(100);
+    expect(status).toBe(0);
   });
 });
 

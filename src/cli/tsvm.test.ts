@@ -1,0 +1,71 @@
+// What a person who types something wrong reads. None of it needs a KVM: it is refused before one is opened.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { sampleElf } from '../arch/x86_64/testing/sample-images.ts';
+import { runTsvm } from './tsvm.ts';
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tsvm-cli-'));
+  writeFileSync(join(folder, 'text'), 'no kernel at all');
+  writeFileSync(join(folder, 'kernel'), sampleElf());
+  writeFileSync(join(folder, 'truncated'), sampleElf().subarray(0, 100));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function type(...args: string[]): Promise<{ status: number; said: string }> {
+  let said = '';
+  const write = vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    said += String(text);
+    return true;
+  });
+  const status = await runTsvm(args.map((arg) => arg.replace('FOLDER', folder)));
+  write.mockRestore();
+  return { status, said };
+}
+
+describe('tsvm boot', () => {
+  test.each([
+    ['a kernel that is not there', ['--kernel', 'FOLDER/none'], /cannot read .*none: ENOENT/],
+    ['a kernel that is none', ['--kernel', 'FOLDER/text'], /text: .*neither an ELF file nor a bzImage/],
+    ['a truncated kernel', ['--kernel', 'FOLDER/truncated'], /truncated: /],
+    ['an initrd that is not there', ['--kernel', 'FOLDER/kernel', '--initrd', 'FOLDER/none'], /cannot read .*none/],
+    ['a memory size without sense', ['--kernel', 'FOLDER/kernel', '--memory', '12K'], /a size such as 128M or 2G/],
+    ['too little memory', ['--kernel', 'FOLDER/kernel', '--memory', '31M'], /from 32 to/],
+    [
+      'too many CPUs',
+      ['--kernel', 'FOLDER/kernel', '--cpus', '33'],
+      /cpus is 33; allowed is a whole number from 1 to 32/,
+    ],
+    [
+      'an option of a disk that is unknown',
+      ['--kernel', 'FOLDER/kernel', '--disk', 'x,qcow'],
+      /"qcow"; allowed is ro or id=ID/,
+    ],
+    ['a share without a folder', ['--kernel', 'FOLDER/kernel', '--share', 'data'], /TAG=DIRECTORY/],
+    ["the host's own vsock address", ['--kernel', 'FOLDER/kernel', '--vsock', '2=/v'], /from 3 to 4294967294/],
+  ])('refuses %s', async (_what, args, message) => {
+    const { status, said } = await type('boot', ...args);
+
+    expect(said).toMatch(message);
+    expect(status).toBe(1);
+  });
+});
+
+describe('a command line that does not parse', () => {
+  test.each([
+    ['an unknown verb', ['frob'], /unknown command 'frob'/],
+    ['an unknown flag', ['check', '--frob'], /unknown option '--frob'/],
+    ['a missing kernel', ['boot'], /required option '--kernel <file>'/],
+    ['a timeout that is no number', ['boot', '--kernel', 'k', '--timeout', 'x'], /must be a number above 0/],
+  ])('%s ends with status 2 and says where to look', async (_what, args, message) => {
+    const { status, said } = await type(...args);
+
+    expect(said).toMatch(message);
+    expect(said).toContain('--help');
+    expect(status).toBe(2);
+  });
+});
