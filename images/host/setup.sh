@@ -10,7 +10,7 @@ for applet in cp hostname ip ln mkdir mknod mount; do eval "$applet() { busybox 
 modprobe kvm_amd & # takes the longest: meanwhile the rest
 kvm=$!
 
-mkdir -p /dev/pts /dev/shm /dev/net /var/lib/docker /var/lib/containerd /var/lib/containers "$project" "$cache"
+mkdir -p /dev/pts /dev/shm /dev/net /var/lib/docker /var/lib/containerd /var/lib/containers
 mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -19,6 +19,8 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 # overlayfs takes no overlayfs as its upper layer, so what keeps images needs a file system of its own.
 for folder in docker containerd containers; do mount -t tmpfs -o mode=711 tmpfs "/var/lib/$folder"; done
 
+# Not before /run and /tmp have their file systems: a clone may be in one of them.
+mkdir -p "$project" "$cache"
 mount -t virtiofs project "$project"
 mount -t virtiofs packages "$project/node_modules"
 mount -t virtiofs -o ro cache "$cache"
