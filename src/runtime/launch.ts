@@ -103,10 +103,8 @@ async function whenReady(child: ChildProcess, failure: (why: string) => RuntimeE
     });
     pipe.on('error', () => {});
     child.on('error', (error) => resolve(`ERROR ${error.message}`));
-    child.on('exit', (status, signal) => {
-      // What it wrote before it ended may not have been read yet.
-      pipe.on('close', () => resolve(`ERROR it ended with ${signal ?? `status ${status}`}`));
-    });
+    // Not 'exit': that may come before what it wrote has been read, and it may come after the pipe has closed.
+    child.on('close', (status, signal) => resolve(`ERROR it ended with ${signal ?? `status ${status}`}`));
   });
   pipe.destroy();
   const identity = child.pid === undefined ? undefined : identify(child.pid);

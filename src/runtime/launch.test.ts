@@ -1,0 +1,34 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { findInstallation } from './installation.ts';
+import { launchProxy } from './launch.ts';
+
+let folder = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'launch-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+async function launch(script: string): Promise<unknown> {
+  const proxy = join(folder, 'proxy');
+  writeFileSync(proxy, `#!/bin/sh\n${script}\n`);
+  chmodSync(proxy, 0o700);
+  return await launchProxy({ ...findInstallation(), proxy }, folder, { token: 't', terminal: 'none' }, () => {});
+}
+
+describe('launchProxy', () => {
+  test('gives the process that says READY', async () => {
+    await expect(launch('echo READY >&3')).resolves.toHaveProperty('identity.pid');
+  });
+
+  test.each([
+    ['says why it cannot', 'echo "ERROR no way" >&3; exit 1', /^no way$/],
+    ['ends without a word', 'exit 5', /^it ended with status 5$/],
+    ['closes the pipe some time before it ends', 'exec 3>&-; sleep 0.1; exit 5', /^it ended with status 5$/],
+    ['is killed', 'kill -9 $$', /^it ended with SIGKILL$/],
+  ])('fails with the reason for one that %s', async (_, script, message) => {
+    await expect(launch(script)).rejects.toThrow(message);
+  });
+});
