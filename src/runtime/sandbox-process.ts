@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { closeSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { release } from 'node:os';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { AgentClient, type AgentDetails } from '../agent-client/agent-client.ts';
 import { socketStream } from '../agent-client/socket-stream.ts';
 import { messageOf } from '../lib/errors.ts';
@@ -16,10 +16,12 @@ import { type StartReport, Timeline } from '../vmm/timeline.ts';
 import { parseProxyLine, readLines } from './proxy-connection.ts';
 import { type Container, Sandbox } from './sandbox.ts';
 import { COMMIT_LINE, parseSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
+import { openLog } from './sandbox-log.ts';
 import type { SandboxVm, StartVm } from './sandbox-vm.ts';
 import { SharedFolder } from './shared-folder.ts';
 import { CONTROL_SOCKET, PROXY_SOCKET, REPORT_FILE, VSOCK_SOCKET } from './state-store.ts';
 
+const STDOUT_FD = 1;
 /** Where the starter reads READY, or ERROR and why not. */
 const READY_FD = 3;
 const SHARED_TAG = 'tskata';
@@ -32,7 +34,7 @@ const SHUTDOWN_MS = 2_000;
 /** Runs one sandbox from its arguments to its end. @returns the exit status */
 export async function runSandboxProcess(args: readonly string[], startVm: StartVm): Promise<number> {
   closeInheritedFiles();
-  const log = pino({ base: null }, pino.destination({ dest: 1, sync: true }));
+  const log = openLog(STDOUT_FD);
   try {
     const options = parseSandboxArguments(args);
     process.title = `tskata sandbox ${options.id}`;
