@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { messageOf } from '../lib/errors.ts';
 import { createContainer } from '../runtime/create.ts';
 import { letGo } from '../runtime/launch.ts';
 import { deleteContainer, failedVerb, startContainer } from '../runtime/operations.ts';
@@ -54,13 +55,21 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
     if (ended === undefined) return 0;
     proxy.child.ref();
     const status = await ended;
-    if (globals.report !== undefined || flags.keep === true) await waitForEnd(sandbox.identity, SANDBOX_END_MS);
-    if (globals.report !== undefined) copyFileSync(join(store.directory(id), REPORT_FILE), globals.report);
-    if (flags.keep !== true) await deleteContainer(store, id, true, globals.warn);
+    try {
+      if (globals.report !== undefined || flags.keep === true) await waitForEnd(sandbox.identity, SANDBOX_END_MS);
+      if (globals.report !== undefined) copyFileSync(join(store.directory(id), REPORT_FILE), globals.report);
+    } finally {
+      // Its program's status is known: what cannot be cleared away does not change it.
+      if (flags.keep !== true) await deleteContainer(store, id, true, globals.warn).catch(warnOf(globals));
+    }
     return status;
   } catch (error) {
     throw failedVerb('run', error);
   }
+}
+
+function warnOf({ warn }: GlobalOptions): (error: unknown) => Promise<void> {
+  return (error) => warn(messageOf(error));
 }
 
 /** How a child ended, as shells count. */

@@ -80,6 +80,8 @@ export async function deleteContainer(store: StateStore, id: string, force: bool
       throw new RuntimeError('WRONG_STATUS', message, { id, status });
     }
     if (record !== undefined) await endProcesses(store, record);
+    // Whose pids are not known: the sandbox ends them all when it ends itself.
+    else await callSandbox(store.directory(id), 'Shutdown', {}, DELETE_MS).catch(ignoreLostSandbox);
     store.remove(id);
     if (record !== undefined) await runLateHooks('poststop', record, warn);
   } catch (error) {

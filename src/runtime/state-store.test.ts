@@ -36,6 +36,19 @@ describe('StateStore', () => {
     expect(readdirSync(root)).toEqual(['c1']);
   });
 
+  test('leaves nothing behind when the lock cannot be made', () => {
+    // The folder's path is as long as a path may be, and that of the lock in it is not.
+    const longest = 4095;
+    const suffix = `/c1@${process.pid}`;
+    let folder = root;
+    while (folder.length + 200 < longest - suffix.length) folder = join(folder, 'f'.repeat(190));
+    folder = join(folder, 'g'.repeat(longest - suffix.length - folder.length - 1));
+    const store = new StateStore(folder);
+
+    expect(() => store.create(record('c1'))).toThrow('ENAMETOOLONG');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   test('does not know a container that was never made', () => {
     const store = new StateStore(root);
 
@@ -70,11 +83,13 @@ describe('StateStore', () => {
   test('sweeps away what a dead creator left, and leaves what a living one makes', () => {
     const store = new StateStore(root);
     mkdirSync(join(root, `c1@${2 ** 30}`));
+    mkdirSync(join(root, `c1@${process.ppid}`));
+    // Ours cannot have made one yet: it is from a process that had this pid before.
     mkdirSync(join(root, `c1@${process.pid}`));
 
     store.sweep('c1');
 
-    expect(readdirSync(root)).toEqual([`c1@${process.pid}`]);
+    expect(readdirSync(root)).toEqual([`c1@${process.ppid}`]);
   });
 
   test('says which file is damaged and how to get rid of it', () => {

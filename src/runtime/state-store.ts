@@ -86,14 +86,15 @@ export class StateStore {
     // No id has an @: this folder is nobody's container.
     const scratch = `${directory}@${process.pid}`;
     mkdirSync(scratch, { mode: 0o700 });
-    const lock = new Lock(join(scratch, LOCK_FILE));
+    let lock: Lock | undefined;
     try {
+      lock = new Lock(join(scratch, LOCK_FILE));
       writeFileSync(join(scratch, STATE_FILE), encode(record), { mode: 0o600 });
       // rename(2) replaces an empty folder only, and no container's folder is ever empty.
       renameSync(scratch, directory);
       return lock;
     } catch (error) {
-      lock[Symbol.dispose]();
+      lock?.[Symbol.dispose]();
       rmSync(scratch, { recursive: true, force: true });
       const code = errorCode(error);
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
@@ -153,7 +154,8 @@ export class StateStore {
     const prefix = `${id}@`;
     for (const name of names(this.root).filter((name) => name.startsWith(prefix))) {
       const pid = Number(name.slice(prefix.length));
-      const isRunning = statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined;
+      // With our own pid it is from a process that had it before us: where pids are few, they come again soon.
+      const isRunning = pid !== process.pid && statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined;
       if (!isRunning) rmSync(join(this.root, name), { recursive: true, force: true });
     }
   }

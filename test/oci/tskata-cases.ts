@@ -1,5 +1,5 @@
 // What is particular to tskata: several processes stand behind a container, and any of them may die.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ContainerRecord } from '../../src/runtime/state-store.ts';
@@ -87,6 +87,32 @@ export function describeTskata(runtime: Runtime): void {
       expect(names).toContain('first-output');
       expect(names).toContain('container-exited');
       expect(report.guestKernelRelease).toMatch(/^\d+\.\d+/);
+    });
+
+    test('leaves no container when the report cannot be written', async () => {
+      await using bed = new RuntimeBed(runtime);
+      const reportPath = join(bed.folder, 'nonexistent/report.json');
+
+      const result = await bed.call(['--report', reportPath, 'run', '-b', bed.bundle(shell('exit 0')), 'c1']);
+
+      expect(result.status).toBe(1);
+      expect(result.stderr).toContain(`no such file or directory, copyfile`);
+      expect(bed.leftovers()).toEqual([]);
+    });
+  });
+
+  describe('a record that cannot be read', () => {
+    test('does not keep delete --force from ending what runs', async () => {
+      await using bed = new RuntimeBed(runtime);
+      await bed.detached(['run', '--detach', '-b', bed.bundle(shell('sleep 1000')), 'c1']);
+      writeFileSync(join(bed.root, 'c1/state.json'), '');
+
+      const kept = await bed.call(['delete', 'c1']);
+      const deleted = await bed.call(['delete', '--force', 'c1']);
+
+      expect(kept.stderr).toContain('state.json is damaged: remove the container with: tskata delete --force c1');
+      expect(deleted).toEqual({ status: 0, stdout: '', stderr: '' });
+      await until(() => bed.leftovers().length === 0);
     });
   });
 
