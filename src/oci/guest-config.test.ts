@@ -27,6 +27,12 @@ describe('planForGuest', () => {
     ]);
   });
 
+  test('takes null for a part that is not there', () => {
+    const config = JSON.parse(JSON.stringify({ ...defaultConfig(), linux: null, mounts: null })) as Config;
+
+    expect(planForGuest(config, 'c1', '/shared').config).toMatchObject({ linux: null, mounts: [] });
+  });
+
   test("leaves the kernel's own file systems to the guest's kernel", () => {
     const config = defaultConfig();
 

@@ -53,8 +53,9 @@ export function planForGuest(config: Config, containerId: string, sharedPath: st
 function guestConfig(config: Config, containerId: string, mounts: readonly Mount[]): Config {
   // Hooks are programs of the host, and run there.
   const { hooks: _, ...rest } = config;
-  if (config.linux === undefined) return { ...rest, mounts };
   const { linux } = config;
+  // Some write null for what is not there.
+  if (!linux) return { ...rest, mounts };
   return {
     ...rest,
     mounts,

@@ -25,8 +25,11 @@ export function readBundle(path: string): Bundle {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    throw invalid(`JSON specification file ${CONFIG_FILE} not found`, error);
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw invalid(
+      isMissing ? `JSON specification file ${CONFIG_FILE} not found` : `cannot read ${file}: ${messageOf(error)}`,
+      error,
+    );
   }
   let parsed: unknown;
   try {

@@ -51,3 +51,7 @@ test.each<[string, Hook, string]>([
 test('no hooks are no work', async () => {
   await expect(runHooks('poststop', undefined, state())).resolves.toBeUndefined();
 });
+
+test('a timeout of more than a timer can wait for is no short one', async () => {
+  await expect(runHooks('prestart', [script('sleep 0.1', { timeout: 3_000_000 })], state())).resolves.toBeUndefined();
+});

@@ -23,6 +23,9 @@ export async function runHooks(point: HookPoint, hooks: readonly Hook[] | undefi
   }
 }
 
+/** Node's timers take a longer time for none at all. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
 interface HookResult {
   /** How it failed; undefined when it did not. */
   readonly how: string | undefined;
@@ -39,7 +42,7 @@ async function runHook(hook: Hook, state: State): Promise<HookResult> {
     env: Object.fromEntries((hook.env ?? []).map(splitVariable)),
     stdio: ['pipe', 'pipe', 'pipe'],
     killSignal: 'SIGKILL',
-    ...(hook.timeout === undefined ? {} : { timeout: hook.timeout * 1000 }),
+    ...(hook.timeout === undefined ? {} : { timeout: Math.min(hook.timeout * 1000, TIMER_MAX_MS) }),
   });
   // A hook need not read the state.
   child.stdin.on('error', () => {});
