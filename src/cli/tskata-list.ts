@@ -1,34 +1,38 @@
 // `tskata list`: all containers below the root.
 import type { State } from '../oci/state.ts';
 import { currentState, userName } from '../runtime/container-state.ts';
+import type { Warn } from '../runtime/operations.ts';
 import { RuntimeError } from '../runtime/runtime-error.ts';
 import { StateStore } from '../runtime/state-store.ts';
 import type { GlobalOptions } from './tskata.ts';
+import { print } from './tskata-output.ts';
 
 /** runc's table: columns of at least 12 characters, 3 of them space. */
 const COLUMN_WIDTH = 12;
 const COLUMN_SPACE = 3;
 
-export function list(globals: GlobalOptions, format: string, quiet: boolean): void {
-  const states = readStates(new StateStore(globals.root));
-  if (quiet) process.stdout.write(states.map(({ id }) => `${id}\n`).join(''));
-  else if (format === 'table') process.stdout.write(table(states));
+export async function list(globals: GlobalOptions, format: string, quiet: boolean): Promise<void> {
+  const states = await readStates(new StateStore(globals.root), globals.warn);
+  if (quiet) await print(states.map(({ id }) => `${id}\n`).join(''));
+  else if (format === 'table') await print(table(states));
   // What Go prints for a list that has nothing in it.
-  else if (format === 'json') process.stdout.write(states.length === 0 ? 'null\n' : `${JSON.stringify(states)}\n`);
+  else if (format === 'json') await print(states.length === 0 ? 'null\n' : `${JSON.stringify(states)}\n`);
   else throw new Error('invalid format option');
 }
 
-function readStates(store: StateStore): State[] {
-  return store.list().flatMap((id) => {
+async function readStates(store: StateStore, warn: Warn): Promise<State[]> {
+  const states: State[] = [];
+  for (const id of store.list()) {
     try {
       const record = store.read(id);
-      return [currentState(record, userName(record.uid))];
+      states.push(currentState(record, userName(record.uid)));
     } catch (error) {
-      // Deleted since the folder was read.
-      if (error instanceof RuntimeError && error.code === 'NOT_FOUND') return [];
-      throw error;
+      if (!(error instanceof RuntimeError)) throw error;
+      // Not found: deleted since the folder was read. Damaged: the others are still to be seen.
+      if (error.code !== 'NOT_FOUND') await warn(error.message);
     }
-  });
+  }
+  return states;
 }
 
 function table(states: readonly State[]): string {

@@ -2,8 +2,9 @@
 import { currentState } from '../runtime/container-state.ts';
 import { StateStore } from '../runtime/state-store.ts';
 import type { GlobalOptions } from './tskata.ts';
+import { print } from './tskata-output.ts';
 
-export function state(globals: GlobalOptions, id: string): void {
+export async function state(globals: GlobalOptions, id: string): Promise<void> {
   const record = new StateStore(globals.root).read(id);
-  process.stdout.write(JSON.stringify(currentState(record), null, 2));
+  await print(JSON.stringify(currentState(record), null, 2));
 }

@@ -8,6 +8,7 @@ import { OCI_RUNTIME_SPEC_VERSION, VERSION } from '../lib/version.ts';
 import { findInstallation, type Installation } from '../runtime/installation.ts';
 import { goFlags } from './go-flags.ts';
 import type { CreateFlags, RunFlags } from './tskata-create.ts';
+import { print } from './tskata-output.ts';
 
 /** runc's exit status of a verb that it does not know (urfave/cli). */
 const UNKNOWN_VERB_STATUS = 3;
@@ -138,7 +139,7 @@ function defineCommands(installation: Installation, finish: (status: number) => 
   verb('state', 'ID', 'Print the state of a container as JSON.').action(async (args: string[]) => {
     checkArguments('state', args, 1, 1);
     const { state } = await import('./tskata-state.ts');
-    state(globals(), String(args[0]));
+    await state(globals(), String(args[0]));
   });
   verb('kill', '[options] ID [SIGNAL]', "Send a signal (default: SIGTERM) to a container's first process.")
     .option('-a, --all', 'send it to all processes of the container')
@@ -160,7 +161,7 @@ function defineCommands(installation: Installation, finish: (status: number) => 
     .action(async (args: string[], flags: { format: string; quiet?: boolean }) => {
       checkArguments('list', args, 0, 0);
       const { list } = await import('./tskata-list.ts');
-      list(globals(), flags.format, flags.quiet === true);
+      await list(globals(), flags.format, flags.quiet === true);
     });
   verb('spec', '[options]', 'Write a config.json to start from.')
     .option('-b, --bundle <path>', 'folder to write it into', '.')
@@ -172,7 +173,7 @@ function defineCommands(installation: Installation, finish: (status: number) => 
   verb('features', '', 'Print what this runtime supports as JSON.').action(async (args: string[]) => {
     checkArguments('features', args, 0, 0);
     const { features } = await import('./tskata-features.ts');
-    features();
+    await features();
   });
   return program;
 }
@@ -208,7 +209,9 @@ export async function runTskata(commandLine: readonly string[], installation = f
   });
   // What commander would print about errors is printed below, in runc's words.
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({ writeErr: () => {} });
+    command
+      .exitOverride()
+      .configureOutput({ writeErr: () => {}, writeOut: (text) => void print(text).catch(() => {}) });
   }
   const args = goFlags(commandLine, BOOLEAN_FLAGS);
   try {
@@ -228,7 +231,7 @@ async function reportError(program: Command, args: readonly string[], error: unk
   if (isUsage) {
     const detail = error instanceof CommanderError ? `: ${message}` : '.';
     const command = program.commands.find((command) => args.includes(command.name())) ?? program;
-    process.stdout.write(`Incorrect Usage${detail}\n\n${command.helpInformation()}`);
+    await print(`Incorrect Usage${detail}\n\n${command.helpInformation()}`).catch(() => {});
   }
   const flags = program.opts<GlobalFlags>();
   const { writeLog } = await import('../lib/node/log-file.ts');

@@ -30,9 +30,14 @@ export function currentState(record: ContainerRecord, owner = ''): State {
 
 /** The name of a user; the number where there is none. */
 export function userName(uid: number): string {
-  if (uid === userInfo().uid) return userInfo().username;
-  const line = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .find((line) => line.split(':')[2] === String(uid));
-  return line?.split(':')[0] ?? String(uid);
+  try {
+    if (uid === userInfo().uid) return userInfo().username;
+    const line = readFileSync('/etc/passwd', 'utf8')
+      .split('\n')
+      .find((line) => line.split(':')[2] === String(uid));
+    return line?.split(':')[0] ?? String(uid);
+  } catch {
+    // A small image has no list of users, or one without us.
+    return String(uid);
+  }
 }
