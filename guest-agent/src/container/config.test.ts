@@ -24,6 +24,11 @@ describe('parseConfig', () => {
     expect(warnings).toEqual(['process.capabilities.bounding: CAP_FUTURE is not known']);
   });
 
+  test('takes no capability for known because every object has that name', () => {
+    const { warnings } = parse({ process: { ...base.process, capabilities: { bounding: ['__proto__'] } } });
+    expect(warnings).toEqual(['process.capabilities.bounding: __proto__ is not known']);
+  });
+
   test.each([
     [{ process: { args: ['a'], cwd: 'relative' } }, 'cwd'],
     [{ process: { args: [], cwd: '/' } }, 'args'],
@@ -34,6 +39,9 @@ describe('parseConfig', () => {
     [{ hostname: 'h' }, 'uts'],
     [{ linux: { namespaces: [{ type: 'galaxy' }] } }, 'galaxy'],
     [{ linux: { ...base.linux, devices: [{ type: 'x', path: '/dev/x' }] } }, 'linux.devices[0].type'],
+    // Names that every object of JavaScript has.
+    [{ process: { args: ['a'], cwd: '/', rlimits: [{ type: 'constructor', soft: 1, hard: 1 }] } }, 'constructor'],
+    [{ linux: { ...base.linux, devices: [{ type: 'toString', path: '/dev/x' }] } }, 'linux.devices[0].type'],
     [{ linux: { ...base.linux, sysctl: { 'kernel.panic': '1' } } }, 'kernel.panic'],
     [{ linux: { ...base.linux, resources: { unified: { '../x.y': '1' } } } }, '../x.y'],
   ])('refuses %j and names the place', (more, place) => {

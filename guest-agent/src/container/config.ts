@@ -2,7 +2,7 @@
 // Source: OCI runtime-spec 1.2, config.md and config-linux.md.
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
-import { type JsonObject, parseJsonObject } from './json.ts';
+import { type JsonObject, lookUp, parseJsonObject } from './json.ts';
 
 /** A namespace that a container may have of its own. */
 export type NamespaceKind = 'pid' | 'mount' | 'ipc' | 'uts' | 'cgroup';
@@ -186,7 +186,7 @@ const PROPAGATIONS: Readonly<Record<string, number>> = {
 
 function parsePropagation(linux: JsonObject | undefined): number {
   const name = linux?.string('rootfsPropagation') ?? '';
-  const flags = PROPAGATIONS[name];
+  const flags = lookUp(PROPAGATIONS, name);
   if (flags === undefined) throw unsupported('linux.rootfsPropagation', `"${name}" cannot reach out of the guest`);
   return flags;
 }
@@ -217,7 +217,7 @@ const DEVICE_TYPES: Readonly<Record<string, number>> = {
 const DEVICE_MODE = 0o666;
 
 function parseDevice(device: JsonObject): DevicePlan {
-  const type = DEVICE_TYPES[device.requiredString('type')];
+  const type = lookUp(DEVICE_TYPES, device.requiredString('type'));
   if (type === undefined) {
     throw new StatusError('INVALID_ARGUMENT', `config.json: ${device.pathOf('type')} must be c, u, b or p`);
   }
@@ -279,7 +279,7 @@ function parseCapabilities(object: JsonObject | undefined, warnings: string[]): 
   const set = (name: string): bigint => {
     let mask = 0n;
     for (const capability of object?.strings(name) ?? []) {
-      const number = abi.CAPABILITIES[capability];
+      const number = lookUp(abi.CAPABILITIES, capability);
       // OCI runtime-spec 1.2, config, "capabilities": a value that cannot be mapped must be logged as a warning.
       if (number === undefined) warnings.push(`process.capabilities.${name}: ${capability} is not known`);
       else mask |= 1n << BigInt(number);
@@ -297,7 +297,7 @@ function parseCapabilities(object: JsonObject | undefined, warnings: string[]): 
 
 function parseLimit(limit: JsonObject): LimitPlan {
   const name = limit.requiredString('type');
-  const resource = abi.RLIMITS[name];
+  const resource = lookUp(abi.RLIMITS, name);
   if (resource === undefined) {
     throw new StatusError(
       'INVALID_ARGUMENT',

@@ -82,6 +82,11 @@ export class JsonObject {
   }
 }
 
+/** What a table says of a name that came from outside: `constructor` and the like, which every object has, are not in it. */
+export function lookUp<T>(table: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
+}
+
 /** @throws StatusError INVALID_ARGUMENT */
 export function parseJsonObject(text: string, what: string): JsonObject {
   let value: unknown;

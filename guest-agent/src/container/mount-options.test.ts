@@ -8,6 +8,7 @@ describe('parseMountOptions', () => {
       flags: abi.MS_NOSUID,
       data: 'size=64k,mode=755',
     });
+    expect(parseMountOptions(['constructor', 'rtoString']).data).toBe('constructor,rtoString');
   });
 
   test('lets the later of two opposites win', () => {

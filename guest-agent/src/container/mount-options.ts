@@ -1,6 +1,7 @@
 // The options of an OCI mount, by their kind.
 // Source: OCI runtime-spec 1.2, config, "Linux mount options"; mount(2); mount_setattr(2).
 import * as abi from '../linux/abi.gen.ts';
+import { lookUp } from './json.ts';
 
 /** A flag option: what it is for a new mount (MS_*) and for a bind mount (MOUNT_ATTR_*). */
 interface FlagOption {
@@ -97,10 +98,10 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   const propagations: number[] = [];
   const data: string[] = [];
   for (const name of options) {
-    const flagOption = FLAGS[name];
-    const accessTime = ACCESS_TIMES[name];
-    const recursive = name.startsWith('r') ? FLAGS[name.slice(1)] : undefined;
-    const propagation = PROPAGATIONS[name];
+    const flagOption = lookUp(FLAGS, name);
+    const accessTime = lookUp(ACCESS_TIMES, name);
+    const recursive = name.startsWith('r') ? lookUp(FLAGS, name.slice(1)) : undefined;
+    const propagation = lookUp(PROPAGATIONS, name);
     if (name === 'bind') bind = bind === 'recursive' ? bind : 'one';
     else if (name === 'rbind') bind = 'recursive';
     else if (flagOption !== undefined) {
