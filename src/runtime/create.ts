@@ -81,6 +81,7 @@ export async function createContainer(
     commandStartNs: options.commandStartNs,
   });
   undo.defer(() => killAndWait(sandbox.identity));
+  using _signals = onInterrupt(() => signalIdentity(sandbox.identity, SIGKILL));
   // Before the slow part: if we are killed in it, `delete --force` knows whom to end.
   record = { ...record, sandbox: sandbox.identity };
   store.write(record);
@@ -121,6 +122,19 @@ export async function createContainer(
   await endInput(sandbox.child, COMMIT_LINE);
   undo.move();
   return { sandbox, proxy };
+}
+
+/** Signals with which a person or a service manager ends a command. (Not SIGHUP: a handler would undo nohup(1).) */
+const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;
+
+/** Makes of an interrupt a failure like any other, after which nothing stays: by default it would end us on the spot. */
+function onInterrupt(action: () => void): Disposable {
+  for (const signal of INTERRUPTS) process.on(signal, action);
+  return {
+    [Symbol.dispose]() {
+      for (const signal of INTERRUPTS) process.off(signal, action);
+    },
+  };
 }
 
 function newRecord(id: string, { directory, config, rootfs }: Bundle): ContainerRecord {

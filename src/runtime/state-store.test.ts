@@ -92,10 +92,10 @@ describe('StateStore', () => {
     expect(readdirSync(root)).toEqual([`c1@${process.ppid}`]);
   });
 
-  test('says which file is damaged and how to get rid of it', () => {
+  test.each(['', '{', 'null', '{"id":"c2"}'])('says which file is damaged and how to get rid of it: %j', (text) => {
     const store = new StateStore(root);
     using _lock = store.create(record('c1'));
-    writeFileSync(join(root, 'c1/state.json'), '{');
+    writeFileSync(join(root, 'c1/state.json'), text);
 
     expect(() => store.read('c1')).toThrow(/state\.json is damaged: .* delete --force c1/);
   });

@@ -128,7 +128,9 @@ export class StateStore {
       throw errorCode(error) === 'ENOENT' ? notFound(id) : error;
     }
     try {
-      return JSON.parse(text) as ContainerRecord;
+      const record = JSON.parse(text) as ContainerRecord | null;
+      if (record?.id !== id) throw new Error('it is not the record of this container');
+      return record;
     } catch (cause) {
       const message = `${path} is damaged: remove the container with: tskata delete --force ${id}`;
       throw new RuntimeError('STATE_DAMAGED', message, { path }, { cause });

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ContainerRecord } from '../../src/runtime/state-store.ts';
-import { isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
+import { ended, isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
 
 function record(bed: RuntimeBed, id: string): ContainerRecord {
   return JSON.parse(readFileSync(join(bed.root, id, 'state.json'), 'utf8')) as ContainerRecord;
@@ -65,6 +65,19 @@ export function describeTskata(runtime: Runtime): void {
       expect(deleted.status).toBe(0);
       expect(bed.leftovers()).toEqual([]);
     });
+  });
+
+  test.each(['SIGINT', 'SIGTERM'] as const)('%s while a container is made leaves nothing of it', async (signal) => {
+    await using bed = new RuntimeBed(runtime);
+    const running = bed.spawn('run', '-b', bed.bundle(shell('sleep 1000')), 'c1');
+    const end = ended(running);
+    // The record names the sandbox process from then on.
+    await until(() => existsSync(join(bed.root, 'c1/state.json')) && record(bed, 'c1').sandbox !== undefined);
+
+    running.kill(signal);
+
+    expect((await end).stderr).toContain('tskata run failed');
+    expect(bed.leftovers()).toEqual([]);
   });
 
   describe('the end of a container', () => {
