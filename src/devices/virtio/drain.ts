@@ -25,20 +25,17 @@ export function drain(context: ActivationContext, work: QueueWork): void {
   const canTake = () => work.canTake?.() ?? true;
   let budget = queue.size;
   queue.suppressNotifications();
-  do {
-    while (canTake()) {
-      if (budget === 0) {
-        context.defer(() => drain(context, work));
-        work.finish?.();
-        interruptIfWanted(context, queueIndex, queue);
-        return;
-      }
-      const chain = queue.take();
-      if (chain === undefined) break;
-      work.handle(chain);
-      budget -= 1;
+  while (canTake()) {
+    if (budget === 0) {
+      context.defer(() => drain(context, work));
+      break;
     }
-  } while (canTake() && queue.requestNotifications());
+    // A look that finds nothing counts too: a driver could move its index to and fro between our looks for ever.
+    budget -= 1;
+    const chain = queue.take();
+    if (chain !== undefined) work.handle(chain);
+    else if (!queue.requestNotifications()) break;
+  }
   work.finish?.();
   interruptIfWanted(context, queueIndex, queue);
 }

@@ -1,6 +1,6 @@
 // One stream connection between a guest port and a host port (virtio 1.3, 5.10.6): its states, its credit in both
-// directions, and what it has to tell the guest next. It never holds more than one receive buffer of the guest's bytes, and
-// leaves the host's bytes in the host stream until the guest has room.
+// directions, and what it has to tell the guest next. It never holds more than one receive buffer of the guest's bytes, however
+// small the packets were that they came in, and leaves the host's bytes in the host stream until the guest has room.
 import {
   VIRTIO_VSOCK_OP_CREDIT_REQUEST,
   VIRTIO_VSOCK_OP_CREDIT_UPDATE,
@@ -79,6 +79,14 @@ export class Connection implements ConnectionPorts {
   #guestShutdown = 0;
   /** Whether we told the guest that the host sends no more. */
   #shutdownSent = false;
+
+  #isWriting = false;
+  /**
+   * Bytes that wait until the stream is done with those before: a write of its own for each packet of one byte would cost
+   * hundreds of bytes.
+   */
+  #gathered: Uint8Array | undefined;
+  #gatheredLength = 0;
 
   // Free-running byte counters modulo 2^32 (virtio 1.3, 5.10.6.3).
   #receivedCount = 0;
@@ -275,14 +283,36 @@ export class Connection implements ConnectionPorts {
     if (payload.length === 0) return true;
     this.#receivedCount = (this.#receivedCount + payload.length) >>> 0;
     this.#owner.moved(this, 'to-host', payload.length);
-    this.#stream?.write(payload, () => {
-      this.#forwardedCount = (this.#forwardedCount + payload.length) >>> 0;
+    if (this.#isWriting) this.#gather(payload);
+    else this.#write(payload);
+    return true;
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#isWriting = true;
+    this.#stream?.write(bytes, () => {
+      this.#isWriting = false;
+      this.#forwardedCount = (this.#forwardedCount + bytes.length) >>> 0;
       // The guest waits once it knows of no free space: half a buffer early keeps it going.
       const unannounced = (this.#receivedCount - this.#announcedForwardedCount) >>> 0;
       if (unannounced > this.bufferSize / 2) this.#creditUpdateDue = true;
+      this.#writeGathered();
       this.#owner.schedule(this);
     });
-    return true;
+  }
+
+  /** The credit that the guest has bounds what is gathered. */
+  #gather(payload: Uint8Array): void {
+    this.#gathered ??= new Uint8Array(this.bufferSize);
+    this.#gathered.set(payload, this.#gatheredLength);
+    this.#gatheredLength += payload.length;
+  }
+
+  #writeGathered(): void {
+    const gathered = this.#gathered?.subarray(0, this.#gatheredLength);
+    this.#gathered = undefined;
+    this.#gatheredLength = 0;
+    if (gathered !== undefined) this.#write(gathered);
   }
 
   #takeShutdown(flags: number): void {
@@ -295,6 +325,7 @@ export class Connection implements ConnectionPorts {
       // by now: its end is free at once, while the host may take its time to read them.
       this.reset('the guest shut the connection down');
     } else if (endsSending) {
+      this.#writeGathered();
       this.#stream?.end(() => {});
     }
   }
@@ -341,6 +372,7 @@ export class Connection implements ConnectionPorts {
   #releaseStream(): void {
     const stream = this.#stream;
     if (stream === undefined) return;
+    if (this.#state === 'established') this.#writeGathered();
     this.#stream = undefined;
     this.#lingering = stream;
     if (this.#state === 'established') stream.end(() => this.#released());

@@ -11,9 +11,11 @@ import {
   VIRTIO_VSOCK_SHUTDOWN_SEND,
   VIRTIO_VSOCK_TYPE_SEQPACKET,
 } from '../abi.gen.ts';
+import { Virtqueue } from '../queue.ts';
 import { FakeHostStream } from '../testing/fake-vsock-host.ts';
 import { GUEST_PORT, HOST_PORT, VsockGuest } from '../testing/vsock-guest.ts';
 import { VSOCK_QUEUE, VsockDevice } from './device.ts';
+import { HEADER_SIZE } from './request.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (data: Uint8Array): string => new TextDecoder().decode(data);
@@ -342,6 +344,57 @@ describe('a guest that offers no rx buffers', () => {
     guest.receive();
     expect(text(guest.receiveData())).toBe('waits');
   });
+});
+
+describe('a guest that sends byte by byte', () => {
+  const SENT = 1000;
+  const sendBytes = (guest: VsockGuest): Uint8Array => {
+    const all = Uint8Array.from({ length: SENT }, (_, index) => index & 0xff);
+    for (const byte of all) guest.sendData(Uint8Array.of(byte));
+    return all;
+  };
+
+  test('to a host that does not read costs one write in flight, and loses nothing', () => {
+    const guest = connected();
+    const write = vi.spyOn(guest.host.latest, 'write');
+    const all = sendBytes(guest);
+    expect(write).toHaveBeenCalledTimes(1);
+    guest.host.latest.confirm();
+    expect(write).toHaveBeenCalledTimes(2);
+    guest.host.latest.confirm();
+    expect(guest.host.latest.written).toEqual(all);
+    guest.send({ operation: VIRTIO_VSOCK_OP_CREDIT_REQUEST });
+    expect(guest.receive().at(-1)?.header.forwardedCount).toBe(SENT);
+  });
+
+  test.each([BOTH, VIRTIO_VSOCK_SHUTDOWN_SEND])('and then shuts down (flags %d) has all of it passed on', (flags) => {
+    const guest = connected();
+    const { latest } = guest.host;
+    const all = sendBytes(guest);
+    guest.send({ operation: VIRTIO_VSOCK_OP_SHUTDOWN, flags });
+    expect(latest.written).toEqual(all);
+    expect(latest.isEnded).toBe(true);
+  });
+});
+
+test('a guest that offers rx buffers as fast as they are filled gets one ring per turn', () => {
+  const guest = connected();
+  guest.receive();
+  const original = Virtqueue.prototype.putUsed;
+  const putUsed = vi.spyOn(Virtqueue.prototype, 'putUsed').mockImplementation(function (this: Virtqueue, ...args) {
+    original.apply(this, args);
+    guest.machine.driver.queue(VSOCK_QUEUE.rx).takeUsed();
+    guest.offerBuffers(1, HEADER_SIZE + 1);
+  });
+  try {
+    guest.host.latest.arrive(new Uint8Array(40_000));
+    const ring = guest.device.queueSizes[VSOCK_QUEUE.rx] ?? 0;
+    expect(putUsed).toHaveBeenCalledTimes(ring);
+    expect(guest.machine.runDeferred()).toBe(1);
+    expect(putUsed).toHaveBeenCalledTimes(2 * ring);
+  } finally {
+    putUsed.mockRestore();
+  }
 });
 
 test('two connections take turns', () => {

@@ -327,9 +327,13 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
     }
   }
 
-  /** @throws QueueError when a buffer cannot hold a packet */
+  /** As many as the ring holds, then others have their turn. @throws QueueError when a buffer cannot hold a packet */
   #fillBuffers(): void {
-    while (this.#hasPacket()) {
+    for (let budget = this.#rx.size; this.#hasPacket(); budget -= 1) {
+      if (budget === 0) {
+        this.#context.defer(() => this.#send());
+        return;
+      }
       const chain = this.#rx.take();
       if (chain === undefined) {
         if (this.#rx.requestNotifications()) continue;
@@ -389,7 +393,8 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
     while (this.#transportResetDue) {
       const chain = this.#events.take();
       if (chain === undefined) {
-        if (this.#events.requestNotifications()) continue;
+        // What came meanwhile is looked at in another turn: a driver could move its index to and fro for ever.
+        if (this.#events.requestNotifications()) this.#context.defer(() => this.#sendEvents());
         return;
       }
       const event = new Uint8Array(virtio_vsock_event.sizeof);
