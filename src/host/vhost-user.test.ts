@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -64,6 +65,14 @@ async function backEnd(answers: Record<number, number | string>, fault?: string)
   return { path, memory: [], queueCount: 2, timeoutMs: 200 };
 }
 
+/** A socket as it is between bind(2) and listen(2): it is there, and refuses. */
+async function makeDeafSocket(path: string): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(`${path}.first`, resolve));
+  renameSync(`${path}.first`, path);
+  await new Promise((resolve) => server.close(resolve));
+}
+
 function codeOf(options: VhostUserOptions): VhostUserErrorCode | undefined {
   try {
     new VhostUserFrontEnd(options)[Symbol.dispose]();
@@ -83,6 +92,27 @@ describe('the front end', () => {
     });
     using frontEnd = new VhostUserFrontEnd(options);
     expect(frontEnd.features).toBe(1n << 32n);
+  });
+
+  test('waits for a back end that has made its socket and does not listen yet', async () => {
+    const options = await backEnd({ [GET_FEATURES]: '0x100000000' });
+    const path = join(directory, 'early.sock');
+    await makeDeafSocket(path);
+    const rename = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      parentPort.postMessage('started');
+      setTimeout(() => require('node:fs').renameSync(...workerData), 10);
+    `;
+    const later = new Worker(rename, { eval: true, workerData: [options.path, path] });
+    await new Promise((resolve) => later.once('message', resolve));
+    expect(codeOf({ ...options, path })).toBeUndefined();
+    await later.terminate();
+  });
+
+  test('gives up on a socket that nobody listens on', async () => {
+    const path = join(directory, 'deaf.sock');
+    await makeDeafSocket(path);
+    expect(codeOf({ path, memory: [], queueCount: 1 })).toBe('DISCONNECTED');
   });
 
   test('does without protocol features where there are none', async () => {

@@ -5,6 +5,7 @@ import { featureSet, hasFeature } from '../devices/virtio/features.ts';
 import type { FsBackend } from '../devices/virtio/fs/backend.ts';
 import type { Virtqueue } from '../devices/virtio/queue.ts';
 import { watchFd } from '../ffi/event-loop.unsafe.ts';
+import { SystemError } from '../ffi/system-error.ts';
 import { UnixConnection } from '../ffi/unix-socket.unsafe.ts';
 import type { Fd } from '../lib/brand.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
@@ -29,6 +30,8 @@ const WANTED_PROTOCOL_FEATURES = featureSet(VHOST_USER_PROTOCOL_F_MQ, VHOST_USER
 const U64_SIZE = 8;
 const RING_STATE_SIZE = 8;
 const DEFAULT_TIMEOUT_MS = 5000;
+/** What a back end gets from bind(2) to listen(2), milliseconds: two system calls, on a machine that is busy. */
+const LISTEN_TIMEOUT_MS = 100;
 
 /** A region of guest memory that the back end may map. */
 export interface SharedMemory extends SharedRegion {
@@ -122,7 +125,7 @@ export class VhostUserFrontEnd implements FsBackend, Disposable {
   #connect(): UnixConnection {
     const { path, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
     try {
-      return UnixConnection.connect(path, timeoutMs);
+      return connectWhenListening(path, timeoutMs);
     } catch (error) {
       throw new VhostUserError(
         'DISCONNECTED',
@@ -241,5 +244,23 @@ export class VhostUserFrontEnd implements FsBackend, Disposable {
       { path: this.#options.path },
     );
     this.#onFailure?.(this.#failure);
+  }
+}
+
+/**
+ * A socket's file is there from bind(2) on, and refuses until listen(2): who waited for the file may come in between.
+ * @throws SystemError
+ */
+function connectWhenListening(path: string, timeoutMs: number): UnixConnection {
+  const deadline = performance.now() + LISTEN_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return UnixConnection.connect(path, timeoutMs);
+    } catch (error) {
+      const mayListenSoon =
+        error instanceof SystemError && error.code === 'ECONNREFUSED' && performance.now() < deadline;
+      if (!mayListenSoon) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
   }
 }

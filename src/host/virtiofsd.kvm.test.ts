@@ -26,19 +26,19 @@ const FUSE_INIT_EXT = 1 << 30;
 const FUSE_ROOT_ID = 1n;
 const OUT_HEADER_SIZE = 16;
 
-let stack: DisposableStack;
+let stack: AsyncDisposableStack;
 let directory = '';
 let served = '';
 
 beforeEach(() => {
-  stack = new DisposableStack();
+  stack = new AsyncDisposableStack();
   directory = mkdtempSync(join(tmpdir(), 'virtiofsd-'));
   stack.defer(() => rmSync(directory, { recursive: true }));
   served = join(directory, 'served');
   mkdirSync(served);
 });
 
-afterEach(() => stack.dispose());
+afterEach(() => stack.disposeAsync());
 
 /** A guest's FUSE client on the mock driver. */
 class FuseGuest {
@@ -150,7 +150,7 @@ describe('virtiofsd over vhost-user', () => {
     await guest.init();
     execFileSync('mount', ['--bind', join(directory, 'source'), join(served, 'volume')]);
     // Lazily: virtiofsd holds the folders that the guest looked up.
-    stack.defer(() => execFileSync('umount', ['--lazy', join(served, 'volume')]));
+    stack.defer(() => void execFileSync('umount', ['--lazy', join(served, 'volume')]));
     const volume = await guest.lookup(FUSE_ROOT_ID, 'volume');
     const file = await guest.lookup(volume.node, 'file');
     expect(await guest.readFile(file.node)).toBe('mounted late');
@@ -189,8 +189,7 @@ test('a folder that is not there is an error with what virtiofsd said', async ()
 test('nothing is left when it is disposed', async () => {
   const virtiofsd = await start();
   const pid = virtiofsd.pid ?? 0;
-  virtiofsd[Symbol.dispose]();
-  for (let waited = 0; waited < 1000 && existsSync(`/proc/${pid}`); waited++) await sleep(2);
+  await virtiofsd[Symbol.asyncDispose]();
   expect(existsSync(`/proc/${pid}`)).toBe(false);
   expect(existsSync(join(directory, 'fs.sock'))).toBe(false);
 });

@@ -30,7 +30,7 @@ export interface VirtiofsdOptions {
   readonly socketPath: string;
   /** @default the first of those that Debian installs */
   readonly program?: VirtiofsdProgram;
-  /** Called when it ends by itself, never after `dispose`. */
+  /** Called when it ends by itself, never after its disposal. */
   readonly onEnd?: (failure: VirtiofsdError) => void;
   /** Longest wait until it listens, milliseconds. @default 5000 */
   readonly timeoutMs?: number;
@@ -38,6 +38,8 @@ export interface VirtiofsdOptions {
 
 const DEFAULT_TIMEOUT_MS = 5000;
 const POLL_INTERVAL_MS = 2;
+/** What a killed process gets to be gone, milliseconds. */
+const EXIT_TIMEOUT_MS = 5000;
 const KEPT_LINES = 8;
 
 /** @throws VirtiofsdError NOT_FOUND when none is installed */
@@ -86,10 +88,12 @@ export function virtiofsdArguments(flavour: VirtiofsdFlavour, sharedDirectory: s
 }
 
 /** A virtiofsd at work. It ends with this process, however this process ends. */
-export class Virtiofsd implements Disposable {
+export class Virtiofsd implements AsyncDisposable {
   readonly program: VirtiofsdProgram;
   readonly #options: VirtiofsdOptions;
   readonly #child: ChildProcess;
+  /** Settles once the process is gone, or was never there. */
+  readonly #gone = Promise.withResolvers<void>();
   readonly #lastLines: string[] = [];
   #partialLine = '';
   #failure: VirtiofsdError | undefined;
@@ -105,7 +109,12 @@ export class Virtiofsd implements Disposable {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#child.stderr?.on('data', (chunk: Buffer) => this.#keepLines(chunk));
-    this.#child.once('error', (error) => this.#end(messageOf(error)));
+    this.#child.once('error', (error) => {
+      // Also told when a signal could not be sent: only a process that was never started has no pid.
+      if (this.#child.pid === undefined) this.#gone.resolve();
+      this.#end(messageOf(error));
+    });
+    this.#child.once('exit', () => this.#gone.resolve());
     // 'close' comes after the last of its output, 'exit' does not.
     this.#child.once('close', (status, signal) => this.#end(signal === null ? `status ${status}` : signal));
   }
@@ -126,7 +135,7 @@ export class Virtiofsd implements Disposable {
       virtiofsd.#isListening = true;
       return virtiofsd;
     } catch (error) {
-      virtiofsd[Symbol.dispose]();
+      await virtiofsd[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -135,9 +144,22 @@ export class Virtiofsd implements Disposable {
     return this.#child.pid;
   }
 
-  /** Kills it (all that it wrote is with the kernel already) and removes what it left. */
-  [Symbol.dispose](): void {
-    if (this.#isDisposed) return;
+  /**
+   * Kills it (all that it wrote is with the kernel already), removes what it left, and waits until it is gone: as long as it
+   * lives, the file systems that it serves are in use. One that the kernel does not let go, for a server that does not
+   * answer, is waited for EXIT_TIMEOUT_MS and no longer.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isDisposed) this.#kill();
+    const timeout = new AbortController();
+    await Promise.race([
+      this.#gone.promise,
+      sleep(EXIT_TIMEOUT_MS, undefined, { signal: timeout.signal }).catch(() => {}),
+    ]);
+    timeout.abort();
+  }
+
+  #kill(): void {
     this.#isDisposed = true;
     this.#child.kill('SIGKILL');
     this.#child.stderr?.destroy();

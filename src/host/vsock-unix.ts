@@ -49,7 +49,7 @@ export class VsockUnixHost implements VsockHost, Disposable {
         reject(
           new VsockUnixError(
             'LISTEN',
-            `cannot listen on the vsock socket ${this.#path}: ${messageOf(error)}; its folder must be there, and no other VM may use it`,
+            `cannot listen on the vsock socket ${this.#path}: ${messageOf(error)}; its folder must be there, and no other VM may use it; a socket that a killed VM left is to be removed`,
             { path: this.#path },
             { cause: error },
           ),
