@@ -25,10 +25,11 @@ import { MIB } from '../lib/units.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { checkVmConfig, type VmConfig } from './config.ts';
 import { DeviceManager } from './device-manager.ts';
+import { limitLog } from './log-limit.ts';
 import { SerialConsole } from './serial-console.ts';
 import { Timeline } from './timeline.ts';
 import { openVirtioDevices } from './virtio-devices.ts';
-import { StopLatch, Vm } from './vm.ts';
+import { Hold, StopLatch, Vm } from './vm.ts';
 
 /** What a VM is connected to. */
 export interface VmConnections {
@@ -117,6 +118,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   const pioBus = new AddressBus('pio');
   const mmioBus = new AddressBus('mmio');
   const latch = new StopLatch();
+  const hold = new Hold();
   attachLegacyDevices(pioBus, machine, () => latch.stop({ kind: 'guest-reset' }));
   const serial = new SerialConsole({
     setInterrupt: (level) => machine.setInterruptLine(LEGACY_GSI.serial, level),
@@ -125,11 +127,12 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   if (config.serial) pioBus.register('serial', PORTS.serial, byteRegisterDevice(serial.port));
   resources.use(serial);
 
+  const log = limitLog(connections.log);
   // Back ends before devices, so that at the end the devices stop first, and what is in flight finds memory and files there.
   const backends = {
     memory: ram,
     runtimeDirectory: runtimeDirectory(connections.runtimeDirectory, resources),
-    log: connections.log,
+    log,
     onEnd: (error: Error) => latch.stop({ kind: 'back-end-ended', error }),
     resources,
   };
@@ -140,7 +143,8 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
       machine,
       memory,
       mmioBus,
-      onDeviceFailure: (device: VirtioDevice, failure) => connections.log(`${device.name} failed: ${failure.message}`),
+      hold: hold.set,
+      onDeviceFailure: (device: VirtioDevice, failure) => log(`${device.name} failed: ${failure.message}`),
     }),
   );
   for (const device of virtioDevices) devices.attach(device);
@@ -168,6 +172,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   timeline.mark('vm-start', process.hrtime.bigint());
   return new Vm({
     latch,
+    hold,
     vcpus,
     pioBus,
     mmioBus,

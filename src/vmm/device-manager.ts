@@ -25,6 +25,8 @@ export interface DeviceManagerOptions {
   readonly machine: VirtualMachine;
   readonly memory: GuestMemory;
   readonly mmioBus: AddressBus;
+  /** The vCPU whose write is being handled is to wait for this. */
+  readonly hold: (until: Promise<void>) => void;
   /** A device gave up: it asks its driver for a reset. */
   readonly onDeviceFailure: (device: VirtioDevice, failure: Error) => void;
 }
@@ -119,8 +121,9 @@ class AttachedDevice implements Disposable {
         {
           read: (offset, data) => data.set(this.#transport.read(offset, data.length)),
           write: (offset, data) => {
-            this.#transport.write(offset, data);
+            const busy = this.#transport.write(offset, data);
             this.#followState();
+            if (busy !== undefined) options.hold(busy);
           },
         },
       ),

@@ -16,6 +16,7 @@ export class SerialConsole implements Disposable {
   #outgoing: number[] = [];
   #flushScheduled = false;
   #incoming: Uint8Array = new Uint8Array(0);
+  #hasEnded = false;
 
   constructor({ setInterrupt, output }: SerialConsoleOptions) {
     this.#output = output;
@@ -26,8 +27,9 @@ export class SerialConsole implements Disposable {
     });
   }
 
-  /** Bytes for the guest: kept until the port has room. */
+  /** Bytes for the guest: kept until the port has room. After the end they are nobody's: there is no interrupt line then. */
   input(bytes: Uint8Array): void {
+    if (this.#hasEnded) return;
     const joined = new Uint8Array(this.#incoming.length + bytes.length);
     joined.set(this.#incoming);
     joined.set(bytes, this.#incoming.length);
@@ -36,6 +38,7 @@ export class SerialConsole implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#hasEnded = true;
     this.#flush();
   }
 

@@ -73,8 +73,25 @@ export class StopLatch {
   }
 }
 
+/** Passes on from a device to the VM that the vCPU whose exit is being handled has to wait. */
+export class Hold {
+  #until: Promise<void> | undefined;
+
+  readonly set = (until: Promise<void>): void => {
+    this.#until = until;
+  };
+
+  /** @returns what the exit that was just handled asked for, once */
+  take(): Promise<void> | undefined {
+    const until = this.#until;
+    this.#until = undefined;
+    return until;
+  }
+}
+
 export interface VmParts {
   readonly latch: StopLatch;
+  readonly hold: Hold;
   readonly vcpus: readonly Vcpu[];
   readonly pioBus: AddressBus;
   readonly mmioBus: AddressBus;
@@ -154,6 +171,7 @@ export class Vm implements AsyncDisposable {
         break;
       case 'mmio-write':
         mmioBus.write(exit.address, exit.data);
+        if (this.#holds(vcpu)) return false;
         break;
       case 'interrupted':
         break;
@@ -176,5 +194,16 @@ export class Vm implements AsyncDisposable {
         break;
     }
     return !latch.hasStopped;
+  }
+
+  /** @returns whether the vCPU has to wait; it goes on by itself */
+  #holds(vcpu: Vcpu): boolean {
+    const { hold, latch } = this.#parts;
+    const until = hold.take();
+    if (until === undefined) return false;
+    void until.then(() => {
+      if (!latch.hasStopped) vcpu.resume();
+    });
+    return true;
   }
 }

@@ -60,4 +60,10 @@ export interface VirtioDevice {
    * @throws when the backend cannot serve this driver: the transport then sets DEVICE_NEEDS_RESET
    */
   activate(context: ActivationContext): ActiveDevice;
+  /**
+   * Absent where disposing an activation ends all of its work at once.
+   * @returns a promise that settles, and never rejects, once no work of former activations touches guest memory any more;
+   * undefined when that is so already
+   */
+  idle?(): Promise<void> | undefined;
 }

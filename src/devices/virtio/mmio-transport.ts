@@ -196,16 +196,21 @@ export class MmioTransport implements Disposable {
     return this.page.subarray(offset, offset + length);
   }
 
-  /** A driver's write to the page, of any width, anywhere in it. */
-  write(offset: number, bytes: Uint8Array): void {
+  /**
+   * A driver's write to the page, of any width, anywhere in it.
+   * @returns after a reset, what the driver is to be held for: until then its memory may still be written to. It may poll
+   * for status 0 instead (virtio 1.3, 2.4), but Linux' driver for this transport does not.
+   */
+  write(offset: number, bytes: Uint8Array): Promise<void> | undefined {
     if (offset >= VIRTIO_MMIO_CONFIG) {
       this.#writeConfiguration(offset - VIRTIO_MMIO_CONFIG, bytes);
-      return;
+      return undefined;
     }
     // "The driver MUST only use 32 bit wide and aligned reads and writes" (virtio 1.3, 4.2.2.2): others have no effect.
-    if (offset % REGISTER_SIZE !== 0 || bytes.length !== REGISTER_SIZE) return;
+    if (offset % REGISTER_SIZE !== 0 || bytes.length !== REGISTER_SIZE) return undefined;
     const value = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(0, true);
     this.#writeRegister(offset, value);
+    return offset === VIRTIO_MMIO_STATUS && value === STATUS.reset ? this.device.idle?.() : undefined;
   }
 
   /** The driver rang the bell of a queue. */

@@ -132,14 +132,14 @@ export class BlockDevice implements VirtioDevice {
   }
 
   /**
-   * Settles once the back end works on no request of this device: from then on, and until the driver asks for more, the
-   * guest's memory is not touched. For a pause, and for a reset that is to be safe even if a driver resets under load.
+   * What the back end has begun, it ends: a read that the kernel works on still fills the driver's memory after a reset.
+   * @returns undefined when it works on no request of this device
    */
-  async idle(): Promise<void> {
-    if (this.#inFlight === 0) return;
+  idle(): Promise<void> | undefined {
+    if (this.#inFlight === 0) return undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#idleWaiters.push(resolve);
-    await promise;
+    return promise;
   }
 
   #setCacheMode(mode: number): void {
