@@ -1,4 +1,4 @@
-import { readFileSync, readSync, writeSync } from 'node:fs';
+import { ftruncateSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { createMemfd, mapAnonymous, mapShared } from './memory.unsafe.ts';
 
@@ -15,6 +15,13 @@ test('a memfd and its mapping are the same bytes', () => {
 
   expect(back[0]).toBe(7);
   expect(mapping.bytes[5]).toBe(9);
+});
+
+test('the size of a memfd cannot be changed by whoever gets it', () => {
+  using memfd = createMemfd('ffi-test', 2 * PAGE);
+
+  expect(() => ftruncateSync(memfd.fd, PAGE)).toThrow('EPERM');
+  expect(() => ftruncateSync(memfd.fd, 3 * PAGE)).toThrow('EPERM');
 });
 
 test('discarded pages read as zeros, the others stay', () => {

@@ -2,12 +2,17 @@
 import { ftruncateSync } from 'node:fs';
 import type { Fd } from '../lib/brand.ts';
 import {
+  F_ADD_SEALS,
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
   MADV_DONTNEED,
   MADV_REMOVE,
   MAP_ANONYMOUS,
   MAP_NORESERVE,
   MAP_PRIVATE,
   MAP_SHARED,
+  MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   PROT_READ,
   PROT_WRITE,
@@ -22,6 +27,7 @@ const mmap = libcFunction<[null, number, number, number, number, number], number
 );
 const munmap = libcFunction<[bigint, number], number>('int munmap(void *address, size_t length)');
 const madvise = libcFunction<[bigint, number, number], number>('int madvise(void *address, size_t length, int advice)');
+const fcntl = libcFunction<[number, number, number], number>('int fcntl(int fd, int command, int argument)');
 const memfdCreate = libcFunction<[string, number], number>('int memfd_create(const char *name, uint flags)');
 
 /**
@@ -74,11 +80,17 @@ export function mapAnonymous(length: number, subject: string): Mapping {
   return map(length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, subject);
 }
 
-/** Creates a file of zeros in memory that other processes can map. @param name seen in /proc/PID/fd @throws SystemError */
+/**
+ * Creates a file of zeros in memory that other processes can map. Its size is sealed: whoever else has it cannot cut it off
+ * below our mapping, where the next access would end this process (SIGBUS).
+ * @param name seen in /proc/PID/fd
+ * @throws SystemError
+ */
 export function createMemfd(name: string, length: number): OwnedFd {
-  const owned = new OwnedFd(check(memfdCreate(name, MFD_CLOEXEC), 'memfd_create', name));
+  const owned = new OwnedFd(check(memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), 'memfd_create', name));
   try {
     ftruncateSync(owned.fd, length);
+    check(fcntl(owned.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 'fcntl(F_ADD_SEALS)', name);
     return owned;
   } catch (error) {
     owned[Symbol.dispose]();
