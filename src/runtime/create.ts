@@ -81,7 +81,11 @@ export async function createContainer(
     commandStartNs: options.commandStartNs,
   });
   undo.defer(() => killAndWait(sandbox.identity));
-  using _signals = onInterrupt(() => signalIdentity(sandbox.identity, SIGKILL));
+  const interrupt = new AbortController();
+  using _signals = onInterrupt(() => {
+    interrupt.abort();
+    signalIdentity(sandbox.identity, SIGKILL);
+  });
   // Before the slow part: if we are killed in it, `delete --force` knows whom to end.
   record = { ...record, sandbox: sandbox.identity };
   store.write(record);
@@ -115,8 +119,8 @@ export async function createContainer(
   record = { ...record, init: proxy.identity };
   // config.md, "Prestart" and "CreateRuntime Hooks": in this order, when the environment is there and the program has not run.
   const state = currentState(record);
-  await runHooks('prestart', record.hooks?.prestart, state);
-  await runHooks('createRuntime', record.hooks?.createRuntime, state);
+  await runHooks('prestart', record.hooks?.prestart, state, interrupt.signal);
+  await runHooks('createRuntime', record.hooks?.createRuntime, state, interrupt.signal);
   store.write({ ...record, phase: 'created' });
   if (options.pidFile !== undefined) writePidFile(options.pidFile, proxy.identity.pid);
   await endInput(sandbox.child, COMMIT_LINE);

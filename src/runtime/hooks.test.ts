@@ -55,3 +55,11 @@ test('no hooks are no work', async () => {
 test('a timeout of more than a timer can wait for is no short one', async () => {
   await expect(runHooks('prestart', [script('sleep 0.1', { timeout: 3_000_000 })], state())).resolves.toBeUndefined();
 });
+
+test('one that is aborted fails at once, whatever it has started', async () => {
+  const hooks = [script('sleep 3; exit 0')];
+
+  const running = runHooks('prestart', hooks, state(), AbortSignal.timeout(100));
+
+  await expect(running).rejects.toThrow('error running prestart hook #0: The operation was aborted');
+});

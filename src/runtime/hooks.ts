@@ -12,11 +12,17 @@ export const HOST_HOOK_POINTS: readonly HookPoint[] = ['prestart', 'createRuntim
 
 /**
  * Runs the hooks of one point in their order, each with the state on its standard input.
+ * @param abort kills the one that runs, which fails then
  * @throws RuntimeError HOOK_FAILED for the first that fails, in runc's words
  */
-export async function runHooks(point: HookPoint, hooks: readonly Hook[] | undefined, state: State): Promise<void> {
+export async function runHooks(
+  point: HookPoint,
+  hooks: readonly Hook[] | undefined,
+  state: State,
+  abort?: AbortSignal,
+): Promise<void> {
   for (const [index, hook] of (hooks ?? []).entries()) {
-    const { how, stdout, stderr } = await runHook(hook, state);
+    const { how, stdout, stderr } = await runHook(hook, state, abort);
     if (how === undefined) continue;
     const message = `error running ${point} hook #${index}: ${how}, stdout: ${stdout}, stderr: ${stderr}`;
     throw new RuntimeError('HOOK_FAILED', message, { path: hook.path, point, index });
@@ -33,7 +39,7 @@ interface HookResult {
   readonly stderr: string;
 }
 
-async function runHook(hook: Hook, state: State): Promise<HookResult> {
+async function runHook(hook: Hook, state: State, abort: AbortSignal | undefined): Promise<HookResult> {
   const [argv0 = hook.path, ...args] = hook.args ?? [];
   const child = spawn(hook.path, args, {
     argv0,
@@ -42,17 +48,22 @@ async function runHook(hook: Hook, state: State): Promise<HookResult> {
     env: Object.fromEntries((hook.env ?? []).map(splitVariable)),
     stdio: ['pipe', 'pipe', 'pipe'],
     killSignal: 'SIGKILL',
+    ...(abort === undefined ? {} : { signal: abort }),
     ...(hook.timeout === undefined ? {} : { timeout: Math.min(hook.timeout * 1000, TIMER_MAX_MS) }),
   });
   // A hook need not read the state.
   child.stdin.on('error', () => {});
   child.stdin.end(JSON.stringify(state));
   const output = Promise.all([text(child.stdout), text(child.stderr)]);
+  output.catch(() => {});
   try {
     const [status, signal] = await once(child, 'close');
     const [stdout, stderr] = await output;
     return { how: status === 0 ? undefined : describeEnd(status, signal, hook), stdout, stderr };
   } catch (error) {
+    // What it started may hold their other ends, and must not hold us.
+    child.stdout.destroy();
+    child.stderr.destroy();
     return { how: messageOf(error), stdout: '', stderr: '' };
   }
 }

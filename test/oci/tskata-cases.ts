@@ -69,10 +69,11 @@ export function describeTskata(runtime: Runtime): void {
 
   test.each(['SIGINT', 'SIGTERM'] as const)('%s while a container is made leaves nothing of it', async (signal) => {
     await using bed = new RuntimeBed(runtime);
-    const running = bed.spawn('run', '-b', bed.bundle(shell('sleep 1000')), 'c1');
+    const waiting = join(bed.folder, 'waiting');
+    const hook = { path: '/bin/sh', args: ['sh', '-c', `: >${waiting}; exec sleep 1000`] };
+    const running = bed.spawn('run', '-b', bed.bundle({ ...shell('exit 0'), hooks: { prestart: [hook] } }), 'c1');
     const end = ended(running);
-    // The record names the sandbox process from then on.
-    await until(() => existsSync(join(bed.root, 'c1/state.json')) && record(bed, 'c1').sandbox !== undefined);
+    await until(() => existsSync(waiting));
 
     running.kill(signal);
 
