@@ -1,14 +1,15 @@
 // `tskata run`: create and start in one, and with a container in the foreground its whole life.
 import type { ChildProcess } from 'node:child_process';
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
 import { createContainer } from '../runtime/create.ts';
 import { letGo } from '../runtime/launch.ts';
 import { deleteContainer, failedVerb, startContainer } from '../runtime/operations.ts';
-import { signalIdentity, waitForEnd } from '../runtime/process-identity.ts';
+import { type ProcessIdentity, signalIdentity, waitForEnd } from '../runtime/process-identity.ts';
 import { REPORT_FILE, StateStore } from '../runtime/state-store.ts';
+import type { StartReport } from '../vmm/timeline.ts';
 import type { GlobalOptions } from './tskata.ts';
 import { commandStartNs, type RunFlags } from './tskata-create.ts';
 
@@ -30,6 +31,8 @@ const FORWARDED: readonly NodeJS.Signals[] = [
 /** The sandbox writes its report when it ends, and ends by itself soon after its container. */
 const SANDBOX_END_MS = 10_000;
 const SIGNAL_STATUS_BASE = 128;
+/** What the proxy ends with when the sandbox is gone before its program: STATUS_LOST of native/proxy/proxy.h. */
+const LOST_STATUS = 137;
 
 /** @returns the exit status of the container; 0 with `--detach` */
 export async function run(globals: GlobalOptions, flags: RunFlags, id: string): Promise<number> {
@@ -55,6 +58,7 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
     if (ended === undefined) return 0;
     proxy.child.ref();
     const status = await ended;
+    if (status === LOST_STATUS) await explainLoss(globals, join(store.directory(id), REPORT_FILE), sandbox.identity);
     try {
       if (globals.report !== undefined || flags.keep === true) await waitForEnd(sandbox.identity, SANDBOX_END_MS);
       if (globals.report !== undefined) copyFileSync(join(store.directory(id), REPORT_FILE), globals.report);
@@ -70,6 +74,18 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
 
 function warnOf({ warn }: GlobalOptions): (error: unknown) => Promise<void> {
   return (error) => warn(messageOf(error));
+}
+
+/** Says why the sandbox ended, where it ended before the program did; a program that was killed has the same status. */
+async function explainLoss({ warn }: GlobalOptions, reportPath: string, sandbox: ProcessIdentity): Promise<void> {
+  await waitForEnd(sandbox, SANDBOX_END_MS);
+  try {
+    const report: StartReport = JSON.parse(readFileSync(reportPath, 'utf8'));
+    if (report.marks.some(({ name }) => name === 'container-exited')) return;
+    await warn(`the sandbox ended before the container's program did: ${report.endReason}`);
+  } catch {
+    await warn("the sandbox ended before the container's program did, and left no report");
+  }
 }
 
 /** How a child ended, as shells count. */

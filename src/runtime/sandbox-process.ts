@@ -92,12 +92,14 @@ class SandboxProcess {
     this.#watchStarter();
     tellStarter('READY');
     void this.#boot(agentServer);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+      process.once(signal, () => this.#end.resolve(`it got ${signal}`));
 
     const reason = await this.#end.promise;
     this.#log.info(`the sandbox ends: ${reason}`);
     this.#agent.reject(new Error(`the sandbox ended: ${reason}`));
     // First, so that whoever waits for our end finds it.
-    this.#writeReport();
+    this.#writeReport(reason);
     await this.#shutDown();
   }
 
@@ -215,11 +217,12 @@ class SandboxProcess {
     });
   }
 
-  #writeReport(): void {
+  #writeReport(endReason: string): void {
     const report: StartReport = {
       hostKernelRelease: release(),
       ...(this.#details === undefined ? {} : { guestKernelRelease: this.#details.kernelRelease }),
       marks: this.#timeline.marks.map(({ name, monotonicNs }) => ({ name, monotonicNs: String(monotonicNs) })),
+      endReason,
       exits: this.#vm?.exitCounts() ?? {},
     };
     try {

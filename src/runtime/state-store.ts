@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import {
   closeSync,
+  constants,
   fstatSync,
   lstatSync,
   mkdirSync,
@@ -88,7 +89,7 @@ export class StateStore {
     mkdirSync(scratch, { mode: 0o700 });
     let lock: Lock | undefined;
     try {
-      lock = new Lock(join(scratch, LOCK_FILE));
+      lock = new Lock(join(scratch, LOCK_FILE), constants.O_CREAT);
       writeFileSync(join(scratch, STATE_FILE), encode(record), { mode: 0o600 });
       // rename(2) replaces an empty folder only, and no container's folder is ever empty.
       renameSync(scratch, directory);
@@ -148,7 +149,15 @@ export class StateStore {
   remove(id: string): void {
     const directory = this.directory(id);
     removeMountPoints(join(directory, SHARED_FOLDER));
-    rmSync(directory, { recursive: true, force: true });
+    // Out of sight at once: nobody finds half of it, and nobody can put anything into it while it goes.
+    const scratch = `${directory}@${process.pid}`;
+    rmSync(scratch, { recursive: true, force: true });
+    try {
+      renameSync(directory, scratch);
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw error;
+    }
+    rmSync(scratch, { recursive: true, force: true });
   }
 
   /** Removes what creators left behind that were killed before they had a container to show for it. */
@@ -215,8 +224,9 @@ function removeEmpty(path: string): void {
 class Lock implements Disposable {
   readonly #fd: number;
 
-  constructor(path: string) {
-    this.#fd = openSync(path, 'a', 0o600);
+  /** @param flags more flags of open(2) */
+  constructor(path: string, flags = 0) {
+    this.#fd = openSync(path, constants.O_RDWR | flags, 0o600);
     const { status, error } = spawnSync(FLOCK, ['--exclusive', '3'], {
       stdio: ['ignore', 'ignore', 'inherit', this.#fd],
     });

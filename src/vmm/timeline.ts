@@ -130,6 +130,8 @@ export interface StartReport {
   readonly hostKernelRelease: string;
   readonly guestKernelRelease?: string;
   readonly marks: readonly { readonly name: TimelineMarkName; readonly monotonicNs: string }[];
+  /** Why the sandbox ended. */
+  readonly endReason?: string;
   /** Exits of the vCPUs to the VMM, by reason. */
   readonly exits: Readonly<Record<string, number>>;
 }

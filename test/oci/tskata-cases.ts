@@ -40,6 +40,21 @@ export function describeTskata(runtime: Runtime): void {
       expect(bed.leftovers()).toEqual([]);
     });
 
+    test('run says why the sandbox ended, when that was before the program did', async () => {
+      await using bed = new RuntimeBed(runtime);
+      const running = bed.spawn('run', '-b', bed.bundle(shell('echo up; sleep 1000')), 'c1');
+      const result = ended(running);
+      await new Promise((resolve) => running.stdout?.once('data', resolve));
+      await bed.until('c1', 'running');
+
+      process.kill(record(bed, 'c1').sandbox?.pid ?? 0, 'SIGTERM');
+
+      const { status, stderr } = await result;
+      expect(stderr).toContain("the sandbox ended before the container's program did: it got SIGTERM");
+      expect(status).toBe(137);
+      expect(bed.leftovers()).toEqual([]);
+    });
+
     test('kill -9 of the proxy ends the guest process, and with it the VM', async () => {
       await using bed = new RuntimeBed(runtime);
       await bed.detached(['run', '--detach', '-b', bed.bundle(shell('sleep 1000')), 'c1']);
