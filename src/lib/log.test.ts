@@ -20,6 +20,7 @@ describe('log lines', () => {
 
   test('a terminal gets the short form', () => {
     expect(terminalLine('warning', 'careful', 12_345)).toBe('WARN[0012] careful \n');
+    expect(terminalLine('error', 'a guest\x1b[2J says\nthis', 0)).toBe('ERRO[0000] a guest\\x1b[2J says\nthis \n');
   });
 
   test('times have no fractions', () => {

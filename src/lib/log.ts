@@ -15,7 +15,15 @@ export function textLine(level: LogLevel, message: string, time: Date): string {
 /** A line for a person at a terminal: `ERRO[0000] ...`. */
 export function terminalLine(level: LogLevel, message: string, sinceStartMs: number): string {
   const seconds = String(Math.floor(sinceStartMs / 1000)).padStart(4, '0');
-  return `${level.toUpperCase().slice(0, 4)}[${seconds}] ${message} \n`;
+  return `${level.toUpperCase().slice(0, 4)}[${seconds}] ${withoutControls(message)} \n`;
+}
+
+/** Part of a message may come from a guest: it must not drive the terminal. Line feeds stay, messages have some. */
+function withoutControls(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
+  return text.replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, (character) => {
+    return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
 }
 
 /** logrus, text_formatter.go: what consists of these characters alone is not quoted. */
