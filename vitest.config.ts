@@ -53,8 +53,9 @@ export default defineConfig({
           hookTimeout: 180_000,
           fileParallelism: false,
           isolate: false, // a worker for each file costs seconds under emulation
+          // Emulated processors have lost a VM before. The reporter tells of every second try.
           ...(insideHost
-            ? {}
+            ? { retry: 1 }
             : { globalSetup: './test/support/guest-setup.ts', runner: './test/support/guest-runner.ts' }),
         },
       },

@@ -74,7 +74,7 @@ export function describeRuntime(runtime: Runtime, { needsBuild }: { readonly nee
 
         running.kill('SIGTERM');
 
-        expect((await result).status).toBe(7);
+        expect(await result).toMatchObject({ status: 7, stderr: '' });
       });
 
       test('with --keep leaves a stopped container', async () => {

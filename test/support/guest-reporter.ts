@@ -30,14 +30,15 @@ export default class GuestReporter implements Reporter {
 
   onTestCaseResult(test: TestCase): void {
     const { state, errors } = test.result();
-    const durationMs = test.diagnostic()?.duration ?? 0;
+    const { duration: durationMs = 0, retryCount = 0 } = test.diagnostic() ?? {};
     const result = test.result();
     const note = result.state === 'skipped' ? result.note : undefined;
     if (state === 'pending') return; // never reported outside, hence failed there
     this.#tell({ event: 'test', id: test.id, state, durationMs, note, errors: guestErrors(errors) });
     const file = relative(this.#root, test.module.moduleId);
     const reason = note === undefined ? '' : ` [${note}]`;
-    process.stdout.write(`${MARKS[state]} ${file} > ${test.fullName}${reason} ${Math.round(durationMs)} ms\n`);
+    const again = retryCount === 0 ? '' : ` [try ${retryCount + 1}; the one before: ${errors?.[0]?.message}]`;
+    process.stdout.write(`${MARKS[state]} ${file} > ${test.fullName}${reason}${again} ${Math.round(durationMs)} ms\n`);
   }
 
   onTestSuiteResult(suite: TestSuite): void {
