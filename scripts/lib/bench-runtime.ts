@@ -8,7 +8,9 @@ import { buildDirectory } from './paths.ts';
 
 const [resultPath = '', runCount = '5'] = process.argv.slice(2);
 const TSKATA = join(buildDirectory, 'bin/tskata');
-const PEERS = ['/usr/sbin/runc', '/usr/bin/runc', '/usr/bin/crun'].filter((path) => existsSync(path));
+const PEERS = [['/usr/sbin/runc', '/usr/bin/runc'], ['/usr/bin/crun']].flatMap(
+  (places) => places.find((path) => existsSync(path)) ?? [],
+);
 /** Where runtimes keep their state: mounts and sockets work there, and it is memory. */
 const SCRATCH = '/run';
 
