@@ -1,5 +1,7 @@
 // What a VM is made of, as the user says it: checked before anything is opened.
+import { MEMORY_SIZE_MAX, MEMORY_SIZE_MIN } from '../arch/x86_64/layout.ts';
 import { TskataError } from '../lib/errors.ts';
+import { MIB } from '../lib/units.ts';
 
 export interface DiskConfig {
   /** A raw image or a block device. */
@@ -40,9 +42,6 @@ export interface VmConfig {
   readonly entropy: boolean;
 }
 
-export const MINIMUM_MEMORY_MIB = 32;
-/** Beyond this the layout's tables would need levels that no kernel is booted with here. */
-export const MAXIMUM_MEMORY_MIB = 1024 * 1024;
 export const MAXIMUM_CPUS = 32;
 /** Any context identifier that is not reserved (virtio 1.3, 5.10.4: 0, 1, 2 and 2^32 - 1 are). */
 const MINIMUM_GUEST_CID = 3;
@@ -67,7 +66,7 @@ function checkInteger(key: string, value: number, minimum: number, maximum: numb
 
 /** Checks what can be checked without opening anything. @throws VmConfigError naming key, value and what is allowed */
 export function checkVmConfig(config: VmConfig): void {
-  checkInteger('memory (MiB)', config.memoryMib, MINIMUM_MEMORY_MIB, MAXIMUM_MEMORY_MIB);
+  checkInteger('memory (MiB)', config.memoryMib, MEMORY_SIZE_MIN / MIB, MEMORY_SIZE_MAX / MIB);
   checkInteger('cpus', config.cpus, 1, MAXIMUM_CPUS);
   if (config.vsock !== undefined)
     checkInteger('vsock cid', config.vsock.guestCid, MINIMUM_GUEST_CID, MAXIMUM_GUEST_CID);
