@@ -33,12 +33,33 @@ export interface ActivationContext {
   guard(work: () => void): void;
   /** Runs work, guarded, once the event loop has served others: how a long job is cut. */
   defer(work: () => void): void;
+  /**
+   * What `saveState` gave, when this activation goes on from a snapshot: the driver is at work already, and its queues
+   * stand where they stood. Connections to the host's side are new ones.
+   */
+  readonly restored?: DeviceState;
 }
+
+/** What a device knows beside its registers and rings, for a snapshot: plain data that JSON keeps. */
+export type DeviceState = Readonly<Record<string, JsonValue>>;
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
 /** A device whose driver is at work. Disposing it ends all its work on the queues: reset, or the end of the VM. */
 export interface ActiveDevice extends Disposable {
   /** The driver rang the bell of this queue. Absent for backends that watch the bells themselves (vhost, vhost-user). */
   queueNotified?(queueIndex: number): void;
+  /**
+   * Brings the device to rest for a snapshot: no bells ring any more; it takes nothing more by itself and puts back what
+   * it has taken, but for chains that it keeps (`Virtqueue.position` takes those back to the driver's side). From when this
+   * has settled until `resume`, `guard` and `defer` keep work instead of running it. Absent where nothing is in flight
+   * between two turns of the event loop.
+   * @throws when the device cannot be brought to rest (rejects)
+   */
+  quiesce?(): Promise<void>;
+  /** Goes on after `quiesce`; the transport then rings all bells once. */
+  resume?(): void;
+  /** Asked for while the device is at rest; it comes back as `restored` of an activation, perhaps in another process. */
+  saveState?(): DeviceState;
 }
 
 /** A device model: identity, features, configuration space, and what happens at DRIVER_OK. */
@@ -66,4 +87,6 @@ export interface VirtioDevice {
    * undefined when that is so already
    */
   idle?(): Promise<void> | undefined;
+  /** Counts since the device was made, by name in snake_case with the unit at its end: `read_bytes`, `read_requests`. */
+  metrics?(): Readonly<Record<string, number>>;
 }

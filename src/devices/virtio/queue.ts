@@ -46,6 +46,14 @@ export interface QueueLayout {
   readonly usedRing: GuestAddress;
 }
 
+/** Where the device's side of a ring stands, for a snapshot or a back end in another process. */
+export interface QueuePosition {
+  /** The available entry to take next, modulo 2^16. */
+  readonly nextAvailable: number;
+  /** The used entry to write next, modulo 2^16. */
+  readonly nextUsed: number;
+}
+
 /** Negotiated features that change how a ring is read. */
 export interface QueueFeatures {
   /** VIRTIO_F_EVENT_IDX */
@@ -87,8 +95,16 @@ export class Virtqueue implements QueueLayout {
   #inFlight = 0;
   #stopped = false;
 
-  /** @throws QueueError QUEUE_SIZE or RING_ADDRESS when the driver's set-up cannot be a virtqueue */
-  constructor(memory: GuestMemory, layout: QueueLayout, features: QueueFeatures) {
+  /**
+   * @param position where an earlier life of this ring stopped
+   * @throws QueueError QUEUE_SIZE or RING_ADDRESS when the driver's set-up cannot be a virtqueue
+   */
+  constructor(
+    memory: GuestMemory,
+    layout: QueueLayout,
+    features: QueueFeatures,
+    position: QueuePosition = { nextAvailable: 0, nextUsed: 0 },
+  ) {
     const { size } = layout;
     if (!Number.isInteger(size) || size < 1 || size > MAX_QUEUE_SIZE || (size & (size - 1)) !== 0) {
       throw new QueueError('QUEUE_SIZE', `a queue size of ${size} is not a power of two up to ${MAX_QUEUE_SIZE}`, {
@@ -122,6 +138,30 @@ export class Virtqueue implements QueueLayout {
     this.#usedFlags = word(this.#used, vring_used.flags);
     this.#usedEvent = word(this.#available, bytes.availableRing - EVENT_SIZE);
     this.#availableEvent = word(this.#used, bytes.usedRing - EVENT_SIZE);
+    this.#moveTo(position);
+  }
+
+  /**
+   * Where the ring stands. Chains that the device holds count as not taken: they must be the last ones taken, and be taken
+   * again by whoever goes on from here.
+   */
+  get position(): QueuePosition {
+    return { nextAvailable: (this.#nextAvailable - this.#inFlight) & 0xffff, nextUsed: this.#nextUsed };
+  }
+
+  /**
+   * Goes on where a back end outside this process stopped, which has put back all that it took.
+   * @param nextAvailable what the back end says that it would take next
+   */
+  continueFrom(nextAvailable: number): void {
+    if (!this.#stopped) this.#moveTo({ nextAvailable, nextUsed: Atomics.load(this.#usedIndex, 0) });
+  }
+
+  #moveTo({ nextAvailable, nextUsed }: QueuePosition): void {
+    this.#nextAvailable = nextAvailable & 0xffff;
+    this.#nextUsed = nextUsed & 0xffff;
+    this.#notifiedUsed = this.#nextUsed;
+    this.#inFlight = 0;
   }
 
   /** Index of the next available entry to take: what a back end in another process starts from. */
