@@ -1,83 +1,25 @@
 // `tsvm boot` with real kernels: what reaches the user, what the devices do, and how a VM ends.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { AgentClient } from '../../src/agent-client/agent-client.ts';
 import { socketStream } from '../../src/agent-client/socket-stream.ts';
 import { MIB } from '../../src/lib/units.ts';
 import { AGENT_RPC_PORT } from '../../src/protocol/agent-service.ts';
 import type { StartReport } from '../../src/vmm/timeline.ts';
+import { boot, INITRAMFS, KERNEL, processesNaming, QUIET, start, TSVM, useGuestFiles } from './tsvm-harness.ts';
 
-const BUILD = join(import.meta.dirname, '../../build');
-const TSVM = join(BUILD, 'bin/tsvm');
-const KERNEL = join(BUILD, 'guest/vmlinux');
-const INITRAMFS = join(BUILD, 'guest/initramfs.cpio');
-const QUIET = 'console=ttyS0 reboot=k panic=-1 quiet';
-
-let folder: string;
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'tsvm-test-'));
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-interface Started extends ChildProcess {
-  readonly ended: Promise<Ended>;
-  /** Settles once the guest has printed this. */
-  printed(text: string): Promise<void>;
-}
-
-function start(args: readonly string[], input: 'pipe' | 'ignore' = 'ignore'): Started {
-  const child = spawn(TSVM, args, { stdio: [input, 'pipe', 'pipe'] });
-  const output = { stdout: '', stderr: '' };
-  child.stdout?.on('data', (chunk: Buffer) => {
-    output.stdout += chunk.toString();
-  });
-  child.stderr?.on('data', (chunk: Buffer) => {
-    output.stderr += chunk.toString();
-  });
-  const ended = once(child, 'close').then(([status]) => ({ status: status as number | null, ...output }));
-  const printed = (text: string): Promise<void> =>
-    expect.poll(() => output.stdout, { timeout: 120_000, interval: 100 }).toContain(text);
-  return Object.assign(child, { ended, printed });
-}
-
-/** A folder of busybox and an init script as an initramfs: its path. */
-function initramfs(name: string, script: string): string {
-  const tree = join(folder, `${name}.tree`);
-  for (const directory of ['bin', 'dev', 'proc', 'sys', 'mnt']) mkdirSync(join(tree, directory), { recursive: true });
-  execFileSync('cp', [join(BUILD, 'guest/rootfs/bin/busybox'), join(tree, 'bin/busybox')]);
-  const preparation = 'mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev';
-  const init = `#!/bin/busybox sh\n/bin/busybox --install -s /bin\n${preparation}\n${script}\nreboot -f\n`;
-  writeFileSync(join(tree, 'init'), init, { mode: 0o755 });
-  const archive = join(folder, `${name}.cpio`);
-  execFileSync('busybox', ['sh', '-c', `cd ${tree} && find . | busybox cpio -o -H newc > ${archive}`], {
-    stdio: 'pipe',
-  });
-  return archive;
-}
-
-function boot(initrd: string, ...more: string[]): Promise<Ended> {
-  return start(['boot', '--kernel', KERNEL, '--initrd', initrd, '--cmdline', QUIET, '--timeout', '120', ...more]).ended;
-}
+const files = useGuestFiles();
 
 describe('a guest', () => {
   test('sees the CPUs and the memory that it was given, and ends with status 0', async () => {
     const script = 'echo "cpus=$(nproc) release=$(uname -r)"; grep MemTotal /proc/meminfo; cat /proc/cmdline';
-    const report = join(folder, 'report.json');
+    const report = files.path('report.json');
 
     const { status, stdout } = await boot(
-      initramfs('sizes', script),
+      files.initramfs('sizes', script),
       '--cpus',
       '2',
       '--memory',
@@ -92,11 +34,11 @@ describe('a guest', () => {
     const { marks, exits }: StartReport = JSON.parse(readFileSync(report, 'utf8'));
     expect(marks.map(({ name }) => name)).toEqual(['command-start', 'vm-start', 'kernel-entry']);
     expect(exits['KVM_EXIT_IO']).toBeGreaterThan(0);
-    expect(readFileSync(join(folder, 'report.svg'), 'utf8')).toContain('<svg');
+    expect(readFileSync(files.path('report.svg'), 'utf8')).toContain('<svg');
   });
 
   test('reads what is typed on its serial console', async () => {
-    const initrd = initramfs('typed', 'echo READY; read line; echo "line=$line"');
+    const initrd = files.initramfs('typed', 'echo READY; read line; echo "line=$line"');
     const child = start(
       ['boot', '--kernel', KERNEL, '--initrd', initrd, '--cmdline', QUIET, '--timeout', '120'],
       'pipe',
@@ -110,15 +52,21 @@ describe('a guest', () => {
   });
 
   test('writes to a disk, and cannot write to a read-only one', async () => {
-    const disk = join(folder, 'disk.raw');
-    const readOnly = join(folder, 'readonly.raw');
+    const disk = files.path('disk.raw');
+    const readOnly = files.path('readonly.raw');
     writeFileSync(disk, new Uint8Array(1 << 20));
     writeFileSync(readOnly, Buffer.from('the second disk\n'.padEnd(4096, '.')));
     const script = `printf 'written by the guest' | dd of=/dev/vda bs=512 seek=3 conv=fsync,notrunc
 head -c 15 /dev/vdb; echo; cat /sys/block/vda/size /sys/block/vdb/ro /sys/block/vda/serial
 dd if=/dev/zero of=/dev/vdb bs=512 count=1 || echo refused`;
 
-    const { stdout } = await boot(initramfs('disks', script), '--disk', `${disk},id=first`, '--disk', `${readOnly},ro`);
+    const { stdout } = await boot(
+      files.initramfs('disks', script),
+      '--disk',
+      `${disk},id=first`,
+      '--disk',
+      `${readOnly},ro`,
+    );
 
     expect(readFileSync(disk).subarray(1536, 1556).toString()).toBe('written by the guest');
     expect(stdout).toContain('the second disk');
@@ -128,29 +76,29 @@ dd if=/dev/zero of=/dev/vdb bs=512 count=1 || echo refused`;
   });
 
   test('shares a folder with the host, both ways', async () => {
-    const shared = join(folder, 'shared');
+    const shared = files.path('shared');
     mkdirSync(shared);
-    writeFileSync(join(shared, 'from-host'), 'host');
+    writeFileSync(`${shared}/from-host`, 'host');
     const script =
       'mount -t virtiofs data /mnt; echo "read=$(cat /mnt/from-host)"; echo -n guest > /mnt/from-guest; sync';
 
-    const { stdout } = await boot(initramfs('share', script), '--share', `data=${shared}`);
+    const { stdout } = await boot(files.initramfs('share', script), '--share', `data=${shared}`);
 
     expect(stdout).toContain('read=host');
-    expect(readFileSync(join(shared, 'from-guest'), 'utf8')).toBe('guest');
+    expect(readFileSync(`${shared}/from-guest`, 'utf8')).toBe('guest');
   });
 
   test('has entropy from the host', async () => {
     const script = 'cat /sys/class/misc/hw_random/rng_current 2>/dev/null; head -c 32 /dev/urandom | wc -c';
 
-    const { stdout } = await boot(initramfs('entropy', script));
+    const { stdout } = await boot(files.initramfs('entropy', script));
 
     expect(stdout).toContain('32');
   });
 
   test("boots Debian's stock kernel, a bzImage, to its initramfs", async () => {
     const image = readdirSync('/boot').find((name) => name.startsWith('vmlinuz-'));
-    const initrd = initramfs('stock', 'echo "release=$(uname -r) cpus=$(nproc)"');
+    const initrd = files.initramfs('stock', 'echo "release=$(uname -r) cpus=$(nproc)"');
     const args = [
       '--kernel',
       `/boot/${image}`,
@@ -171,10 +119,10 @@ dd if=/dev/zero of=/dev/vdb bs=512 count=1 || echo refused`;
   });
 
   test('has an agent that answers on vsock, idles small, costs few exits, and ends the VM when asked', async () => {
-    const vsock = join(folder, 'v.sock');
-    const report = join(folder, 'exits.json');
+    const vsock = files.path('v.sock');
+    const report = files.path('exits.json');
     const server = createServer().listen(`${vsock}_${AGENT_RPC_PORT}`);
-    const devices = ['--no-serial', '--vsock', `3=${vsock}`, '--share', `data=${folder}`];
+    const devices = ['--no-serial', '--vsock', `3=${vsock}`, '--share', `data=${files.path('')}`];
     const images = ['--kernel', KERNEL, '--initrd', INITRAMFS, '--cmdline', 'reboot=k panic=-1 quiet 8250.nr_uarts=0'];
     const { ended } = start(['boot', ...images, ...devices, '--report', report, '--timeout', '120']);
     const [socket] = (await once(server, 'connection')) as [Socket];
@@ -196,7 +144,7 @@ dd if=/dev/zero of=/dev/vdb bs=512 count=1 || echo refused`;
 });
 
 describe('the end of a VM', () => {
-  const endless = (): string => initramfs('endless', 'echo READY; sleep 1000');
+  const endless = (): string => files.initramfs('endless', 'echo READY; sleep 1000');
 
   test.each([
     ['SIGINT', 130],
@@ -213,7 +161,7 @@ describe('the end of a VM', () => {
   });
 
   test('a reader of its output that goes away ends it', async () => {
-    const child = start(['boot', '--kernel', KERNEL, '--initrd', initramfs('chatty', 'yes'), '--cmdline', QUIET]);
+    const child = start(['boot', '--kernel', KERNEL, '--initrd', files.initramfs('chatty', 'yes'), '--cmdline', QUIET]);
     await child.printed('y');
     child.stdout?.destroy();
 
@@ -230,7 +178,7 @@ describe('the end of a VM', () => {
   });
 
   test('a killed VMM leaves no process behind', async () => {
-    const shared = join(folder, 'killed');
+    const shared = files.path('killed');
     mkdirSync(shared);
     const child = start([
       'boot',
@@ -250,20 +198,6 @@ describe('the end of a VM', () => {
     await expect.poll(() => processesNaming(shared), { timeout: 10_000 }).toEqual([]);
   });
 });
-
-/** Command lines of the processes that name this path. */
-function processesNaming(path: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      } catch {
-        return '';
-      }
-    })
-    .filter((commandLine) => commandLine.includes(path));
-}
 
 describe('tsvm check', () => {
   test('says that all is well', () => {
