@@ -1,14 +1,11 @@
 // The library: what a program that wants virtual machines needs.
 export { type KvmVerdict, probeKvm } from './hypervisor/kvm/probe.ts';
 export { BootFileError, buildVm, type VmConnections } from './vmm/builder.ts';
-export {
-  checkVmConfig,
-  type DiskConfig,
-  parseMemoryMib,
-  type ShareConfig,
-  type VmConfig,
-  VmConfigError,
-  type VsockConfig,
-} from './vmm/config.ts';
+export { checkVmConfig, type HugePageSize, parseMemoryMib, type VmConfig } from './vmm/config.ts';
+export { VmConfigError } from './vmm/config-error.ts';
+export { describedVm, mergeDescriptions, readDescriptionFile, type VmDescription } from './vmm/description.ts';
+export type { DiskConfig } from './vmm/devices/disk.ts';
+export type { ShareConfig } from './vmm/devices/share.ts';
+export type { VsockConfig } from './vmm/devices/vsock.ts';
 export { Timeline, type TimelineMark, timelineRows, timelineSvg, timelineTable } from './vmm/timeline.ts';
 export { describeStop, type StopReason, Vm } from './vmm/vm.ts';

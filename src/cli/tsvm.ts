@@ -2,15 +2,23 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../lib/errors.ts';
 import { VERSION } from '../lib/version.ts';
+import { VmConfigError } from '../vmm/config-error.ts';
 import type { BootFlags } from './tsvm-boot.ts';
 
 /** Exit status of a command line that does not parse, as in getopt's tradition. */
 const USAGE_ERROR = 2;
+const HELP_HINT = '(tsvm --help, or tsvm VERB --help, tells more)';
 
 function positiveNumber(text: string): number {
   const value = Number(text);
   if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number above 0.');
   return value;
+}
+
+/** What was typed, without the defaults: those of `--no-...` flags would hide what a configuration file says. */
+function givenFlags(command: Command): BootFlags {
+  const given = Object.entries(command.opts()).filter(([name]) => command.getOptionValueSource(name) === 'cli');
+  return Object.fromEntries(given);
 }
 
 function collect(text: string, previous: string[] = []): string[] {
@@ -22,17 +30,19 @@ function defineCommands(finish: (status: number) => void): Command {
     .description('A virtual machine monitor on /dev/kvm, for experiments and CI.')
     .version(`tsvm version ${VERSION}`)
     .exitOverride()
-    .showHelpAfterError('(tsvm --help, or tsvm VERB --help, tells more)');
+    .showHelpAfterError(HELP_HINT);
 
   program
     .command('boot')
     .description('Boot a kernel; the terminal is its serial console. Ends when the guest resets or powers off.')
-    .requiredOption('--kernel <file>', 'ELF vmlinux or bzImage')
+    .option('--config <file>', "TOML or JSON file with these flags' names as keys; flags come on top of it")
+    .option('--kernel <file>', 'ELF vmlinux or bzImage')
     .option('--initrd <file>', 'initial RAM file system (alias: --initramfs)')
     .addOption(new Option('--initramfs <file>', 'the same as --initrd').hideHelp())
-    .option('--cmdline <text>', "the kernel's command line", 'console=ttyS0 reboot=k panic=-1')
-    .option('--memory <size>', 'guest memory: 128M, 2G (a plain number is MiB)', '256M')
-    .option('--cpus <count>', 'virtual CPUs, 1 to 32', positiveNumber, 1)
+    .option('--cmdline <text>', 'the kernel\'s command line (default: "console=ttyS0 reboot=k panic=-1")')
+    .option('--memory <size>', 'guest memory: 128M, 2G; a plain number is MiB (default: 256M)')
+    .option('--hugepages <size>', "guest memory from the host's pool of huge pages: 2M or 1G")
+    .option('--cpus <count>', 'virtual CPUs, 1 to 32 (default: 1)', positiveNumber)
     .option(
       '--disk <path[,ro][,id=ID]>',
       'virtio block device on a raw image or block device; may be repeated',
@@ -55,9 +65,9 @@ Examples:
   tsvm boot --kernel bzImage --disk root.ext4 --cmdline "console=ttyS0 root=/dev/vda rw"
   tsvm boot --kernel vmlinux --initrd i.cpio --share data=/srv/data --vsock 3=/run/vm.sock`,
     )
-    .action(async (flags: BootFlags) => {
+    .action(async (_flags: BootFlags, command: Command) => {
       const { boot } = await import('./tsvm-boot.ts');
-      finish(await boot(flags));
+      finish(await boot(givenFlags(command)));
     });
 
   program
@@ -83,6 +93,8 @@ export async function runTsvm(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
     process.stderr.write(`tsvm: ${messageOf(error)}\n`);
-    return 1;
+    if (!(error instanceof VmConfigError)) return 1;
+    process.stderr.write(`${HELP_HINT}\n`);
+    return USAGE_ERROR;
   }
 }

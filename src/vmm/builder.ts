@@ -61,7 +61,7 @@ function readBootFiles(config: VmConfig): (commandLine: string) => BootPlan {
     const image = parseKernel(kernel);
     const plan = (commandLine: string): BootPlan =>
       planBoot({ image, memorySize: config.memoryMib * MIB, commandLine, ...initrd });
-    plan(config.commandLine);
+    plan(config.commandLine ?? '');
     return plan;
   } catch (error) {
     if (!(error instanceof KernelImageError)) throw error;
@@ -124,7 +124,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
     setInterrupt: (level) => machine.setInterruptLine(LEGACY_GSI.serial, level),
     output: connections.serialOutput ?? (() => undefined),
   });
-  if (config.serial) pioBus.register('serial', PORTS.serial, byteRegisterDevice(serial.port));
+  if (config.serial === true) pioBus.register('serial', PORTS.serial, byteRegisterDevice(serial.port));
   resources.use(serial);
 
   const log = limitLog(connections.log);
@@ -149,7 +149,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   );
   for (const device of virtioDevices) devices.attach(device);
 
-  const plan = planWith(addParameters(config.commandLine, devices.kernelParameters));
+  const plan = planWith(addParameters(config.commandLine ?? '', devices.kernelParameters));
   const supported = hypervisor.supportedCpuid();
   const cpuid = (vcpuIndex: number) =>
     guestCpuid(supported, { vcpuIndex, vcpuCount: config.cpus, hasTscDeadlineTimer: hypervisor.hasTscDeadlineTimer });
@@ -157,7 +157,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
     vcpuCount: config.cpus,
     cpuid: cpuid(0),
     virtioSlots: devices.slots,
-    hasSerialPort: config.serial,
+    hasSerialPort: config.serial === true,
   });
   const vcpus = Array.from({ length: config.cpus }, (_, index) => {
     const vcpu = resources.use(machine.createVcpu(index));

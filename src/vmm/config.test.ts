@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { checkVmConfig, parseMemoryMib, type VmConfig } from './config.ts';
 
-const valid: VmConfig = {
+const valid = {
   kernelPath: '/vmlinux',
   commandLine: '',
   memoryMib: 128,
@@ -11,7 +11,7 @@ const valid: VmConfig = {
   shares: [{ tag: 'shared', directory: '/shared' }],
   vsock: { guestCid: 3, path: '/vsock.sock' },
   entropy: true,
-};
+} satisfies VmConfig;
 
 describe('checkVmConfig', () => {
   test('takes a plausible VM', () => {

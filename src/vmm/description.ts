@@ -1,0 +1,142 @@
+// A VM as a user describes it: the flags of `tsvm boot`, or a configuration file whose keys are the flags' names.
+import { readFileSync } from 'node:fs';
+import { parse as parseToml } from 'smol-toml';
+import { messageOf } from '../lib/errors.ts';
+import { HUGE_PAGE_SIZES, type HugePageSize, parseMemoryMib, type VmConfig } from './config.ts';
+import { VmConfigError } from './config-error.ts';
+import { disk } from './devices/disk.ts';
+import { share } from './devices/share.ts';
+import { vsock } from './devices/vsock.ts';
+import type { OptionSource } from './options.ts';
+
+/** Values as they were typed; a device is a flag's text or a table with the same keys. */
+export interface VmDescription {
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly cmdline?: string;
+  readonly memory?: string | number;
+  readonly hugepages?: string;
+  readonly cpus?: number;
+  readonly serial?: boolean;
+  readonly entropy?: boolean;
+  readonly disk?: readonly OptionSource[];
+  readonly share?: readonly OptionSource[];
+  readonly vsock?: OptionSource;
+}
+
+type Shape = 'text' | 'number' | 'size' | 'flag' | 'device' | 'devices';
+
+/** Every key of a description. */
+const SHAPES: { readonly [Key in keyof Required<VmDescription>]: Shape } = {
+  kernel: 'text',
+  initrd: 'text',
+  cmdline: 'text',
+  memory: 'size',
+  hugepages: 'text',
+  cpus: 'number',
+  serial: 'flag',
+  entropy: 'flag',
+  disk: 'devices',
+  share: 'devices',
+  vsock: 'device',
+};
+
+const isOptionValue = (value: unknown): boolean => ['string', 'number', 'boolean'].includes(typeof value);
+
+function isOptionSource(value: unknown): value is OptionSource {
+  if (typeof value === 'string') return true;
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isOptionValue)
+  );
+}
+
+const MATCHES: Readonly<Record<Shape, { readonly allowed: string; matches(value: unknown): boolean }>> = {
+  text: { allowed: 'a text', matches: (value) => typeof value === 'string' },
+  number: { allowed: 'a number', matches: (value) => typeof value === 'number' },
+  size: { allowed: 'a size', matches: (value) => typeof value === 'string' || typeof value === 'number' },
+  flag: { allowed: 'true or false', matches: (value) => typeof value === 'boolean' },
+  device: { allowed: "a flag's text or a table", matches: isOptionSource },
+  devices: {
+    allowed: "a list of flags' texts or tables",
+    matches: (value) => Array.isArray(value) && value.every(isOptionSource),
+  },
+};
+
+function parseFile(path: string): unknown {
+  const text = readFileSync(path, 'utf8');
+  return path.endsWith('.json') ? JSON.parse(text) : parseToml(text);
+}
+
+/**
+ * Reads a configuration file: JSON when its name says so, else TOML.
+ * @throws VmConfigError naming the file, and the key that is wrong
+ */
+export function readDescriptionFile(path: string): VmDescription {
+  let found: unknown;
+  try {
+    found = parseFile(path);
+  } catch (error) {
+    throw new VmConfigError(
+      `configuration file ${path}`,
+      `unreadable (${messageOf(error)})`,
+      'TOML, or JSON in *.json',
+    );
+  }
+  if (typeof found !== 'object' || found === null || Array.isArray(found)) {
+    throw new VmConfigError(`configuration file ${path}`, 'no table of keys', Object.keys(SHAPES).join(', '));
+  }
+  for (const [key, value] of Object.entries(found)) {
+    const shape = Object.hasOwn(SHAPES, key) ? SHAPES[key as keyof VmDescription] : undefined;
+    if (shape === undefined)
+      throw new VmConfigError(`${path}: key`, JSON.stringify(key), Object.keys(SHAPES).join(', '));
+    if (!MATCHES[shape].matches(value)) {
+      throw new VmConfigError(`${path}: ${key}`, JSON.stringify(value), MATCHES[shape].allowed);
+    }
+  }
+  return found;
+}
+
+/** One description over another: lists are joined, of all else the second has precedence. */
+export function mergeDescriptions(base: VmDescription, over: VmDescription): VmDescription {
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const before = merged[key];
+    merged[key] = Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : value;
+  }
+  return merged;
+}
+
+const DEFAULT_COMMAND_LINE = 'console=ttyS0 reboot=k panic=-1';
+const DEFAULT_MEMORY = '256M';
+
+function readHugePages(text: string): HugePageSize {
+  const size = HUGE_PAGE_SIZES.find((known) => known === text);
+  if (size === undefined) throw new VmConfigError('hugepages', JSON.stringify(text), HUGE_PAGE_SIZES.join(' or '));
+  return size;
+}
+
+/** An object without the keys whose value is undefined. */
+function present<T extends object>(value: { readonly [Key in keyof T]: T[Key] | undefined }): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as Partial<T>;
+}
+
+/** The VM that a description means. @throws VmConfigError */
+export function describedVm(description: VmDescription): VmConfig {
+  const { kernel, hugepages } = description;
+  if (kernel === undefined) throw new VmConfigError('kernel', 'missing', 'the path of an ELF vmlinux or a bzImage');
+  return {
+    kernelPath: kernel,
+    commandLine: description.cmdline ?? DEFAULT_COMMAND_LINE,
+    memoryMib: parseMemoryMib(String(description.memory ?? DEFAULT_MEMORY)),
+    cpus: description.cpus ?? 1,
+    serial: description.serial ?? true,
+    entropy: description.entropy ?? true,
+    disks: (description.disk ?? []).map((source) => disk.read(source)),
+    shares: (description.share ?? []).map((source) => share.read(source)),
+    ...present<Pick<VmConfig, 'initrdPath' | 'hugePages' | 'vsock'>>({
+      initrdPath: description.initrd,
+      hugePages: hugepages === undefined ? undefined : readHugePages(hugepages),
+      vsock: description.vsock === undefined ? undefined : vsock.read(description.vsock),
+    }),
+  };
+}

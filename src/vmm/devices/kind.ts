@@ -1,0 +1,35 @@
+// What every kind of virtio device of a VM has: how it is described, what of it can be, and how it is opened.
+import type { VirtioDevice } from '../../devices/virtio/device.ts';
+import type { Timers } from '../../devices/virtio/timers.ts';
+import type { SharedMemory } from '../../host/vhost-user.ts';
+import type { OptionSource } from '../options.ts';
+
+/** What a device's back end may need of its VM. */
+export interface BackendContext {
+  /** Guest RAM, for back ends in other processes. */
+  readonly memory: readonly SharedMemory[];
+  /** Folder for the sockets of back ends. */
+  readonly runtimeDirectory: string;
+  readonly log: (line: string) => void;
+  /** A back end that the guest cannot do without has ended. */
+  readonly onEnd: (error: Error) => void;
+  /** Takes what must be released after the devices. */
+  readonly resources: AsyncDisposableStack;
+}
+
+export interface DeviceKind<Config> {
+  /** Reads a flag's text or a configuration file's table. @throws VmConfigError */
+  read(source: OptionSource): Config;
+  /** Checks what can be checked without opening anything. @throws VmConfigError */
+  check(config: Config): void;
+  /** Opens the back end and makes the device. @throws the back end's errors, which say what was tried (rejects) */
+  open(config: Config, context: BackendContext): Promise<VirtioDevice>;
+}
+
+/** The event loop's timers, for devices. */
+export const timers: Timers = {
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
+  },
+};

@@ -1,0 +1,50 @@
+// `--share`: a virtio file system on a folder of the host.
+import { join } from 'node:path';
+import { FS_QUEUE, FsDevice } from '../../devices/virtio/fs/device.ts';
+import { VhostUserFrontEnd } from '../../host/vhost-user.ts';
+import { Virtiofsd } from '../../host/virtiofsd.ts';
+import { VmConfigError } from '../config-error.ts';
+import { readOptions } from '../options.ts';
+import type { DeviceKind } from './kind.ts';
+
+export interface ShareConfig {
+  /** Name by which the guest mounts it (`mount -t virtiofs TAG`): 1 to 36 bytes of UTF-8. */
+  readonly tag: string;
+  /** Folder of the host that is served. */
+  readonly directory: string;
+}
+
+/** virtio 1.3, 5.11.4: `tag` is 36 bytes. */
+const MAXIMUM_TAG_BYTES = 36;
+
+const FORM = {
+  subject: 'share',
+  fields: { tag: 'text', directory: 'text' },
+  first: (item: string) => {
+    const at = item.indexOf('=');
+    return at < 0 ? { directory: item } : { tag: item.slice(0, at), directory: item.slice(at + 1) };
+  },
+} as const;
+
+export const share: DeviceKind<ShareConfig> = {
+  read(source) {
+    const { tag, directory } = readOptions(source, FORM);
+    if (tag === undefined || directory === undefined) {
+      throw new VmConfigError('share', JSON.stringify(source), 'TAG=DIRECTORY');
+    }
+    return { tag, directory };
+  },
+  check({ tag }) {
+    const length = Buffer.byteLength(tag);
+    if (length < 1 || length > MAXIMUM_TAG_BYTES || tag.includes('\0')) {
+      throw new VmConfigError('share tag', JSON.stringify(tag), `1 to ${MAXIMUM_TAG_BYTES} bytes without NUL`);
+    }
+  },
+  async open({ tag, directory }, { memory, runtimeDirectory, onEnd, resources }) {
+    const socketPath = join(runtimeDirectory, `virtiofsd-${tag.replaceAll(/[^\w-]/g, '_')}.sock`);
+    resources.use(await Virtiofsd.start({ sharedDirectory: directory, socketPath, onEnd }));
+    const queueCount = FS_QUEUE.request + 1;
+    const backend = resources.use(new VhostUserFrontEnd({ path: socketPath, memory, queueCount }));
+    return new FsDevice({ tag, backend });
+  },
+};
