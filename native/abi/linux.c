@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <linux/vhost.h>
 #include <net/if.h>
 #include <poll.h>
@@ -16,6 +17,12 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+
+// UDP segmentation is younger than the headers of some distributions (Linux 6.2, linux/if_tun.h).
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
 
 int main(void)
 {
@@ -54,11 +61,12 @@ int main(void)
   X(BLKGETSIZE64) X(BLKSSZGET) X(BLKDISCARD) X(BLKZEROOUT)
 
   // linux/if_tun.h, net/if.h
-  X(TUNSETIFF) X(TUNSETOFFLOAD) X(TUNSETVNETHDRSZ) X(TUNGETFEATURES) X(TUNSETPERSIST)
+  X(TUNSETIFF) X(TUNGETIFF) X(TUNSETOFFLOAD) X(TUNSETVNETHDRSZ) X(TUNGETFEATURES) X(TUNSETPERSIST)
   X(IFF_TAP) X(IFF_NO_PI) X(IFF_VNET_HDR) X(IFF_MULTI_QUEUE)
-  X(TUN_F_CSUM) X(TUN_F_TSO4) X(TUN_F_TSO6) X(TUN_F_TSO_ECN)
+  X(TUN_F_CSUM) X(TUN_F_TSO4) X(TUN_F_TSO6) X(TUN_F_TSO_ECN) X(TUN_F_USO4) X(TUN_F_USO6)
+  X(SIOCGIFFLAGS) X(SIOCSIFFLAGS) X(SIOCSIFMTU) X(IFF_UP)
   C(IFNAMSIZ)
-  STRUCT(ifreq, M(ifr_name) M(ifr_flags))
+  STRUCT(ifreq, M(ifr_name) M(ifr_flags) M(ifr_mtu))
 
   // linux/vhost.h
   X(VHOST_GET_FEATURES) X(VHOST_SET_FEATURES) X(VHOST_SET_OWNER) X(VHOST_RESET_OWNER) X(VHOST_SET_MEM_TABLE)

@@ -133,6 +133,7 @@ export const BLKSSZGET = 0x1268;
 export const BLKDISCARD = 0x1277;
 export const BLKZEROOUT = 0x127f;
 export const TUNSETIFF = 0x400454ca;
+export const TUNGETIFF = 0x800454d2;
 export const TUNSETOFFLOAD = 0x400454d0;
 export const TUNSETVNETHDRSZ = 0x400454d8;
 export const TUNGETFEATURES = 0x800454cf;
@@ -145,12 +146,19 @@ export const TUN_F_CSUM = 0x1;
 export const TUN_F_TSO4 = 0x2;
 export const TUN_F_TSO6 = 0x4;
 export const TUN_F_TSO_ECN = 0x8;
+export const TUN_F_USO4 = 0x20;
+export const TUN_F_USO6 = 0x40;
+export const SIOCGIFFLAGS = 0x8913;
+export const SIOCSIFFLAGS = 0x8914;
+export const SIOCSIFMTU = 0x8922;
+export const IFF_UP = 0x1;
 export const IFNAMSIZ = 16;
 /** Byte offsets in struct ifreq. */
 export const ifreq = {
   sizeof: 40,
   ifr_name: 0,
   ifr_flags: 16,
+  ifr_mtu: 16,
 } as const;
 export const VHOST_GET_FEATURES = 0x8008af00;
 export const VHOST_SET_FEATURES = 0x4008af00;
