@@ -7,5 +7,7 @@ export { describedVm, mergeDescriptions, readDescriptionFile, type VmDescription
 export type { DiskConfig } from './vmm/devices/disk.ts';
 export type { ShareConfig } from './vmm/devices/share.ts';
 export type { VsockConfig } from './vmm/devices/vsock.ts';
+export { describeStop, type StopReason } from './vmm/stop-reason.ts';
 export { Timeline, type TimelineMark, timelineRows, timelineSvg, timelineTable } from './vmm/timeline.ts';
-export { describeStop, type StopReason, Vm } from './vmm/vm.ts';
+export { VmStateError } from './vmm/vcpu-group.ts';
+export { Vm, type VmState } from './vmm/vm.ts';

@@ -4,8 +4,9 @@ import { release } from 'node:os';
 import { buildVm } from '../vmm/builder.ts';
 import type { VmConfig } from '../vmm/config.ts';
 import { describedVm, mergeDescriptions, readDescriptionFile, type VmDescription } from '../vmm/description.ts';
+import { describeStop } from '../vmm/stop-reason.ts';
 import { type StartReport, type TimelineMark, timelineRows, timelineSvg } from '../vmm/timeline.ts';
-import { describeStop, type Vm } from '../vmm/vm.ts';
+import type { Vm } from '../vmm/vm.ts';
 import { attachTerminal } from './terminal.ts';
 
 /** The flags of `tsvm boot` as commander gives them. */

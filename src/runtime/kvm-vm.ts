@@ -1,6 +1,6 @@
 // The sandbox's virtual machine on this project's own VMM.
 import { buildVm } from '../vmm/builder.ts';
-import { describeStop } from '../vmm/vm.ts';
+import { describeStop } from '../vmm/stop-reason.ts';
 import { LineSplitter } from './line-splitter.ts';
 import type { SandboxVm, SandboxVmOptions } from './sandbox-vm.ts';
 

@@ -27,9 +27,11 @@ import { checkVmConfig, type VmConfig } from './config.ts';
 import { DeviceManager } from './device-manager.ts';
 import { limitLog } from './log-limit.ts';
 import { SerialConsole } from './serial-console.ts';
+import { StopLatch } from './stop-reason.ts';
 import { Timeline } from './timeline.ts';
+import { Hold } from './vcpu-group.ts';
 import { openVirtioDevices } from './virtio-devices.ts';
-import { Hold, StopLatch, Vm } from './vm.ts';
+import { Vm } from './vm.ts';
 
 /** What a VM is connected to. */
 export interface VmConnections {

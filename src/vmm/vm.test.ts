@@ -1,8 +1,10 @@
 import { expect, test, vi } from 'vitest';
 import { AddressBus } from '../bus/address-bus.ts';
 import type { Vcpu, VcpuHandlers, VmExit } from '../hypervisor/ports.ts';
+import { StopLatch } from './stop-reason.ts';
 import { Timeline } from './timeline.ts';
-import { Hold, StopLatch, Vm } from './vm.ts';
+import { Hold } from './vcpu-group.ts';
+import { Vm } from './vm.ts';
 
 const WRITE: VmExit = { kind: 'mmio-write', address: 0, data: new Uint8Array(4) };
 

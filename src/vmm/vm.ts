@@ -1,93 +1,9 @@
-// A VM that has been built: it runs, and it ends for one reason, which is named.
+// A VM that has been built: it runs, rests, and ends for one reason, which is named.
 import type { AddressBus } from '../bus/address-bus.ts';
 import type { Vcpu, VmExit } from '../hypervisor/ports.ts';
-import { messageOf } from '../lib/errors.ts';
+import type { StopLatch, StopReason } from './stop-reason.ts';
 import type { Timeline } from './timeline.ts';
-
-/** Why a VM ended. */
-export type StopReason =
-  /** The guest asked for a reset, by the keyboard controller: how a guest without ACPI reboots and powers off. */
-  | { readonly kind: 'guest-reset' }
-  /** kill() was called. */
-  | { readonly kind: 'killed' }
-  /** A fault while a fault was being handled: the guest's kernel is broken, or was entered wrongly. */
-  | { readonly kind: 'triple-fault'; readonly vcpu: number; readonly instructionPointer: bigint }
-  /** The processor or KVM refused to run the guest as it was set up. */
-  | { readonly kind: 'entry-failure'; readonly vcpu: number; readonly hardwareReason: bigint }
-  /** KVM could not emulate what the guest did. */
-  | {
-      readonly kind: 'internal-error';
-      readonly vcpu: number;
-      readonly suberror: number;
-      readonly data: readonly bigint[];
-      readonly instructionPointer: bigint;
-    }
-  /** A program without which the guest cannot go on, such as virtiofsd, has ended. */
-  | { readonly kind: 'back-end-ended'; readonly error: Error }
-  /** An exit that this VMM does not know what to do with. */
-  | { readonly kind: 'unhandled-exit'; readonly vcpu: number; readonly exit: VmExit }
-  /** The VMM itself failed. */
-  | { readonly kind: 'vmm-failure'; readonly error: unknown };
-
-const hex = (value: bigint): string => `0x${value.toString(16)}`;
-
-/** A stop reason as a sentence for a person. */
-export function describeStop(reason: StopReason): string {
-  switch (reason.kind) {
-    case 'guest-reset':
-      return 'the guest reset the machine';
-    case 'killed':
-      return 'the VM was ended from outside';
-    case 'triple-fault':
-      return `vCPU ${reason.vcpu} had a triple fault at ${hex(reason.instructionPointer)}: the guest kernel crashed before it could say why`;
-    case 'entry-failure':
-      return `vCPU ${reason.vcpu} could not enter the guest, hardware reason ${hex(reason.hardwareReason)}: run "tsvm check"`;
-    case 'internal-error':
-      return `KVM could not go on with vCPU ${reason.vcpu} at ${hex(reason.instructionPointer)}: internal error ${reason.suberror}, data ${reason.data.map(hex).join(' ')}; run "tsvm check"`;
-    case 'back-end-ended':
-      return reason.error.message;
-    case 'unhandled-exit':
-      return `vCPU ${reason.vcpu} left the guest for a reason that is not handled: ${reason.exit.kind}`;
-    case 'vmm-failure':
-      return `the VMM failed: ${messageOf(reason.error)}`;
-  }
-}
-
-/** Holds the reason for which a VM ends: the first that is given. */
-export class StopLatch {
-  readonly #stopped = Promise.withResolvers<StopReason>();
-  #hasStopped = false;
-
-  get hasStopped(): boolean {
-    return this.#hasStopped;
-  }
-
-  /** Settles once, with the reason. */
-  get stopped(): Promise<StopReason> {
-    return this.#stopped.promise;
-  }
-
-  stop(reason: StopReason): void {
-    this.#hasStopped = true;
-    this.#stopped.resolve(reason);
-  }
-}
-
-/** Passes on from a device to the VM that the vCPU whose exit is being handled has to wait. */
-export class Hold {
-  #until: Promise<void> | undefined;
-
-  readonly set = (until: Promise<void>): void => {
-    this.#until = until;
-  };
-
-  /** @returns what the exit that was just handled asked for, once */
-  take(): Promise<void> | undefined {
-    const until = this.#until;
-    this.#until = undefined;
-    return until;
-  }
-}
+import { type Hold, VcpuGroup, type VcpuGroupState } from './vcpu-group.ts';
 
 export interface VmParts {
   readonly latch: StopLatch;
@@ -102,20 +18,26 @@ export interface VmParts {
   readonly resources: AsyncDisposableStack;
 }
 
+export type VmState = VcpuGroupState | 'ended';
+
 /** A VM. Disposing it ends it and releases all that it had. */
 export class Vm implements AsyncDisposable {
   readonly #parts: VmParts;
+  readonly #vcpus: VcpuGroup;
 
   constructor(parts: VmParts) {
     this.#parts = parts;
-    void parts.latch.stopped.then(() => {
-      for (const vcpu of parts.vcpus) vcpu.kick();
-    });
+    const { vcpus, latch, hold } = parts;
+    this.#vcpus = new VcpuGroup({ vcpus, latch, hold, handleExit: (vcpu, exit) => this.#handleExit(vcpu, exit) });
   }
 
   /** Settles once, with the reason for which the VM ended. */
   get stopped(): Promise<StopReason> {
     return this.#parts.latch.stopped;
+  }
+
+  get state(): VmState {
+    return this.#parts.latch.hasStopped ? 'ended' : this.#vcpus.state;
   }
 
   get timeline(): Timeline {
@@ -131,15 +53,20 @@ export class Vm implements AsyncDisposable {
     return sums;
   }
 
-  /** Lets the vCPUs run. Call once. */
+  /** Lets the vCPUs run. Call once. @throws VmStateError */
   start(): void {
     this.#parts.timeline.mark('kernel-entry', process.hrtime.bigint());
-    for (const vcpu of this.#parts.vcpus) {
-      vcpu.start({
-        onExit: (exit) => this.#handleExit(vcpu, exit),
-        onFailure: (error) => this.#parts.latch.stop({ kind: 'vmm-failure', error }),
-      });
-    }
+    this.#vcpus.start();
+  }
+
+  /** Stops the guest between two instructions; its devices stay. @throws VmStateError (rejects) */
+  async pause(): Promise<void> {
+    await this.#vcpus.pause();
+  }
+
+  /** Lets a paused guest go on. @throws VmStateError */
+  resume(): void {
+    this.#vcpus.resume();
   }
 
   serialInput(bytes: Uint8Array): void {
@@ -156,8 +83,7 @@ export class Vm implements AsyncDisposable {
     await this.#parts.resources.disposeAsync();
   }
 
-  /** @returns whether the vCPU goes on */
-  #handleExit(vcpu: Vcpu, exit: VmExit): boolean {
+  #handleExit(vcpu: Vcpu, exit: VmExit): void {
     const { pioBus, mmioBus, latch } = this.#parts;
     switch (exit.kind) {
       case 'pio-read':
@@ -171,7 +97,6 @@ export class Vm implements AsyncDisposable {
         break;
       case 'mmio-write':
         mmioBus.write(exit.address, exit.data);
-        if (this.#holds(vcpu)) return false;
         break;
       case 'interrupted':
         break;
@@ -193,17 +118,5 @@ export class Vm implements AsyncDisposable {
         latch.stop({ kind: 'unhandled-exit', vcpu: vcpu.index, exit });
         break;
     }
-    return !latch.hasStopped;
-  }
-
-  /** @returns whether the vCPU has to wait; it goes on by itself */
-  #holds(vcpu: Vcpu): boolean {
-    const { hold, latch } = this.#parts;
-    const until = hold.take();
-    if (until === undefined) return false;
-    void until.then(() => {
-      if (!latch.hasStopped) vcpu.resume();
-    });
-    return true;
   }
 }
