@@ -34,8 +34,9 @@ export interface ActivationContext {
   /** Runs work, guarded, once the event loop has served others: how a long job is cut. */
   defer(work: () => void): void;
   /**
-   * What `saveState` gave, when this activation goes on from a snapshot: the driver is at work already, and its queues
-   * stand where they stood. Connections to the host's side are new ones.
+   * What `saveState` gave, or nothing in it, when this activation goes on from a snapshot: the driver is at work already, and
+   * its queues stand where they stood. Connections to the host's side are new ones. Such an activation begins at rest, and
+   * `resume` starts it; it is host input too: a device that cannot go on from it throws.
    */
   readonly restored?: DeviceState;
 }
@@ -53,10 +54,10 @@ export interface ActiveDevice extends Disposable {
    * it has taken, but for chains that it keeps (`Virtqueue.position` takes those back to the driver's side). From when this
    * has settled until `resume`, `guard` and `defer` keep work instead of running it. Absent where nothing is in flight
    * between two turns of the event loop.
-   * @throws when the device cannot be brought to rest (rejects)
+   * @throws when the device cannot be brought to rest (rejects): it then goes on as before, and the transport rings all bells
    */
   quiesce?(): Promise<void>;
-  /** Goes on after `quiesce`; the transport then rings all bells once. */
+  /** Goes on after `quiesce`, or starts what was restored; the transport then runs what it kept and rings all bells once. */
   resume?(): void;
   /** Asked for while the device is at rest; it comes back as `restored` of an activation, perhaps in another process. */
   saveState?(): DeviceState;

@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE } from '../../lib/units.ts';
 import * as abi from './abi.gen.ts';
 import { featureSet } from './features.ts';
-import { COALESCABLE_REGISTERS, TransportError } from './mmio-transport.ts';
+import { COALESCABLE_REGISTERS } from './mmio-transport.ts';
 import { STATUS } from './status.ts';
 import { EchoDevice } from './testing/echo-device.ts';
 import { MODERN, MockMachine } from './testing/mock-driver.ts';
+import { TransportError } from './transport-error.ts';
 
 function machine(): { device: EchoDevice; machine: MockMachine } {
   const device = new EchoDevice();
@@ -85,8 +86,15 @@ describe('initialisation', () => {
   test('ignores steps out of order', () => {
     const { driver } = machine().machine;
     driver.writeStatus(STATUS.running);
-    driver.writeStatus(STATUS.driverFound);
+    driver.writeStatus(STATUS.featuresAgreed);
+    driver.writeStatus(abi.VIRTIO_CONFIG_S_DRIVER);
     expect(driver.status).toBe(0);
+  });
+
+  test('takes ACKNOWLEDGE and DRIVER in one write', () => {
+    const { driver } = machine().machine;
+    driver.writeStatus(STATUS.driverFound);
+    expect(driver.status).toBe(STATUS.driverFound);
   });
 
   test('refuses a queue larger than offered', () => {

@@ -2,12 +2,13 @@
 // brought up to date after every write: reads have no side effects, so the page itself can be mapped into the guest.
 // Whatever a driver writes, in whatever order, nothing here throws: a device that cannot go on is in DEVICE_NEEDS_RESET.
 import { type Fd, guestAddress } from '../../lib/brand.ts';
-import { messageOf, TskataError } from '../../lib/errors.ts';
+import { messageOf } from '../../lib/errors.ts';
 import { PAGE_SIZE } from '../../lib/units.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import {
   VIRTIO_CONFIG_S_DRIVER_OK,
   VIRTIO_CONFIG_S_FAILED,
+  VIRTIO_CONFIG_S_FEATURES_OK,
   VIRTIO_CONFIG_S_NEEDS_RESET,
   VIRTIO_F_VERSION_1,
   VIRTIO_MMIO_CONFIG,
@@ -44,10 +45,18 @@ import {
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from './abi.gen.ts';
-import type { ActivationContext, ActiveDevice, VirtioDevice } from './device.ts';
+import type { ActivationContext, ActiveDevice, DeviceState, VirtioDevice } from './device.ts';
 import { hasFeature } from './features.ts';
-import { Virtqueue } from './queue.ts';
-import { findTransition, STATUS } from './status.ts';
+import { type QueuePosition, Virtqueue } from './queue.ts';
+import { findTransition, isKnownStatus, STATUS } from './status.ts';
+import { TransportError } from './transport-error.ts';
+import {
+  QUEUE_ADDRESS_HALVES,
+  type QueueAddressHalf,
+  type QueueSnapshot,
+  readTransportSnapshot,
+  type TransportSnapshot,
+} from './transport-snapshot.ts';
 
 /** "virt", little-endian (virtio 1.3, 4.2.2). */
 export const VIRTIO_MMIO_MAGIC = 0x74726976;
@@ -77,16 +86,6 @@ export const COALESCABLE_REGISTERS: readonly number[] = [
   VIRTIO_MMIO_SHM_SEL,
 ];
 
-export type TransportErrorCode =
-  /** The driver stopped a queue of a running device without a reset, or set it up in a way that cannot be. */
-  | 'QUEUE_SETUP'
-  /** The back end needs the queues' eventfds, and the VMM gave none. */
-  | 'NO_EVENT_FDS'
-  /** The page or the configuration space has the wrong size. */
-  | 'LAYOUT';
-
-export class TransportError extends TskataError<TransportErrorCode> {}
-
 export interface MmioTransportOptions {
   readonly memory: GuestMemory;
   /** The 4 KiB that the driver reads: anonymous bytes, or memory that is mapped into the guest read-only. */
@@ -97,6 +96,8 @@ export interface MmioTransportOptions {
   readonly defer: (work: () => void) => void;
   /** The eventfds of a queue; needed for back ends outside this process only. */
   readonly eventFds?: (queueIndex: number) => { readonly kick: Fd; readonly call: Fd };
+  /** Rings the bell of a queue whose back end watches it by itself, as the driver would. */
+  readonly ringBell?: (queueIndex: number) => void;
   /** Told when the device has failed and needs a reset by its driver: for logs and the timeline. */
   readonly onFailure?: (failure: Error) => void;
 }
@@ -110,23 +111,26 @@ export type TransportState =
   /** The device gave up; it waits for a reset. */
   | { readonly kind: 'failed'; readonly failure: Error };
 
+/** How far the device is on its way to rest. */
+type Rest =
+  /** It takes what comes. */
+  | { readonly kind: 'awake' }
+  /** It finishes what it has taken; bells are not passed on. */
+  | { readonly kind: 'quiescing'; readonly done: Promise<void> }
+  /** It stands still, and what it would have done waits. */
+  | { readonly kind: 'at-rest'; readonly kept: (() => void)[] };
+
+const AWAKE: Rest = { kind: 'awake' };
+
 /** What a driver wrote about one queue. */
-interface QueueSetup {
+interface QueueSetup extends Record<QueueAddressHalf, number> {
   readonly maxSize: number;
   size: number;
-  descriptorLow: number;
-  descriptorHigh: number;
-  availableLow: number;
-  availableHigh: number;
-  usedLow: number;
-  usedHigh: number;
   /** There from QUEUE_READY = 1 on. */
   queue: Virtqueue | undefined;
 }
 
-type AddressHalf = Exclude<keyof QueueSetup, 'maxSize' | 'size' | 'queue'>;
-
-const ADDRESS_REGISTERS: ReadonlyMap<number, AddressHalf> = new Map([
+const ADDRESS_REGISTERS: ReadonlyMap<number, QueueAddressHalf> = new Map([
   [VIRTIO_MMIO_QUEUE_DESC_LOW, 'descriptorLow'],
   [VIRTIO_MMIO_QUEUE_DESC_HIGH, 'descriptorHigh'],
   [VIRTIO_MMIO_QUEUE_AVAIL_LOW, 'availableLow'],
@@ -144,6 +148,9 @@ export class MmioTransport implements Disposable {
   readonly #options: MmioTransportOptions;
   readonly #registers: DataView;
   #state: TransportState = { kind: 'inactive' };
+  #rest: Rest = AWAKE;
+  /** Set by `restoreState`: the driver may have missed an interrupt when its machine was saved. */
+  #interruptDue = false;
   /** Counts activations and resets: work that started before one must not go on after it. */
   #epoch = 0;
   #status: number = STATUS.reset;
@@ -153,6 +160,7 @@ export class MmioTransport implements Disposable {
   #queueSelect = 0;
   #queues: QueueSetup[] = [];
   #configurationGeneration = 0;
+  readonly #counts = { notifications: 0, interrupts: 0, failures: 0 };
 
   /** @throws TransportError LAYOUT when the page is no page or the configuration space does not fit it */
   constructor(device: VirtioDevice, options: MmioTransportOptions) {
@@ -213,15 +221,190 @@ export class MmioTransport implements Disposable {
     return offset === VIRTIO_MMIO_STATUS && value === STATUS.reset ? this.device.idle?.() : undefined;
   }
 
-  /** The driver rang the bell of a queue. */
+  /** The driver rang the bell of a queue. At rest that need not be remembered: `resume` rings all of them. */
   notify(queueIndex: number): void {
     const state = this.#state;
     if (state.kind !== 'active' || this.#queues[queueIndex]?.queue === undefined) return;
-    this.#guard(this.#epoch, () => state.device.queueNotified?.(queueIndex));
+    this.#counts.notifications += 1;
+    if (this.#rest.kind === 'awake') this.#guard(this.#epoch, () => state.device.queueNotified?.(queueIndex));
+  }
+
+  /** Counts since the transport was made: bells that this process answered, interrupts that it sent, and the rest. */
+  metrics(): Readonly<Record<string, number>> {
+    return { ...this.#counts };
+  }
+
+  /**
+   * Brings the device to rest, for a snapshot. The vCPUs stand still by then, and until `resume`.
+   * @throws what keeps the device from it (rejects); it then goes on as if it had not been asked
+   */
+  quiesce(): Promise<void> {
+    switch (this.#rest.kind) {
+      case 'at-rest':
+        return Promise.resolve();
+      case 'quiescing':
+        return this.#rest.done;
+      case 'awake': {
+        const done = Promise.resolve().then(() => this.#comeToRest());
+        this.#rest = { kind: 'quiescing', done };
+        return done;
+      }
+    }
+  }
+
+  /**
+   * Lets a device at rest go on: with what it kept, then with what its driver may have rung for.
+   * @throws TransportError NOT_AT_REST
+   */
+  resume(): void {
+    const { kept } = this.#requireRest();
+    this.#rest = AWAKE;
+    const state = this.#state;
+    if (state.kind === 'active') this.#guard(this.#epoch, () => state.device.resume?.());
+    for (const work of kept) work();
+    this.#ringBells();
+    if (this.#interruptDue) this.#signal();
+    this.#interruptDue = false;
+  }
+
+  /** What a transport in another process needs to go on from here. @throws TransportError NOT_AT_REST */
+  saveState(): TransportSnapshot {
+    this.#requireRest();
+    const state = this.#state;
+    return {
+      deviceId: this.device.deviceId,
+      status: this.#status,
+      failure: state.kind === 'failed' ? state.failure.message : null,
+      deviceFeaturesSelect: this.#deviceFeaturesSelect,
+      driverFeaturesSelect: this.#driverFeaturesSelect,
+      driverFeatures: `0x${this.#driverFeatures.toString(16)}`,
+      queueSelect: this.#queueSelect,
+      interruptStatus: this.#get(VIRTIO_MMIO_INTERRUPT_STATUS),
+      configurationGeneration: this.#configurationGeneration,
+      configurationSpace: [...this.#shownConfiguration()],
+      queues: this.#queues.map(saveQueue),
+      device: state.kind === 'active' ? (state.device.saveState?.() ?? null) : null,
+    };
+  }
+
+  /**
+   * Takes the place of a transport whose state was saved. The device is at rest then: `resume` lets it go on, and sends an
+   * interrupt in case the last one was lost.
+   * @param snapshot what `saveState` gave, or what JSON.parse made of it
+   * @throws TransportError NOT_AT_REST when this transport has been used already, SNAPSHOT when the state is not of this
+   * device as it is now, or makes no sense; the transport is then as good as new
+   */
+  restoreState(snapshot: unknown): void {
+    if (this.#status !== STATUS.reset || this.#rest.kind !== 'awake') {
+      throw new TransportError('NOT_AT_REST', `the state of ${this.device.name} is restored before its first use only`);
+    }
+    this.#rest = { kind: 'at-rest', kept: [] };
+    try {
+      this.#restore(readTransportSnapshot(snapshot));
+    } catch (cause) {
+      this.#rest = AWAKE;
+      this.#interruptDue = false;
+      this.#reset();
+      throw new TransportError(
+        'SNAPSHOT',
+        `${this.device.name} cannot go on from the snapshot: ${messageOf(cause)}`,
+        { device: this.device.name },
+        { cause },
+      );
+    }
   }
 
   [Symbol.dispose](): void {
     this.#deactivate({ kind: 'inactive' });
+  }
+
+  async #comeToRest(): Promise<void> {
+    try {
+      if (this.#state.kind === 'active') await this.#state.device.quiesce?.();
+      // Work of a driver that has gone may still touch memory.
+      await this.device.idle?.();
+    } catch (error) {
+      this.#rest = AWAKE;
+      this.#ringBells();
+      throw error;
+    }
+    this.#rest = { kind: 'at-rest', kept: [] };
+  }
+
+  #requireRest(): Extract<Rest, { readonly kind: 'at-rest' }> {
+    if (this.#rest.kind === 'at-rest') return this.#rest;
+    throw new TransportError('NOT_AT_REST', `${this.device.name} is not at rest`);
+  }
+
+  #ringBells(): void {
+    for (const [index, { queue }] of this.#queues.entries()) {
+      const state = this.#state;
+      if (state.kind !== 'active' || queue === undefined) continue;
+      if (state.device.queueNotified === undefined) this.#options.ringBell?.(index);
+      else this.#guard(this.#epoch, () => state.device.queueNotified?.(index));
+    }
+  }
+
+  /** @throws Error when the snapshot does not fit */
+  #restore(snapshot: TransportSnapshot): void {
+    const { device } = this;
+    const { status, failure } = snapshot;
+    const features = BigInt(snapshot.driverFeatures);
+    if (snapshot.deviceId !== device.deviceId) {
+      throw new RangeError(`it is of device type ${snapshot.deviceId}, this is ${device.deviceId}`);
+    }
+    if (!isKnownStatus(status, failure !== null)) throw new RangeError(`there is no device status ${status}`);
+    const missing = features & ~device.features;
+    if ((status & VIRTIO_CONFIG_S_FEATURES_OK) !== 0 && missing !== 0n) {
+      throw new RangeError(`its driver uses features that are not there now: 0x${missing.toString(16)}`);
+    }
+    if (snapshot.queues.length !== this.#queues.length) {
+      throw new RangeError(`it has ${snapshot.queues.length} queues, this device ${this.#queues.length}`);
+    }
+    this.#deviceFeaturesSelect = snapshot.deviceFeaturesSelect;
+    this.#driverFeaturesSelect = snapshot.driverFeaturesSelect;
+    this.#driverFeatures = features;
+    this.#queueSelect = snapshot.queueSelect;
+    for (const [index, saved] of snapshot.queues.entries()) this.#restoreQueue(index, saved, status);
+    this.#set(
+      VIRTIO_MMIO_INTERRUPT_STATUS,
+      snapshot.interruptStatus & (VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG),
+    );
+    const shown = this.#shownConfiguration();
+    shown.set(snapshot.configurationSpace.slice(0, shown.length));
+    this.#configurationGeneration = snapshot.configurationGeneration;
+    this.#set(VIRTIO_MMIO_CONFIG_GENERATION, snapshot.configurationGeneration);
+    this.#showFeatures();
+    this.#showQueue();
+    this.#setStatus(status);
+    if (failure !== null) this.#state = { kind: 'failed', failure: new TransportError('FAILED_BEFORE', failure) };
+    if (status === STATUS.running) this.#reactivate(snapshot.device ?? {});
+    this.#interruptDue = (status & VIRTIO_CONFIG_S_DRIVER_OK) !== 0;
+    // What changed meanwhile, a disk's size for instance, is news to the driver.
+    if (this.#showConfiguration() && this.#interruptDue) this.#addInterrupt(VIRTIO_MMIO_INT_CONFIG);
+  }
+
+  #restoreQueue(index: number, saved: QueueSnapshot, status: number): void {
+    const setup = this.#queues[index];
+    if (setup === undefined) return;
+    setup.size = saved.size;
+    for (const half of QUEUE_ADDRESS_HALVES) setup[half] = saved[half];
+    if (saved.position === null) return;
+    if ((status & VIRTIO_CONFIG_S_FEATURES_OK) === 0) throw new RangeError('it has a queue before FEATURES_OK');
+    setup.queue = this.#makeQueue(setup, saved.position);
+    if (status !== STATUS.featuresAgreed && status !== STATUS.running) setup.queue.stop();
+  }
+
+  #reactivate(restored: DeviceState): void {
+    this.#epoch += 1;
+    const features = this.#driverFeatures;
+    const device = this.device.activate({ ...this.#makeContext(), restored });
+    // What the device said when it failed is the reason to refuse the snapshot.
+    if (this.#state.kind === 'failed') {
+      device[Symbol.dispose]();
+      throw this.#state.failure;
+    }
+    this.#state = { kind: 'active', device, features };
   }
 
   #writeRegister(offset: number, value: number): void {
@@ -315,7 +498,7 @@ export class MmioTransport implements Disposable {
   }
 
   /** @throws QueueError or TransportError QUEUE_SETUP when this cannot be a queue */
-  #makeQueue(setup: QueueSetup): Virtqueue {
+  #makeQueue(setup: QueueSetup, position?: QueuePosition): Virtqueue {
     const { size, maxSize } = setup;
     // "The driver MUST write a value to QueueNum which is less than or equal to [...] QueueNumMax" (virtio 1.3, 4.2.2.2).
     if (size > maxSize) {
@@ -336,6 +519,7 @@ export class MmioTransport implements Disposable {
         eventIndex: hasFeature(this.#driverFeatures, VIRTIO_RING_F_EVENT_IDX),
         indirect: hasFeature(this.#driverFeatures, VIRTIO_RING_F_INDIRECT_DESC),
       },
+      position,
     );
   }
 
@@ -386,13 +570,29 @@ export class MmioTransport implements Disposable {
     this.#epoch += 1;
     const epoch = this.#epoch;
     const features = this.#driverFeatures;
-    const context: ActivationContext = {
+    this.#guard(epoch, () => {
+      const device = this.device.activate(this.#makeContext());
+      // A device can fail while it is being activated: then nobody else would end it.
+      if (epoch === this.#epoch) this.#state = { kind: 'active', device, features };
+      else device[Symbol.dispose]();
+    });
+  }
+
+  /** What the activation that begins now may do, and until when. */
+  #makeContext(): ActivationContext {
+    const epoch = this.#epoch;
+    const guard = (work: () => void) => {
+      const guarded = () => this.#guard(epoch, work);
+      if (this.#rest.kind === 'at-rest') this.#rest.kept.push(guarded);
+      else guarded();
+    };
+    return {
       memory: this.#options.memory,
-      features,
+      features: this.#driverFeatures,
       queues: this.#queues.map((setup) => setup.queue),
       interrupt: {
         usedBuffer: () => {
-          if (epoch === this.#epoch) this.#options.interrupt.signal();
+          if (epoch === this.#epoch) this.#signal();
         },
         configurationChange: () => {
           if (epoch === this.#epoch) this.#announceConfiguration();
@@ -402,15 +602,9 @@ export class MmioTransport implements Disposable {
       fail: (reason) => {
         if (epoch === this.#epoch) this.#fail(reason);
       },
-      guard: (work) => this.#guard(epoch, work),
-      defer: (work) => this.#options.defer(() => this.#guard(epoch, work)),
+      guard,
+      defer: (work) => this.#options.defer(() => guard(work)),
     };
-    this.#guard(epoch, () => {
-      const device = this.device.activate(context);
-      // A device can fail while it is being activated: then nobody else would end it.
-      if (epoch === this.#epoch) this.#state = { kind: 'active', device, features };
-      else device[Symbol.dispose]();
-    });
   }
 
   #eventFds(queueIndex: number): { readonly kick: Fd; readonly call: Fd } {
@@ -435,6 +629,7 @@ export class MmioTransport implements Disposable {
 
   #fail(failure: Error): void {
     if (this.#state.kind === 'failed') return;
+    this.#counts.failures += 1;
     this.#deactivate({ kind: 'failed', failure });
     this.#setStatus(this.#status | VIRTIO_CONFIG_S_NEEDS_RESET);
     // "If DRIVER_OK is set, after it sets DEVICE_NEEDS_RESET, the device MUST send a device configuration change
@@ -494,18 +689,36 @@ export class MmioTransport implements Disposable {
 
   #announceConfiguration(): void {
     this.#showConfiguration();
-    this.#set(VIRTIO_MMIO_INTERRUPT_STATUS, this.#get(VIRTIO_MMIO_INTERRUPT_STATUS) | VIRTIO_MMIO_INT_CONFIG);
+    this.#addInterrupt(VIRTIO_MMIO_INT_CONFIG);
+    this.#signal();
+  }
+
+  #addInterrupt(bit: number): void {
+    this.#set(VIRTIO_MMIO_INTERRUPT_STATUS, this.#get(VIRTIO_MMIO_INTERRUPT_STATUS) | bit);
+  }
+
+  #signal(): void {
+    this.#counts.interrupts += 1;
     this.#options.interrupt.signal();
   }
 
-  /** The generation changes before and after, so that a driver that reads across a change sees it (virtio 1.3, 2.5.1). */
-  #showConfiguration(): void {
-    const shown = this.page.subarray(VIRTIO_MMIO_CONFIG, VIRTIO_MMIO_CONFIG + this.device.configurationSpace.length);
+  /** The configuration space as the driver reads it. */
+  #shownConfiguration(): Uint8Array {
+    return this.page.subarray(VIRTIO_MMIO_CONFIG, VIRTIO_MMIO_CONFIG + this.device.configurationSpace.length);
+  }
+
+  /**
+   * The generation changes before and after, so that a driver that reads across a change sees it (virtio 1.3, 2.5.1).
+   * @returns whether anything changed
+   */
+  #showConfiguration(): boolean {
+    const shown = this.#shownConfiguration();
     const now = this.device.configurationSpace;
-    if (now.every((byte, index) => byte === shown[index])) return;
+    if (now.every((byte, index) => byte === shown[index])) return false;
     this.#nextGeneration();
     shown.set(now);
     this.#nextGeneration();
+    return true;
   }
 
   #nextGeneration(): void {
@@ -539,6 +752,12 @@ export class MmioTransport implements Disposable {
   #set(register: number, value: number): void {
     this.#registers.setUint32(register, value, true);
   }
+}
+
+function saveQueue({ size, queue, ...addresses }: QueueSetup): QueueSnapshot {
+  const { descriptorLow, descriptorHigh, availableLow, availableHigh, usedLow, usedHigh } = addresses;
+  const position = queue?.position ?? null;
+  return { size, descriptorLow, descriptorHigh, availableLow, availableHigh, usedLow, usedHigh, position };
 }
 
 /** @throws RangeError beyond 52 bits: no guest has RAM there */

@@ -5,7 +5,7 @@ import {
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from '../abi.gen.ts';
-import type { ActivationContext, ActiveDevice, VirtioDevice } from '../device.ts';
+import type { ActivationContext, ActiveDevice, DeviceState, VirtioDevice } from '../device.ts';
 import { drain } from '../drain.ts';
 import { featureSet } from '../features.ts';
 
@@ -19,6 +19,12 @@ export class EchoDevice implements VirtioDevice {
   context: ActivationContext | undefined;
   /** Activations that were not disposed. */
   activeCount = 0;
+  /** What `quiesce` waits for. */
+  rest: Promise<void> = Promise.resolve();
+  /** Calls of `resume`. */
+  resumeCount = 0;
+  /** What `saveState` gives. */
+  saved: DeviceState = {};
 
   activate(context: ActivationContext): ActiveDevice {
     this.context = context;
@@ -37,6 +43,11 @@ export class EchoDevice implements VirtioDevice {
           },
         });
       },
+      quiesce: () => this.rest,
+      resume: () => {
+        this.resumeCount += 1;
+      },
+      saveState: () => this.saved,
       [Symbol.dispose]: () => {
         this.activeCount -= 1;
       },

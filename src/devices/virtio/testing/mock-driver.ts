@@ -72,6 +72,9 @@ export interface MockMachineOptions {
   /** RAM from elsewhere, a memfd for instance. It begins at guest address 0. */
   readonly memory?: GuestMemory;
   readonly eventFds?: MmioTransportOptions['eventFds'];
+  readonly ringBell?: MmioTransportOptions['ringBell'];
+  /** A driver that was at work elsewhere, in the same memory. */
+  readonly driver?: MockDriver;
 }
 
 /** A device on a transport with memory of its own, and a driver for it. */
@@ -96,8 +99,23 @@ export class MockMachine {
       defer: (work) => void this.#deferred.push(work),
       onFailure: (failure) => void this.failures.push(failure),
       ...(options.eventFds === undefined ? {} : { eventFds: options.eventFds }),
+      ...(options.ringBell === undefined ? {} : { ringBell: options.ringBell }),
     });
-    this.driver = new MockDriver(this.transport, this.memory);
+    this.driver = options.driver ?? new MockDriver(this.transport, this.memory);
+    this.driver.transport = this.transport;
+  }
+
+  /**
+   * Brings the device to rest, ends it, and lets another one of its kind go on over the same memory, as a restore from a
+   * snapshot does. The driver notices nothing. The new device is still at rest.
+   */
+  async moveTo(device: VirtioDevice): Promise<MockMachine> {
+    await this.transport.quiesce();
+    const snapshot = JSON.stringify(this.transport.saveState());
+    this.transport[Symbol.dispose]();
+    const machine = new MockMachine(device, { memory: this.memory, driver: this.driver });
+    machine.transport.restoreState(JSON.parse(snapshot));
+    return machine;
   }
 
   /** Runs one turn of deferred work. @returns how many jobs there were */
@@ -110,7 +128,7 @@ export class MockMachine {
 }
 
 export class MockDriver {
-  readonly transport: MmioTransport;
+  transport: MmioTransport;
   readonly memory: GuestMemory;
   /** The bits that both ends accepted. */
   features = 0n;
