@@ -204,13 +204,24 @@ export class Virtqueue implements QueueLayout {
    * @param written bytes written to the start of the chain's writable part
    */
   putUsed(chain: Chain, written: number): void {
+    this.addUsed(chain, written);
+    this.publishUsed();
+  }
+
+  /** As `putUsed`, but the driver sees it from `publishUsed` on: for chains that it must see together. */
+  addUsed(chain: Chain, written: number): void {
     if (this.#stopped) return;
     const offset = vring_used.ring + vring_used_elem.sizeof * (this.#nextUsed & (this.size - 1));
     this.#used.setUint32(offset + vring_used_elem.id, chain.head, true);
     this.#used.setUint32(offset + vring_used_elem.len, written, true);
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
     this.#inFlight -= 1;
-    // Publishes the entry: the store is sequentially consistent, so what was written before it is seen first
+  }
+
+  /** Shows the driver all that `addUsed` returned. */
+  publishUsed(): void {
+    if (this.#stopped) return;
+    // The store is sequentially consistent, so what was written before it is seen first
     // (virtio 1.3, 2.7.8.2).
     Atomics.store(this.#usedIndex, 0, this.#nextUsed);
   }
@@ -221,7 +232,7 @@ export class Virtqueue implements QueueLayout {
     const previous = this.#notifiedUsed;
     this.#notifiedUsed = this.#nextUsed;
     if (this.#features.eventIndex) {
-      // putUsed's store is a full fence: this load cannot see a used_event older than the driver's view of our index.
+      // publishUsed's store is a full fence: this load cannot see a used_event older than the driver's view of our index.
       const usedEvent = Atomics.load(this.#usedEvent, 0);
       return ((this.#nextUsed - usedEvent - 1) & 0xffff) < ((this.#nextUsed - previous) & 0xffff);
     }
