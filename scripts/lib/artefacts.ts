@@ -3,6 +3,7 @@ import { buildAgent } from '../../guest-agent/build.ts';
 import { buildHostImage } from '../../images/host/build.ts';
 import { buildInitramfs } from '../../images/initramfs/build.ts';
 import { buildRootfs } from '../../images/rootfs/build.ts';
+import { buildStockKernels } from '../../images/stock-kernels/build.ts';
 import { buildKernel } from '../../kernel-config/build.ts';
 import { buildNative } from '../../native/build.ts';
 import { buildProxy } from '../../native/proxy/build.ts';
@@ -20,10 +21,11 @@ export const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   rootfs: buildRootfs,
   callers: buildHelpers,
   host: buildHostImage,
+  stock: buildStockKernels,
 };
 
-/** What only tests and trials need: the programs that play a runtime's callers, and the emulated host. */
-const TEST_BUILDS = ['callers', 'host'];
+/** What only tests and trials need: the programs that play a runtime's callers, the emulated host, distribution kernels. */
+const TEST_BUILDS = ['callers', 'host', 'stock'];
 
 /** All that the product consists of. */
 export const productBuilds = Object.keys(builders).filter((name) => !TEST_BUILDS.includes(name));

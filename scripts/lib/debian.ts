@@ -26,6 +26,8 @@ export function machineMirror(): string {
 export interface DebianRelease {
   /** Newest version of a binary package that the mirror holds. */
   newestVersion(packageName: string): Promise<string>;
+  /** Names of the packages that this version of a binary package depends on; of alternatives the first. */
+  dependencies(packageName: string, version: string): Promise<string[]>;
   /** All versions of a source package that the mirror holds, newest first. */
   sourceVersions(packageName: string): Promise<string[]>;
   /** Downloads a .deb (checked by apt against the signed index) into a folder; gives its path. */
@@ -74,6 +76,11 @@ export async function openDebianRelease(suite: string): Promise<DebianRelease> {
       if (version === undefined || version === '(none)')
         throw new Error(`Debian ${suite} has no package ${packageName}`);
       return version;
+    },
+    async dependencies(packageName, version) {
+      const text = await run('apt-cache', [...options, 'show', `${packageName}=${version}`]);
+      const list = /^Depends: (.+)$/m.exec(text)?.[1] ?? '';
+      return list.split(',').map((entry) => entry.trim().split(/[ :|]/)[0] ?? '');
     },
     async sourceVersions(packageName) {
       const text = await run('apt-cache', [...options, 'showsrc', '--only-source', packageName]);
