@@ -53,6 +53,9 @@ export const KVM_GET_FPU = 0x81a0ae8c;
 export const KVM_SET_FPU = 0x41a0ae8d;
 export const KVM_GET_TSC_KHZ = 0xaea3;
 export const KVM_SET_TSC_KHZ = 0xaea2;
+export const KVM_GET_SREGS2 = 0x8140aecc;
+export const KVM_SET_SREGS2 = 0x4140aecd;
+export const KVM_GET_XSAVE2 = 0x9000aecf;
 export const KVM_KVMCLOCK_CTRL = 0xaead;
 export const KVM_NMI = 0xae9a;
 export const KVM_INTERRUPT = 0x4004ae86;
@@ -93,6 +96,11 @@ export const KVM_CAP_DESTROY_MEMORY_REGION_WORKS = 21;
 export const KVM_CAP_JOIN_MEMORY_REGIONS_WORKS = 30;
 export const KVM_CAP_IRQ_ROUTING = 25;
 export const KVM_CAP_SPLIT_IRQCHIP = 121;
+export const KVM_CAP_XSAVE2 = 208;
+export const KVM_CAP_SREGS2 = 200;
+export const KVM_CAP_EXCEPTION_PAYLOAD = 164;
+export const KVM_CAP_X86_TRIPLE_FAULT_EVENT = 218;
+export const KVM_CAP_MAX_VCPU_ID = 128;
 export const KVM_EXIT_UNKNOWN = 0;
 export const KVM_EXIT_EXCEPTION = 1;
 export const KVM_EXIT_IO = 2;
@@ -117,6 +125,9 @@ export const KVM_EXIT_X86_WRMSR = 30;
 export const KVM_EXIT_DIRTY_RING_FULL = 31;
 export const KVM_EXIT_X86_BUS_LOCK = 33;
 export const KVM_EXIT_NOTIFY = 37;
+export const KVM_EXIT_AP_RESET_HOLD = 32;
+export const KVM_EXIT_XEN = 34;
+export const KVM_EXIT_MEMORY_FAULT = 39;
 export const KVM_EXIT_IO_IN = 0;
 export const KVM_EXIT_IO_OUT = 1;
 export const KVM_INTERNAL_ERROR_EMULATION = 1;
@@ -152,6 +163,16 @@ export const KVM_FEATURE_STEAL_TIME = 5;
 export const KVM_FEATURE_ASYNC_PF = 4;
 export const MSR_KVM_WALL_CLOCK_NEW = 0x4b564d00;
 export const MSR_KVM_SYSTEM_TIME_NEW = 0x4b564d01;
+export const MSR_KVM_WALL_CLOCK = 0x11;
+export const KVM_IRQCHIP_PIC_MASTER = 0;
+export const KVM_IRQCHIP_PIC_SLAVE = 1;
+export const KVM_IRQCHIP_IOAPIC = 2;
+export const KVM_CLOCK_TSC_STABLE = 0x2;
+export const KVM_CLOCK_REALTIME = 0x4;
+export const KVM_CLOCK_HOST_TSC = 0x8;
+export const KVM_VCPUEVENT_VALID_PAYLOAD = 0x10;
+export const KVM_VCPUEVENT_VALID_TRIPLE_FAULT = 0x20;
+export const KVM_VCPUEVENT_VALID_SMM = 0x8;
 /** Byte offsets in struct kvm_run. */
 export const kvm_run = {
   sizeof: 2352,
@@ -366,4 +387,46 @@ export const kvm_clock_data = {
   sizeof: 48,
   clock: 0,
   flags: 8,
+  realtime: 16,
+  host_tsc: 24,
+} as const;
+/** Byte offsets in struct kvm_sregs2. */
+export const kvm_sregs2 = {
+  sizeof: 320,
+  flags: 280,
+} as const;
+/** Byte offsets in struct kvm_xsave. */
+export const kvm_xsave = {
+  sizeof: 4096,
+  region: 0,
+} as const;
+/** Byte offsets in struct kvm_xcrs. */
+export const kvm_xcrs = {
+  sizeof: 392,
+  nr_xcrs: 0,
+} as const;
+/** Byte offsets in struct kvm_debugregs. */
+export const kvm_debugregs = {
+  sizeof: 128,
+  db: 0,
+} as const;
+/** Byte offsets in struct kvm_vcpu_events. */
+export const kvm_vcpu_events = {
+  sizeof: 64,
+  'exception.injected': 0,
+  'exception.nr': 1,
+  'interrupt.injected': 8,
+  'interrupt.nr': 9,
+  flags: 20,
+} as const;
+/** Byte offsets in struct kvm_irqchip. */
+export const kvm_irqchip = {
+  sizeof: 520,
+  chip_id: 0,
+  chip: 8,
+} as const;
+/** Byte offsets in struct kvm_pit_state2. */
+export const kvm_pit_state2 = {
+  sizeof: 112,
+  channels: 0,
 } as const;
