@@ -11,6 +11,8 @@ import {
   LOCK_NB,
   LOCK_SH,
   LOCK_UN,
+  SEEK_DATA,
+  SEEK_HOLE,
 } from './abi.gen.ts';
 import { check } from './check.unsafe.ts';
 import { lastErrno, libcFunction, libcFunctionAsync } from './koffi.unsafe.ts';
@@ -18,6 +20,7 @@ import { SystemError } from './system-error.ts';
 
 const fcntl = libcFunction<[number, number, number], number>('int fcntl(int fd, int command, int argument)');
 const flock = libcFunction<[number, number], number>('int flock(int fd, int operation)');
+const lseek = libcFunction<[number, number, number], number>('int64_t lseek(int fd, int64_t offset, int whence)');
 const fallocate = libcFunctionAsync<[number, number, number, number]>(
   'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
 );
@@ -77,4 +80,31 @@ export async function zeroRange(fd: Fd, offset: number, length: number): Promise
 async function changeRange(fd: Fd, mode: number, name: string, offset: number, length: number): Promise<void> {
   const { result, errno } = await fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, offset, length);
   if (result !== 0) throw new SystemError(name, errno, `fd ${fd}`);
+}
+
+/** A range of a file, bytes. */
+export interface FileRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * The ranges of a file that are no holes, in order, up to `size`. Where the file system cannot tell, the file is one range.
+ * Moves the position of the open file.
+ * @throws SystemError
+ */
+export function* dataRanges(fd: Fd, size: number): Generator<FileRange> {
+  for (let end = 0; end < size; ) {
+    const offset = lseek(fd, end, SEEK_DATA);
+    if (offset < 0) {
+      const error = new SystemError('lseek(SEEK_DATA)', lastErrno(), `fd ${fd}`);
+      if (error.code === 'ENXIO') return;
+      if (error.code !== 'EINVAL' || end > 0) throw error;
+      yield { offset: 0, length: size };
+      return;
+    }
+    if (offset >= size) return;
+    end = Math.min(check(lseek(fd, offset, SEEK_HOLE), 'lseek(SEEK_HOLE)', `fd ${fd}`), size);
+    yield { offset, length: end - offset };
+  }
 }

@@ -1,0 +1,135 @@
+// Guest memory as a file of a snapshot: one byte of the file for each of RAM, with holes where the guest has zeros. The digest
+// is over what is not zero, block by block, so that it does not depend on where a file system keeps holes.
+import { readSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+import { dataRanges, type FileRange } from '../ffi/fd.unsafe.ts';
+import type { Fd } from '../lib/brand.ts';
+import { KIB, MIB } from '../lib/units.ts';
+
+/** What is skipped when it is all zeros, and digested with its place when it is not. */
+const BLOCK_SIZE = 64 * KIB;
+const CHUNK_SIZE = 4 * MIB;
+const ZEROS = Buffer.alloc(BLOCK_SIZE);
+
+/** A digest of memory that is built up in the order of addresses. */
+class MemoryDigest {
+  #crc = 0;
+
+  /** @param offset of the block in the file, a multiple of the block size */
+  add(offset: number, block: Uint8Array): void {
+    const place = Buffer.alloc(8);
+    place.writeBigUInt64LE(BigInt(offset));
+    this.#crc = crc32(block, crc32(place, this.#crc));
+  }
+
+  get hex(): string {
+    return this.#crc.toString(16).padStart(8, '0');
+  }
+}
+
+function isZero(block: Uint8Array): boolean {
+  return ZEROS.compare(block, 0, block.length, 0, block.length) === 0;
+}
+
+/** The ranges, widened to whole blocks, without overlap, cut into chunks. */
+function* chunks(ranges: Iterable<FileRange>, size: number): Generator<FileRange> {
+  let done = 0;
+  for (const { offset, length } of ranges) {
+    const start = Math.max(offset - (offset % BLOCK_SIZE), done);
+    const end = Math.min(Math.ceil((offset + length) / BLOCK_SIZE) * BLOCK_SIZE, size);
+    for (let at = start; at < end; at += CHUNK_SIZE) yield { offset: at, length: Math.min(CHUNK_SIZE, end - at) };
+    done = Math.max(done, end);
+  }
+}
+
+/** The blocks of a chunk that are not zero, neighbours joined; each is digested. */
+function* filledRanges(bytes: Uint8Array, offset: number, digest: MemoryDigest): Generator<FileRange> {
+  let start = -1;
+  for (let at = 0; at < bytes.length; at += BLOCK_SIZE) {
+    const block = bytes.subarray(at, at + BLOCK_SIZE);
+    const zero = isZero(block);
+    if (!zero) digest.add(offset + at, block);
+    if (zero && start >= 0) yield { offset: start, length: at - start };
+    if (zero) start = -1;
+    else if (start < 0) start = at;
+  }
+  if (start >= 0) yield { offset: start, length: bytes.length - start };
+}
+
+/** Guest memory that is written: contiguous in the file, and perhaps a memfd that knows which pages were ever touched. */
+export interface MemorySource {
+  readonly bytes: Uint8Array;
+  /** The file whose holes are the memory's, when there is one. */
+  readonly fd?: Fd;
+}
+
+/**
+ * Writes memory to an empty file.
+ * @param report told of the bytes done, of `size`
+ * @returns the digest
+ * @throws Node's errors of write(2), ENOSPC for instance (rejects)
+ */
+export async function writeMemoryFile(
+  file: FileHandle,
+  sources: readonly MemorySource[],
+  report: (done: number) => void = () => undefined,
+): Promise<string> {
+  const digest = new MemoryDigest();
+  let base = 0;
+  for (const { bytes, fd } of sources) {
+    const ranges = fd === undefined ? [{ offset: 0, length: bytes.length }] : dataRanges(fd, bytes.length);
+    for (const chunk of chunks(ranges, bytes.length)) {
+      const part = bytes.subarray(chunk.offset, chunk.offset + chunk.length);
+      for (const { offset, length } of filledRanges(part, base + chunk.offset, digest)) {
+        await writeAll(file, part.subarray(offset, offset + length), base + chunk.offset + offset);
+      }
+      report(base + chunk.offset + chunk.length);
+    }
+    base += bytes.length;
+  }
+  await file.truncate(base);
+  return digest.hex;
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+/** Where a piece of the file goes: `undefined` when it is looked at only. */
+export type MemoryTarget = (offset: number, length: number) => Uint8Array;
+
+/**
+ * Reads all that is in a memory file, into guest memory or to know its digest.
+ * @param target memory, zeroed, of these bytes of the file
+ * @returns the digest
+ * @throws Node's errors of read(2)
+ */
+export function readMemoryFile(fd: Fd, size: number, target: MemoryTarget): string {
+  const digest = new MemoryDigest();
+  for (const { offset, length } of chunks(dataRanges(fd, size), size)) {
+    const bytes = target(offset, length);
+    readFully(fd, bytes, offset);
+    for (const _ of filledRanges(bytes, offset, digest)) {
+      // The digest is all that is wanted.
+    }
+  }
+  return digest.hex;
+}
+
+/** The digest of a memory file. @throws Node's errors of read(2) */
+export function digestMemoryFile(fd: Fd, size: number): string {
+  const buffer = new Uint8Array(CHUNK_SIZE);
+  return readMemoryFile(fd, size, (_offset, length) => buffer.subarray(0, length));
+}
+
+function readFully(fd: Fd, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    const count = readSync(fd, bytes, done, bytes.length - done, position + done);
+    if (count === 0) throw new RangeError(`the memory file ends at byte ${position + done}`);
+    done += count;
+  }
+}
