@@ -15,13 +15,35 @@ export interface HostMemory extends Disposable {
   discard(offset: number, length: number): void;
 }
 
+export interface MemoryOptions {
+  /** A memfd, which back ends in other processes can map; else private to this process. */
+  readonly shared: boolean;
+  /** Of the memfd, seen in /proc/PID/maps. */
+  readonly name: string;
+  /**
+   * '2M', '1G': pages of the kernel's pool, reserved at once; the size must be a multiple of theirs. 'transparent': the
+   * kernel is asked to use huge pages where it has them; by default it is not, since the first byte that a guest touches in
+   * each 2 MiB then costs 2 MiB of host memory.
+   */
+  readonly hugePages?: '2M' | '1G' | 'transparent';
+  /** Takes all of the memory now: no page fault later, and no surprise when there is too little. @default false */
+  readonly prefault?: boolean;
+}
+
 export interface Hypervisor extends Disposable {
   /** CPUID leaves that hardware and hypervisor support together. */
   supportedCpuid(): CpuidEntry[];
   /** An empty VM: no memory, no vCPU, no interrupt controllers. */
   createVm(): VirtualMachine;
-  /** Allocates guest RAM: shared (a memfd) or private, not reserved, zeroed. */
-  allocateMemory(size: number, options: { readonly shared: boolean; readonly name: string }): HostMemory;
+  /** Allocates guest RAM: zeroed, and not reserved unless it is of huge pages. */
+  allocateMemory(size: number, options: MemoryOptions): HostMemory;
+  /**
+   * Guest RAM whose contents are a part of a file, which stays as it is: pages are shared with everyone who has the file
+   * mapped until the guest writes to them. The file must not be changed or cut off while the memory is in use. `fd` may be
+   * closed afterwards.
+   * @param fileOffset bytes, on a page boundary
+   */
+  mapFileMemory(fd: Fd, fileOffset: number, size: number, name: string): HostMemory;
   /** Whether reads of a page can be served from memory while its writes exit (KVM_CAP_READONLY_MEM). */
   readonly hasReadonlyMemory: boolean;
   /** Whether writes to a range can be collected without an exit (KVM_CAP_COALESCED_MMIO). */

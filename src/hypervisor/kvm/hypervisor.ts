@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { OwnedFd } from '../../ffi/fd.unsafe.ts';
 import type { Fd } from '../../lib/brand.ts';
 import { messageOf } from '../../lib/errors.ts';
-import type { CpuidEntry, HostMemory, Hypervisor, VirtualMachine } from '../ports.ts';
+import type { CpuidEntry, HostMemory, Hypervisor, MemoryOptions, VirtualMachine } from '../ports.ts';
 import {
   KVM_API_VERSION,
   KVM_CAP_COALESCED_MMIO,
@@ -27,6 +27,7 @@ import {
 } from './abi.gen.ts';
 import { kvmCall } from './call.ts';
 import { KvmError } from './error.ts';
+import { mapFileMemory } from './file-memory.ts';
 import { allocateHostMemory } from './host-memory.ts';
 import { cpuidRoom, decodeCpuid } from './registers.ts';
 import { KvmVm } from './vm.ts';
@@ -153,8 +154,12 @@ export class KvmHypervisor implements Hypervisor {
     });
   }
 
-  allocateMemory(size: number, options: { readonly shared: boolean; readonly name: string }): HostMemory {
+  allocateMemory(size: number, options: MemoryOptions): HostMemory {
     return allocateHostMemory(size, options);
+  }
+
+  mapFileMemory(fd: Fd, fileOffset: number, size: number, name: string): HostMemory {
+    return mapFileMemory(fd, fileOffset, size, name);
   }
 
   [Symbol.dispose](): void {
