@@ -13,6 +13,7 @@ import {
 import { BlockGuest, MemoryDisk, requestRange } from '../testing/block-guest.ts';
 import { type BufferPart, writeDescriptor } from '../testing/mock-driver.ts';
 import { SECTOR_SIZE } from './config-space.ts';
+import { BlockDevice } from './device.ts';
 
 const DISK_SECTORS = 16;
 const GUARD = 4096;
@@ -145,6 +146,52 @@ test('whatever finishes first, the disk and what is read agree with a model', as
         expect(new Map(used.map(({ head, bytes }) => [head, bytes]))).toEqual(expected);
         expect(guest.disk.bytes).toEqual(model);
       }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('a disk that moves at any time carries out each request once', async () => {
+  const step = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ kind: fc.constant('write'), sector: fc.bigInt({ min: 0n, max: 15n }) }) },
+    { weight: 2, arbitrary: fc.constant({ kind: 'finish-one' }) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'move' }) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'pause' }) },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+      const guest = new BlockGuest({ disk: new MemoryDisk(DISK_SECTORS * SECTOR_SIZE), queueSize: 128 });
+      const { disk } = guest;
+      disk.isHeld = true;
+      let machine = guest.machine;
+      const heads: number[] = [];
+      const rest = async <T>(work: () => Promise<T>): Promise<T> => {
+        const done = work();
+        await Promise.resolve();
+        disk.releaseAll();
+        const result = await done;
+        disk.isHeld = true;
+        return result;
+      };
+      for (const [index, one] of steps.entries()) {
+        if ('sector' in one) {
+          heads.push(guest.submit(VIRTIO_BLK_T_OUT, one.sector, { read: new Uint8Array(512).fill(index) }));
+        } else if (one.kind === 'finish-one') disk.release();
+        else if (one.kind === 'move') {
+          const from = machine;
+          machine = await rest(() => from.moveTo(new BlockDevice({ name: 'disk0', backend: disk })));
+          machine.transport.resume();
+        } else {
+          await rest(() => machine.transport.quiesce());
+          machine.transport.resume();
+        }
+      }
+      disk.releaseAll();
+
+      const used = await guest.settle();
+      expect(used.map(({ head }) => head).toSorted((a, b) => a - b)).toEqual(heads.toSorted((a, b) => a - b));
+      expect(disk.log).toHaveLength(heads.length);
+      expect(machine.failures).toEqual([]);
     }),
     { numRuns: 500 },
   );

@@ -17,6 +17,8 @@ import {
   VIRTIO_BLK_T_WRITE_ZEROES,
   VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP,
   VIRTIO_MMIO_CONFIG,
+  VIRTIO_MMIO_INT_CONFIG,
+  VIRTIO_MMIO_INTERRUPT_STATUS,
   VIRTIO_MMIO_STATUS,
   virtio_blk_config,
 } from '../abi.gen.ts';
@@ -355,5 +357,122 @@ describe('in flight', () => {
 
     expect(order).toEqual(['released', 'held']);
     expect(reset()).toBeUndefined();
+  });
+});
+
+describe('at rest', () => {
+  test('everything that was begun is answered, and nothing more is begun', async () => {
+    const guest = new BlockGuest();
+    guest.disk.isHeld = true;
+    guest.submit(VIRTIO_BLK_T_OUT, 0n, { read: data(512) });
+    let isAtRest = false;
+    const rest = guest.machine.transport.quiesce().then(() => {
+      isAtRest = true;
+    });
+    guest.submit(VIRTIO_BLK_T_OUT, 1n, { read: data(512) });
+    expect(await guest.settle()).toEqual([]);
+    expect(isAtRest).toBe(false);
+    guest.disk.releaseAll();
+    await rest;
+
+    expect(await guest.settle()).toHaveLength(1);
+    expect(guest.disk.log).toEqual(['write 0 512']);
+    guest.machine.transport.resume();
+    expect(await guest.settle()).toHaveLength(1);
+    expect(guest.disk.log).toEqual(['write 0 512', 'write 512 512']);
+  });
+
+  test('requests that waited for room are carried out after the rest', async () => {
+    const guest = new BlockGuest();
+    guest.disk.isHeld = true;
+    for (let index = 0; index < MAX_IN_FLIGHT + 5; index++) guest.submit(VIRTIO_BLK_T_IN, 0n, { write: 512 });
+    const rest = guest.machine.transport.quiesce();
+    await Promise.resolve();
+    guest.disk.releaseAll();
+    await rest;
+
+    expect(await guest.settle()).toHaveLength(MAX_IN_FLIGHT);
+    guest.machine.transport.resume();
+    expect(await guest.settle()).toHaveLength(5);
+  });
+
+  test('a reset of a driver that was not stopped ends the wait', async () => {
+    const guest = new BlockGuest();
+    guest.disk.isHeld = true;
+    guest.submit(VIRTIO_BLK_T_IN, 0n, { write: 512 });
+    const rest = guest.machine.transport.quiesce();
+    await Promise.resolve();
+    guest.machine.driver.reset();
+    guest.disk.releaseAll();
+
+    await expect(rest).resolves.toBeUndefined();
+  });
+});
+
+describe('restored from a snapshot', () => {
+  test('a disk goes on with the requests that wait and with its cache mode', async () => {
+    const guest = new BlockGuest();
+    setWriteback(guest, 0);
+    await guest.machine.transport.quiesce();
+    guest.submit(VIRTIO_BLK_T_OUT, 3n, { read: data(512) });
+    const device = new BlockDevice({ name: 'disk0', backend: guest.disk });
+    const moved = await guest.machine.moveTo(device);
+    expect(moved.transport.read(VIRTIO_MMIO_CONFIG + virtio_blk_config.wce, 1)).toEqual(Uint8Array.of(0));
+    expect(guest.disk.log).toEqual([]);
+    moved.transport.resume();
+
+    expect((await guest.settle()).map(({ bytes }) => bytes)).toEqual([Uint8Array.of(VIRTIO_BLK_S_OK)]);
+    expect(guest.disk.log).toEqual(['write 1536 512', 'flush']);
+    expect(device.metrics()).toMatchObject({ write_requests: 1, write_bytes: 512 });
+  });
+
+  test('the size of a disk that has grown is announced', async () => {
+    const guest = new BlockGuest();
+    const moved = await guest.machine.moveTo(
+      new BlockDevice({ name: 'disk0', backend: new MemoryDisk(2 * guest.disk.size) }),
+    );
+
+    expect(moved.driver.readRegister(VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG).not.toBe(0);
+  });
+
+  test('a disk that cannot be written any more is refused to a driver that writes zeroes', async () => {
+    const guest = new BlockGuest();
+    const move = guest.machine.moveTo(new BlockDevice({ name: 'disk0', backend: readOnlyDisk() }));
+
+    await expect(move).rejects.toThrow('features that are not there now');
+  });
+
+  test('a state without a cache mode is refused', async () => {
+    const guest = new BlockGuest();
+    await guest.machine.transport.quiesce();
+    const snapshot = { ...guest.machine.transport.saveState(), device: { writethrough: 1 } };
+    const other = new BlockGuest().machine.transport;
+    other.write(VIRTIO_MMIO_STATUS, new Uint8Array(4));
+
+    expect(() => other.restoreState(snapshot)).toThrow('the state of a disk has no cache mode');
+  });
+});
+
+test('requests and bytes are counted, by kind and by how they ended', async () => {
+  const guest = new BlockGuest();
+  await guest.request(VIRTIO_BLK_T_OUT, 0n, { read: data(1024) });
+  await guest.request(VIRTIO_BLK_T_IN, 0n, { write: 512 });
+  await guest.request(VIRTIO_BLK_T_FLUSH, 0n);
+  await guest.request(VIRTIO_BLK_T_DISCARD, 0n, requestRange(0n, 8));
+  await guest.request(VIRTIO_BLK_T_WRITE_ZEROES, 0n, requestRange(0n, 8));
+  await guest.request(99, 0n);
+  guest.disk.isBroken = true;
+  await guest.request(VIRTIO_BLK_T_IN, 0n, { write: 512 });
+
+  expect(guest.device.metrics()).toEqual({
+    read_requests: 2,
+    read_bytes: 512,
+    write_requests: 1,
+    write_bytes: 1024,
+    flush_requests: 1,
+    discard_requests: 1,
+    write_zeroes_requests: 1,
+    refused_requests: 1,
+    failed_requests: 1,
   });
 });

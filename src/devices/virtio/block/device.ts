@@ -23,7 +23,7 @@ import {
   virtio_blk_config,
 } from '../abi.gen.ts';
 import type { Chain, ScatterList } from '../chain.ts';
-import type { ActivationContext, ActiveDevice, VirtioDevice } from '../device.ts';
+import type { ActivationContext, ActiveDevice, DeviceState, VirtioDevice } from '../device.ts';
 import { drain, interruptIfWanted, type QueueWork, requireQueue } from '../drain.ts';
 import { featureSet, hasFeature } from '../features.ts';
 import type { BlockBackend } from './backend.ts';
@@ -66,6 +66,18 @@ export class BlockDevice implements VirtioDevice {
   /** Requests that the back end works on, those of drivers that have gone included. */
   #inFlight = 0;
   #idleWaiters: (() => void)[] = [];
+  readonly #counts = {
+    read_requests: 0,
+    read_bytes: 0,
+    write_requests: 0,
+    write_bytes: 0,
+    flush_requests: 0,
+    discard_requests: 0,
+    write_zeroes_requests: 0,
+    /** Unknown, malformed or not allowed: answered without the back end. */
+    refused_requests: 0,
+    failed_requests: 0,
+  };
 
   /** @throws RangeError when the id does not fit or the back end's sizes do not make a disk */
   constructor({ name, backend, id = name.slice(0, VIRTIO_BLK_ID_BYTES), onError = () => {} }: BlockOptions) {
@@ -98,8 +110,13 @@ export class BlockDevice implements VirtioDevice {
     });
   }
 
-  /** @throws QueueError when the driver did not set up the queue */
+  /** @throws QueueError when the driver did not set up the queue; TypeError when a restored state is none of a disk's */
   activate(context: ActivationContext): ActiveDevice {
+    if (context.restored !== undefined) {
+      const { writethrough } = context.restored;
+      if (typeof writethrough !== 'boolean') throw new TypeError('the state of a disk has no cache mode');
+      this.#setCacheMode(writethrough ? WRITETHROUGH : WRITEBACK);
+    }
     // "If VIRTIO_BLK_F_CONFIG_WCE is negotiated but VIRTIO_BLK_F_FLUSH is not, the device MUST initialize writeback to 0"
     // (virtio 1.3, 5.2.5.2). Without either, the driver may rely on a writethrough cache (5.2.5.1).
     if (!hasFeature(context.features, VIRTIO_BLK_F_FLUSH)) {
@@ -113,6 +130,8 @@ export class BlockDevice implements VirtioDevice {
         this.#inFlight += 1;
       },
       finished: () => this.#finished(),
+      idle: () => this.idle(),
+      counts: this.#counts,
       inFlight: () => this.#inFlight,
       onError: this.#onError,
       onDispose: () => {
@@ -142,6 +161,10 @@ export class BlockDevice implements VirtioDevice {
     return promise;
   }
 
+  metrics(): Readonly<Record<string, number>> {
+    return { ...this.#counts };
+  }
+
   #setCacheMode(mode: number): void {
     this.configurationSpace[virtio_blk_config.wce] = mode;
   }
@@ -156,6 +179,12 @@ export class BlockDevice implements VirtioDevice {
   }
 }
 
+type BlockCounts = Record<
+  | `${'read' | 'write' | 'flush' | 'discard' | 'write_zeroes' | 'refused' | 'failed'}_requests`
+  | `${'read' | 'write'}_bytes`,
+  number
+>;
+
 /** What an activation needs of its device. */
 interface Owner {
   /** VIRTIO_BLK_ID_BYTES bytes. */
@@ -163,6 +192,9 @@ interface Owner {
   isWritethrough(): boolean;
   started(): void;
   finished(): void;
+  /** Settles once no request is in flight; undefined when that is so already. */
+  idle(): Promise<void> | undefined;
+  readonly counts: BlockCounts;
   /** Requests of this and of former activations. */
   inFlight(): number;
   onError(error: unknown): void;
@@ -176,6 +208,7 @@ class ActiveBlock implements ActiveDevice {
   readonly #work: QueueWork;
   #inFlight = 0;
   #waitsForRoom = false;
+  #isResting = false;
   #ended = false;
 
   constructor(context: ActivationContext, backend: BlockBackend, owner: Owner) {
@@ -190,7 +223,7 @@ class ActiveBlock implements ActiveDevice {
         // What a former driver asked for must not change the disk after what this one asks for.
         const former = owner.inFlight() - this.#inFlight;
         this.#waitsForRoom = former > 0 || this.#inFlight >= MAX_IN_FLIGHT;
-        return !this.#waitsForRoom;
+        return !this.#waitsForRoom && !this.#isResting;
       },
     };
   }
@@ -205,6 +238,23 @@ class ActiveBlock implements ActiveDevice {
     this.#context.guard(() => drain(this.#context, this.#work));
   }
 
+  /**
+   * Takes no more requests and waits for those that it has. There is no flush: what the disk's file holds is the host's
+   * business, as it is for a disk that goes on.
+   */
+  async quiesce(): Promise<void> {
+    this.#isResting = true;
+    await this.#owner.idle();
+  }
+
+  resume(): void {
+    this.#isResting = false;
+  }
+
+  saveState(): DeviceState {
+    return { writethrough: this.#owner.isWritethrough() };
+  }
+
   [Symbol.dispose](): void {
     this.#ended = true;
     this.#owner.onDispose();
@@ -216,9 +266,11 @@ class ActiveBlock implements ActiveDevice {
     const request = parseRequest(chain, { size, readOnly, features, rangeLimits: RANGE_LIMITS });
     switch (request.kind) {
       case 'unsupported':
+        this.#owner.counts.refused_requests += 1;
         this.#putUsed(chain, VIRTIO_BLK_S_UNSUPP, 0);
         return;
       case 'invalid':
+        this.#owner.counts.refused_requests += 1;
         this.#putUsed(chain, VIRTIO_BLK_S_IOERR, 0);
         return;
       case 'get-id':
@@ -245,6 +297,7 @@ class ActiveBlock implements ActiveDevice {
       failure = { error };
     }
     this.#inFlight -= 1;
+    count(this.#owner.counts, request, failure === undefined);
     // Nothing of this happens after a reset: the ring is another driver's by then.
     this.#context.guard(() => {
       if (failure !== undefined) this.#owner.onError(failure.error);
@@ -306,7 +359,13 @@ class ActiveBlock implements ActiveDevice {
   }
 }
 
-type BackendRequest = Exclude<BlockRequest, { readonly kind: 'unsupported' | 'invalid' } | { readonly kind: 'get-id' }>;
+type BackendRequest = Exclude<BlockRequest, { readonly kind: 'unsupported' | 'invalid' | 'get-id' }>;
+
+function count(counts: BlockCounts, request: BackendRequest, succeeded: boolean): void {
+  counts[`${request.kind === 'write-zeroes' ? 'write_zeroes' : request.kind}_requests`] += 1;
+  if (!succeeded) counts.failed_requests += 1;
+  else if (request.kind === 'read' || request.kind === 'write') counts[`${request.kind}_bytes`] += request.length;
+}
 
 function part(list: ScatterList, { offset, length }: DiskRange): readonly Uint8Array[] {
   return list.part(offset, length).segments;

@@ -38,7 +38,8 @@ export interface ZeroRange extends DiskRange {
 /** What a driver asks for. All ranges lie inside the disk. */
 export type BlockRequest =
   | ({ readonly kind: 'read' | 'write' } & DiskRange)
-  | { readonly kind: 'flush' | 'get-id' }
+  | { readonly kind: 'flush' }
+  | { readonly kind: 'get-id' }
   | { readonly kind: 'discard' | 'write-zeroes'; readonly ranges: readonly ZeroRange[] }
   /** For VIRTIO_BLK_S_UNSUPP. */
   | { readonly kind: 'unsupported' }
