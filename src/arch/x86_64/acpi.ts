@@ -1,8 +1,32 @@
 // ACPI tables, for kernels that read no MP table and take no devices from the command line: those of distributions.
 // The machine is "hardware-reduced" (ACPI specification 6.5, 4.1): no ACPI registers, no legacy interrupt controller and
 // timer to set up, and every device with its interrupt is named in the DSDT.
-import { currentResources, device, edgeInterrupt, ioPorts, memory32Fixed, nameByte, nameString, scope } from './aml.ts';
-import { IO_APIC_ADDRESS, LEGACY_GSI, LOCAL_APIC_ADDRESS, PORTS, type VirtioMmioSlot } from './layout.ts';
+import { POWER_EVENT, POWER_REGISTER, SLEEP_TYPE_S5 } from '../../devices/legacy/power.ts';
+import {
+  byteRegister,
+  currentResources,
+  device,
+  edgeInterrupt,
+  ioPorts,
+  levelInterrupt,
+  loadLocal0,
+  memory32Fixed,
+  method,
+  nameByte,
+  namePackage,
+  nameString,
+  notifyIfLocal0Has,
+  scope,
+} from './aml.ts';
+import {
+  ACPI_EVENTS_GSI,
+  GENERATION_ID_ADDRESS,
+  IO_APIC_ADDRESS,
+  LEGACY_GSI,
+  LOCAL_APIC_ADDRESS,
+  PORTS,
+  type VirtioMmioSlot,
+} from './layout.ts';
 
 export interface AcpiParameters {
   /** Where the result will be in guest memory: the tables point at each other. */
@@ -29,7 +53,10 @@ const FADT_MINOR_REVISION = 5;
 /** IA-PC boot architecture flags: no VGA, no MSI; an 8042 is not named, for it has neither keyboard nor mouse. */
 const VGA_NOT_PRESENT = 1 << 2;
 const MSI_NOT_SUPPORTED = 1 << 3;
-/** Fixed feature flags: WBINVD works; no power and sleep button; there is a reset register; hardware-reduced. */
+/**
+ * Fixed feature flags: WBINVD works; the power button is a device in the namespace and there is no sleep button; there is a
+ * reset register; hardware-reduced.
+ */
 const WBINVD = 1 << 0;
 const PWR_BUTTON = 1 << 4;
 const SLP_BUTTON = 1 << 5;
@@ -106,11 +133,16 @@ function fadtBody(dsdtAddress: number): Uint8Array {
   view.setUint8(at(108), CENTURY_INDEX);
   view.setUint16(at(109), VGA_NOT_PRESENT | MSI_NOT_SUPPORTED, true);
   view.setUint32(at(112), WBINVD | PWR_BUTTON | SLP_BUTTON | RESET_REG_SUP | HW_REDUCED_ACPI, true);
-  // RESET_REG, a Generic Address Structure (5.2.3.2).
-  view.setUint8(at(116), ADDRESS_SPACE_SYSTEM_IO);
-  view.setUint8(at(117), 8);
-  view.setUint8(at(119), ACCESS_SIZE_BYTE);
-  view.setBigUint64(at(120), BigInt(RESET_PORT), true);
+  // Generic Address Structures (5.2.3.2).
+  const setBytePort = (offset: number, port: number): void => {
+    view.setUint8(offset, ADDRESS_SPACE_SYSTEM_IO);
+    view.setUint8(offset + 1, 8);
+    view.setUint8(offset + 3, ACCESS_SIZE_BYTE);
+    view.setBigUint64(offset + 4, BigInt(port), true);
+  };
+  setBytePort(at(116), RESET_PORT);
+  setBytePort(at(244), PORTS.power.base + POWER_REGISTER.sleepControl);
+  setBytePort(at(256), PORTS.power.base + POWER_REGISTER.sleepStatus);
   view.setUint8(at(128), RESET_VALUE);
   view.setUint8(at(131), FADT_MINOR_REVISION);
   view.setBigUint64(at(140), BigInt(dsdtAddress), true);
@@ -153,8 +185,43 @@ function dsdtBody({ virtioSlots, hasSerialPort }: AcpiParameters): Uint8Array {
       ...currentResources(memory32Fixed(slot.address, slot.size), edgeInterrupt(slot.gsi)),
     ]),
   );
-  return Uint8Array.from(scope('\\_SB_', [...(hasSerialPort ? serial : []), ...clock, ...virtio.flat()]));
+  const devices = [...(hasSerialPort ? serial : []), ...clock, ...powerDevices(), ...PANIC_DEVICE, ...virtio.flat()];
+  // _S5: SLP_TYP for SLEEP_CONTROL_REG; the second value is for machines with two such registers.
+  return Uint8Array.from([...namePackage('_S5_', [SLEEP_TYPE_S5, 0]), ...scope('\\_SB_', devices)]);
 }
+
+/** 5.6.6 "Device Object Notifications": for the power button "S0 Power Button Pressed", for others their own. */
+const NOTIFICATION = 0x80;
+
+/** The power button, the VM generation identifier, and the Generic Event Device that speaks for both. */
+function powerDevices(): readonly number[] {
+  const button = device('PWRB', [...nameString('_HID', 'PNP0C0C'), ...nameByte('_UID', 0)]);
+  const generation = device('VGEN', [
+    ...nameString('_HID', 'TSVM0001'),
+    ...nameString('_CID', 'VM_Gen_Counter'),
+    ...nameString('_DDN', 'VM_Gen_Counter'),
+    // The low and the high half of its address.
+    ...namePackage('ADDR', [GENERATION_ID_ADDRESS, 0]),
+  ]);
+  const events = device('GED_', [
+    ...nameString('_HID', 'ACPI0013'),
+    ...nameByte('_UID', 0),
+    ...currentResources(levelInterrupt(ACPI_EVENTS_GSI)),
+    ...byteRegister('EREG', 'EVTS', PORTS.power.base + POWER_REGISTER.events),
+    ...method('_EVT', 1, [
+      ...loadLocal0('EVTS'),
+      ...notifyIfLocal0Has(POWER_EVENT.powerButton, 'PWRB', NOTIFICATION),
+      ...notifyIfLocal0Has(POWER_EVENT.newGeneration, 'VGEN', NOTIFICATION),
+    ]),
+  ]);
+  return [...button, ...generation, ...events];
+}
+
+/** QEMU, docs/specs/pvpanic.rst, "ACPI Interface"; Linux takes the port from _CRS. */
+const PANIC_DEVICE = device('PEVT', [
+  ...nameString('_HID', 'QEMU0001'),
+  ...currentResources(ioPorts(PORTS.pvpanic.base, PORTS.pvpanic.length)),
+]);
 
 function ascii(text: string): Uint8Array {
   return new TextEncoder().encode(text);

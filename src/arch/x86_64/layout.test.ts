@@ -3,6 +3,7 @@ import { GIB, MIB } from '../../lib/units.ts';
 import {
   IO_APIC_ADDRESS,
   LEGACY_GSI,
+  MEMORY_SIZE_MAX,
   MMIO_HOLE_START,
   memoryMap,
   ramRegions,
@@ -47,6 +48,15 @@ describe('memoryMap', () => {
       '00000e0000-00000fffff 2',
       '0000100000-00bfffffff 1',
       '0100000000-103fffffff 1',
+    ]);
+  });
+
+  test('1 TiB, the largest', () => {
+    expect(printed(MEMORY_SIZE_MAX)).toEqual([
+      '0000000000-000009ffff 1',
+      '00000e0000-00000fffff 2',
+      '0000100000-00bfffffff 1',
+      '0100000000-1003fffffff 1',
     ]);
   });
 });

@@ -7,6 +7,7 @@
 //   0x0002_0000  command line
 //   0x000a_0000  end of base memory
 //   0x000e_0000  ACPI tables, where a PC has its BIOS
+//   0x000e_f000  VM generation identifier
 //   0x000f_0000  MP table, also there; and the reset vector at its end
 //   0x0010_0000  RAM: kernel, and as high as it may be, the initial RAM disk
 //   0xc000_0000  end of RAM at the latest: the MMIO hole, virtio-mmio pages first
@@ -35,6 +36,11 @@ export const BASE_MEMORY_END = guestAddress(0xa_0000);
  * memory space between 0E0000h and 0FFFFFh".
  */
 export const ACPI_TABLES_ADDRESS = guestAddress(0xe_0000);
+/**
+ * The VM generation identifier, 16 bytes. Microsoft, "Virtual Machine Generation ID": in guest RAM, 8-byte aligned, apart from
+ * what the guest uses, in no range of the memory map that is memory or ACPI data, and cacheable.
+ */
+export const GENERATION_ID_ADDRESS = guestAddress(0xe_f000);
 /** MP floating pointer and table. MP specification 1.4, 4: the search ends in "the BIOS ROM address space". */
 export const MP_TABLE_ADDRESS = guestAddress(0xf_0000);
 /** F000:FFF0, where a processor's first instruction is, and where kernels jump to reset a PC. */
@@ -54,6 +60,9 @@ export const LOCAL_APIC_ADDRESS = guestAddress(0xfee0_0000);
 export const IO_APIC_PIN_COUNT = 24;
 /** Global system interrupts of the PC's own devices. */
 export const LEGACY_GSI = { timer: 0, keyboard: 1, cascade: 2, serial: 4, rtc: 8, mouse: 12 } as const;
+
+/** The Generic Event Device's. It is the clock's, which has no alarm and leaves its line alone. */
+export const ACPI_EVENTS_GSI = LEGACY_GSI.rtc;
 
 /**
  * Interrupts of the virtio-mmio pages, in order. Left out: those of LEGACY_GSI (12 because an i8042 driver asks for it)
@@ -81,11 +90,13 @@ export function virtioMmioSlot(index: number): VirtioMmioSlot {
   return { address: guestAddress(VIRTIO_MMIO_BASE + index * PAGE_SIZE), size: PAGE_SIZE, gsi };
 }
 
-/** Port I/O of the PC's own devices. */
+/** Port I/O of the devices that are not virtio. */
 export const PORTS = {
   serial: { base: 0x3f8, length: 8 },
   i8042: { base: 0x60, length: 5 },
   cmos: { base: 0x70, length: 2 },
+  pvpanic: { base: 0x505, length: 1 },
+  power: { base: 0x600, length: 3 },
   pciConfiguration: { base: 0xcf8, length: 8 },
 } as const;
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CmosRtc } from './cmos-rtc.ts';
+import { SavedStateError } from './saved-state.ts';
 
 const INDEX = 0;
 const DATA = 1;
@@ -48,4 +49,22 @@ describe('CmosRtc', () => {
 
     expect(read(clock, 0x80 | 0x0d)).toBe(0x80);
   });
+
+  test('goes on in another clock with its memory and its index; the time is the other one', () => {
+    const clock = new CmosRtc(() => 0);
+    clock.writeRegister(INDEX, 0x0f);
+    clock.writeRegister(DATA, 0x0a);
+    const other = new CmosRtc(() => Date.UTC(2031, 0, 1));
+
+    other.restoreState(JSON.parse(JSON.stringify(clock.saveState())));
+
+    expect([other.readRegister(DATA), read(other, 0x09)]).toEqual([0x0a, 0x31]);
+  });
+
+  test.each([[{}], [{ index: 128, memory: [] }], [{ index: 0, memory: new Array(129).fill(0) }]])(
+    'does not take the state %j',
+    (state) => {
+      expect(() => new CmosRtc(() => 0).restoreState(state)).toThrow(SavedStateError);
+    },
+  );
 });

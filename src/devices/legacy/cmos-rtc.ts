@@ -2,6 +2,7 @@
 // It has no alarm and no periodic interrupt; the guest cannot set it, its time is the host's.
 // Source: Motorola MC146818A data sheet; century at 0x32 as on PCs since the PS/2.
 import type { ByteRegisters } from '../../bus/byte-registers.ts';
+import { SavedFields } from './saved-state.ts';
 
 /** Ports, counted from 0x70. */
 const INDEX_PORT = 0;
@@ -30,6 +31,12 @@ const RTC_24H = 1 << 1;
 /** Register D: memory and time are valid. */
 const RTC_VRT = 1 << 7;
 
+/** Plain JSON. The time is not part of it: it is the host's. */
+export interface CmosRtcState {
+  readonly index: number;
+  readonly memory: readonly number[];
+}
+
 export class CmosRtc implements ByteRegisters {
   readonly #now: () => number;
   readonly #memory = new Uint8Array(MEMORY_SIZE);
@@ -48,6 +55,17 @@ export class CmosRtc implements ByteRegisters {
   writeRegister(offset: number, value: number): void {
     if (offset === INDEX_PORT) this.#index = value & INDEX_MASK;
     else if (offset === DATA_PORT) this.#memory[this.#index] = value;
+  }
+
+  saveState(): CmosRtcState {
+    return { index: this.#index, memory: [...this.#memory] };
+  }
+
+  /** @throws SavedStateError */
+  restoreState(state: unknown): void {
+    const fields = new SavedFields('cmos-rtc', state);
+    this.#index = fields.integer('index', INDEX_MASK);
+    this.#memory.set(fields.bytes('memory', MEMORY_SIZE));
   }
 
   /** Time and status registers are made up at each read; what was written to them is not looked at. */

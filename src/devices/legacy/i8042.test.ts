@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { I8042 } from './i8042.ts';
+import { SavedStateError } from './saved-state.ts';
 
 const DATA = 0;
 const STATUS = 4;
@@ -109,5 +110,111 @@ describe('the keyboard that is not there', () => {
     controller.writeRegister(DATA, 0xf2);
 
     expect(levels).toEqual([]);
+  });
+});
+
+describe('Ctrl+Alt+Del', () => {
+  /** Reads while there is something to read. */
+  function readAll(controller: I8042): number[] {
+    const bytes: number[] = [];
+    while ((controller.readRegister(STATUS) & 0x01) !== 0) bytes.push(controller.readRegister(DATA));
+    return bytes;
+  }
+
+  function configure(controller: I8042, configuration: number): void {
+    controller.writeRegister(COMMAND, 0x60);
+    controller.writeRegister(DATA, configuration);
+  }
+
+  test.each([
+    ['set 2', 0x05, [0x14, 0x11, 0xe0, 0x71, 0xe0, 0xf0, 0x71, 0xf0, 0x11, 0xf0, 0x14]],
+    ['translated to set 1', 0x45, [0x1d, 0x38, 0xe0, 0x53, 0xe0, 0xd3, 0xb8, 0x9d]],
+  ])('goes down and up in scan codes of %s, an edge for each byte', (_, configuration, codes) => {
+    const { controller, levels } = setUp();
+    configure(controller, configuration);
+
+    const isHeard = controller.pressCtrlAltDel();
+
+    expect(isHeard).toBe(true);
+    expect(readAll(controller)).toEqual(codes);
+    expect(levels).toEqual(codes.flatMap(() => [true, false]));
+  });
+
+  test.each([
+    ['the keyboard is disabled', 0x15],
+    ['it has no interrupt', 0x04],
+  ])('is not sent while %s', (_, configuration) => {
+    const { controller, levels } = setUp();
+    configure(controller, configuration);
+
+    const isHeard = controller.pressCtrlAltDel();
+
+    expect([isHeard, readAll(controller), levels]).toEqual([false, [], []]);
+  });
+
+  test('is pressed once while it is being read', () => {
+    const { controller } = setUp();
+    configure(controller, 0x05);
+
+    controller.pressCtrlAltDel();
+    controller.pressCtrlAltDel();
+
+    expect(readAll(controller).length).toBe(11);
+  });
+
+  test('waits behind an answer of the controller, and while the keyboard is disabled', () => {
+    const { controller } = setUp();
+    configure(controller, 0x05);
+    controller.pressCtrlAltDel();
+    controller.readRegister(DATA);
+
+    const answer = command(controller, 0x20).byte;
+    controller.writeRegister(COMMAND, 0xad);
+    const whileDisabled = readAll(controller);
+    controller.writeRegister(COMMAND, 0xae);
+
+    expect([answer, whileDisabled]).toEqual([0x05, []]);
+    expect(readAll(controller)[0]).toBe(0x11);
+  });
+});
+
+describe('saved state', () => {
+  test('goes on in another controller: configuration, a command that waits for its byte, and the interrupt', () => {
+    const { controller } = setUp();
+    controller.writeRegister(COMMAND, 0x60);
+    controller.writeRegister(DATA, 0x05);
+    controller.pressCtrlAltDel();
+    controller.writeRegister(COMMAND, 0xd1);
+    const other = setUp();
+
+    other.controller.restoreState(JSON.parse(JSON.stringify(controller.saveState())));
+    other.controller.writeRegister(DATA, 0x02);
+
+    expect([other.resets(), other.levels]).toEqual([1, [true]]);
+    expect(other.controller.readRegister(DATA)).toBe(0x14);
+    expect(command(other.controller, 0x20).byte).toBe(0x05);
+  });
+
+  test('keeps the answer that was not read', () => {
+    const { controller } = setUp();
+    controller.writeRegister(COMMAND, 0xaa);
+    const other = setUp();
+
+    other.controller.restoreState(JSON.parse(JSON.stringify(controller.saveState())));
+
+    expect(other.controller.readRegister(DATA)).toBe(0x55);
+  });
+
+  test.each([
+    [null],
+    [[]],
+    [{}],
+    [{ configuration: 256, pendingCommand: null, isLastWriteCommand: false, output: null, keys: [] }],
+    [{ configuration: 0, pendingCommand: 'x', isLastWriteCommand: false, output: null, keys: [] }],
+    [{ configuration: 0, pendingCommand: null, isLastWriteCommand: 1, output: null, keys: [] }],
+    [{ configuration: 0, pendingCommand: null, isLastWriteCommand: false, output: { byte: 1 }, keys: [] }],
+    [{ configuration: 0, pendingCommand: null, isLastWriteCommand: false, output: null, keys: new Array(12).fill(0) }],
+  ])('%j is refused', (state) => {
+    expect(() => setUp().controller.restoreState(state)).toThrow(SavedStateError);
   });
 });

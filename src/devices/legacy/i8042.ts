@@ -1,6 +1,8 @@
-// The PC's keyboard controller, without keyboard and mouse: it is there to be found, quickly, and to reset the machine.
+// The PC's keyboard controller, without keyboard and mouse: it is there to be found, quickly, and to reset the machine. The one
+// combination of keys that it can send is Ctrl+Alt+Del, to drivers that do not ask for a keyboard (Linux: i8042.dumbkbd).
 // Source: Intel 8042 as in the IBM PC AT Technical Reference, "Keyboard Controller"; Linux, drivers/input/serio/i8042.h.
 import type { ByteRegisters } from '../../bus/byte-registers.ts';
+import { SavedFields } from './saved-state.ts';
 
 /** Ports, counted from 0x60. */
 const DATA_PORT = 0;
@@ -18,6 +20,8 @@ const I8042_CTR_KBDINT = 1 << 0;
 const I8042_CTR_SYSTEM_FLAG = 1 << 2;
 const I8042_CTR_KBDDIS = 1 << 4;
 const I8042_CTR_AUXDIS = 1 << 5;
+/** Scan codes of set 2 are translated to set 1. */
+const I8042_CTR_XLATE = 1 << 6;
 
 /** Commands. */
 const READ_CONFIGURATION = 0x20;
@@ -47,6 +51,10 @@ const NO_ANSWER = 0xfe;
 const OUTPUT_RESET_INACTIVE = 1 << 0;
 const OUTPUT_A20 = 1 << 1;
 
+/** Ctrl, Alt and Del go down, then up in reverse order. Source: IBM PS/2 Technical Reference, "Keyboard Scan Codes". */
+const CTRL_ALT_DEL_SET_1 = [0x1d, 0x38, 0xe0, 0x53, 0xe0, 0xd3, 0xb8, 0x9d];
+const CTRL_ALT_DEL_SET_2 = [0x14, 0x11, 0xe0, 0x71, 0xe0, 0xf0, 0x71, 0xf0, 0x11, 0xf0, 0x14];
+
 export interface I8042Connections {
   /** The guest has pulled the processor's reset line. */
   readonly onReset: () => void;
@@ -61,6 +69,15 @@ interface Output {
   readonly isInterrupting: boolean;
 }
 
+/** Plain JSON. */
+export interface I8042State {
+  readonly configuration: number;
+  readonly pendingCommand: number | null;
+  readonly isLastWriteCommand: boolean;
+  readonly output: Output | null;
+  readonly keys: readonly number[];
+}
+
 export class I8042 implements ByteRegisters {
   readonly #connections: I8042Connections;
   #configuration = I8042_CTR_SYSTEM_FLAG | I8042_CTR_KBDDIS | I8042_CTR_AUXDIS;
@@ -68,6 +85,8 @@ export class I8042 implements ByteRegisters {
   #pendingCommand: number | undefined;
   #isLastWriteCommand = false;
   #output: Output | undefined;
+  /** Scan codes that the guest has not read. They wait until it has read `#output`. */
+  #keys: number[] = [];
   #interruptLevel = false;
 
   constructor(connections: I8042Connections) {
@@ -101,20 +120,75 @@ export class I8042 implements ByteRegisters {
     this.#updateInterrupt();
   }
 
+  /**
+   * Presses and releases Ctrl+Alt+Del, unless it is being pressed.
+   * @returns whether the guest listens: whether a driver has enabled the keyboard and its interrupt
+   */
+  pressCtrlAltDel(): boolean {
+    const isInterrupting = (this.#configuration & I8042_CTR_KBDINT) !== 0;
+    if (!this.#isKeyboardEnabled || !isInterrupting) return false;
+    const isTranslated = (this.#configuration & I8042_CTR_XLATE) !== 0;
+    if (this.#keys.length === 0) this.#keys = [...(isTranslated ? CTRL_ALT_DEL_SET_1 : CTRL_ALT_DEL_SET_2)];
+    this.#updateInterrupt();
+    return true;
+  }
+
+  saveState(): I8042State {
+    return {
+      configuration: this.#configuration,
+      pendingCommand: this.#pendingCommand ?? null,
+      isLastWriteCommand: this.#isLastWriteCommand,
+      output: this.#output ?? null,
+      keys: [...this.#keys],
+    };
+  }
+
+  /** Call on a controller that nobody has used, once the interrupt controllers have their state. @throws SavedStateError */
+  restoreState(state: unknown): void {
+    const fields = new SavedFields('i8042', state);
+    this.#configuration = fields.integer('configuration', 0xff);
+    this.#pendingCommand = fields.optional('pendingCommand', (all, name) => all.integer(name, 0xff));
+    this.#isLastWriteCommand = fields.boolean('isLastWriteCommand');
+    this.#output = fields.optional('output', (all, name) => {
+      const output = all.object(name);
+      return {
+        byte: output.integer('byte', 0xff),
+        status: output.integer('status', 0xff),
+        isInterrupting: output.boolean('isInterrupting'),
+      };
+    });
+    this.#keys = fields.bytes('keys', CTRL_ALT_DEL_SET_2.length);
+    this.#updateInterrupt();
+  }
+
+  get #isKeyboardEnabled(): boolean {
+    return (this.#configuration & I8042_CTR_KBDDIS) === 0;
+  }
+
+  /** What the guest reads next. */
+  get #front(): Output | undefined {
+    const key = this.#isKeyboardEnabled ? this.#keys[0] : undefined;
+    return this.#output ?? (key === undefined ? undefined : { byte: key, status: 0, isInterrupting: true });
+  }
+
   get #status(): number {
+    const front = this.#front;
     return (
       I8042_STR_SYSTEM_FLAG |
       I8042_STR_KEYLOCK |
       (this.#isLastWriteCommand ? I8042_STR_CMDDAT : 0) |
-      (this.#output === undefined ? 0 : I8042_STR_OBF | this.#output.status)
+      (front === undefined ? 0 : I8042_STR_OBF | front.status)
     );
   }
 
   #readData(): number {
-    const byte = this.#output?.byte ?? 0;
-    this.#output = undefined;
+    const front = this.#front;
+    if (this.#output !== undefined) this.#output = undefined;
+    else if (front !== undefined) this.#keys.shift();
+    // The line is edge-triggered: with a further byte it goes down first.
+    this.#setInterruptLevel(false);
     this.#updateInterrupt();
-    return byte;
+    return front?.byte ?? 0;
   }
 
   #writeCommand(command: number): void {
@@ -185,7 +259,10 @@ export class I8042 implements ByteRegisters {
   }
 
   #updateInterrupt(): void {
-    const level = this.#output?.isInterrupting === true && (this.#configuration & I8042_CTR_KBDINT) !== 0;
+    this.#setInterruptLevel(this.#front?.isInterrupting === true && (this.#configuration & I8042_CTR_KBDINT) !== 0);
+  }
+
+  #setInterruptLevel(level: boolean): void {
     if (level === this.#interruptLevel) return;
     this.#interruptLevel = level;
     this.#connections.setInterrupt(level);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { SavedStateError } from './saved-state.ts';
 import { SerialPort } from './serial.ts';
 
 // Registers by offset, with the names of the data sheet.
@@ -252,5 +253,48 @@ describe('modem control and divisor', () => {
     expect(status & 0x0f).not.toBe(0);
     expect(port.readRegister(MSR) & 0x0f).toBe(0);
     expect(levels).toEqual([true, false]);
+  });
+});
+
+describe('saved state', () => {
+  test('goes on in another port: settings, bytes that wait, and the interrupt', () => {
+    const { port } = setUp();
+    open(port, 0x05);
+    port.writeRegister(SCR, 0x77);
+    port.receive(Uint8Array.of(1, 2));
+    const other = setUp();
+
+    other.port.restoreState(JSON.parse(JSON.stringify(port.saveState())));
+
+    expect(other.levels).toEqual([true]);
+    expect([IIR, LCR, SCR, DATA, DATA].map((register) => other.port.readRegister(register))).toEqual([
+      ...[0xcc, 0x03, 0x77, 1, 2],
+    ]);
+    expect(other.levels).toEqual([true, false]);
+  });
+
+  test('keeps the divisor and the overrun', () => {
+    const { port } = setUp();
+    port.writeRegister(MCR, 0x10);
+    port.writeRegister(DATA, 1);
+    port.writeRegister(DATA, 2);
+    port.writeRegister(LCR, 0x83);
+    port.writeRegister(IER, 0x12);
+    const other = setUp();
+
+    other.port.restoreState(JSON.parse(JSON.stringify(port.saveState())));
+
+    expect([IER, DATA, LSR].map((register) => other.port.readRegister(register))).toEqual([0x12, 0x0c, 0x63]);
+  });
+
+  test.each<[string, object]>([
+    ['more bytes than the receiver holds', { received: [1, 2] }],
+    ['a divisor of 17 bits', { divisor: 0x1_0000 }],
+    ['a missing register', { scratch: undefined }],
+    ['text for a flag', { isOverrun: 'no' }],
+  ])('%s is refused', (_, change) => {
+    const state = { ...setUp().port.saveState(), ...change };
+
+    expect(() => setUp().port.restoreState(state)).toThrow(SavedStateError);
   });
 });

@@ -1,6 +1,7 @@
 // A 16550A serial port: what it sends goes to a callback, what it receives waits in its FIFO.
 // Source: National Semiconductor PC16550D data sheet (1995), 8.0 "Registers".
 import type { ByteRegisters } from '../../bus/byte-registers.ts';
+import { SavedFields } from './saved-state.ts';
 
 /** Register offsets; names as in Linux, include/uapi/linux/serial_reg.h. */
 const UART_RX_TX_DLL = 0;
@@ -52,6 +53,7 @@ const UART_MSR_DCD = 1 << 7;
 const UART_MSR_DELTA_SHIFT = 4;
 /** TERI is set when the ring indicator ends, the other deltas with any change. */
 const UART_MSR_TERI = 1 << 2;
+const UART_MSR_DELTAS_MASK = 0x0f;
 
 const FIFO_SIZE = 16;
 
@@ -62,6 +64,21 @@ export interface SerialPortConnections {
   readonly setInterrupt: (level: boolean) => void;
   /** There is room in the receiver again, after `receive` has not taken all. */
   readonly readyToReceive?: () => void;
+}
+
+/** Plain JSON. */
+export interface SerialPortState {
+  readonly interruptEnable: number;
+  readonly fifoControl: number;
+  readonly lineControl: number;
+  readonly modemControl: number;
+  readonly modemDeltas: number;
+  readonly scratch: number;
+  readonly divisor: number;
+  /** Bytes in the receiver's FIFO, the oldest first. */
+  readonly received: readonly number[];
+  readonly isOverrun: boolean;
+  readonly isTransmitterEmptyPending: boolean;
 }
 
 export class SerialPort implements ByteRegisters {
@@ -146,6 +163,37 @@ export class SerialPort implements ByteRegisters {
       default: // The status registers are read-only.
         break;
     }
+    this.#updateInterrupt();
+  }
+
+  saveState(): SerialPortState {
+    return {
+      interruptEnable: this.#interruptEnable,
+      fifoControl: this.#fifoControl,
+      lineControl: this.#lineControl,
+      modemControl: this.#modemControl,
+      modemDeltas: this.#modemDeltas,
+      scratch: this.#scratch,
+      divisor: this.#divisor,
+      received: [...this.#received],
+      isOverrun: this.#isOverrun,
+      isTransmitterEmptyPending: this.#isTransmitterEmptyPending,
+    };
+  }
+
+  /** Call on a port that nobody has used, once the interrupt controllers have their state. @throws SavedStateError */
+  restoreState(state: unknown): void {
+    const fields = new SavedFields('serial', state);
+    this.#interruptEnable = fields.integer('interruptEnable', UART_IER_MASK);
+    this.#fifoControl = fields.integer('fifoControl', 0xff);
+    this.#lineControl = fields.integer('lineControl', 0xff);
+    this.#modemControl = fields.integer('modemControl', UART_MCR_MASK);
+    this.#modemDeltas = fields.integer('modemDeltas', UART_MSR_DELTAS_MASK);
+    this.#scratch = fields.integer('scratch', 0xff);
+    this.#divisor = fields.integer('divisor', 0xffff);
+    this.#received = fields.bytes('received', this.#capacity);
+    this.#isOverrun = fields.boolean('isOverrun');
+    this.#isTransmitterEmptyPending = fields.boolean('isTransmitterEmptyPending');
     this.#updateInterrupt();
   }
 
