@@ -4,8 +4,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { OwnedFd } from './fd.unsafe.ts';
-import { UnixConnection } from './unix-socket.unsafe.ts';
+import { duplicateFd, OwnedFd } from './fd.unsafe.ts';
+import { listenUnix, UnixConnection } from './unix-socket.unsafe.ts';
 
 let folder: string;
 let path: string;
@@ -104,4 +104,24 @@ test('more descriptors than expected are refused', () => {
   left.send(Buffer.from('a'), Array(8).fill(left.fd));
 
   expect(() => right.receive(1, 2)).toThrow('more than 2 file descriptors');
+});
+
+test('a listening socket keeps who connects, and its descriptor serves though its name is gone', async () => {
+  const name = join(folder, 'listener');
+  using listener = listenUnix(name);
+  using connection = UnixConnection.connect(name, 1000);
+  rmSync(name);
+  const accepting = createServer().listen({ fd: duplicateFd(listener.fd).fd });
+  const [socket] = (await once(accepting, 'connection')) as [Socket];
+  await new Promise((resolve) => socket.write('hello', resolve));
+
+  const { bytes } = connection.receive(5);
+  socket.destroy();
+  accepting.close();
+
+  expect(Buffer.from(bytes).toString()).toBe('hello');
+});
+
+test('a name that is taken is refused', () => {
+  expect(() => listenUnix(path)).toThrow(`bind on ${path} failed with EADDRINUSE`);
 });

@@ -26,6 +26,8 @@ import { errnoName, SystemError } from './system-error.ts';
 
 const socket = libcFunction<[number, number, number], number>('int socket(int domain, int type, int protocol)');
 const connect = libcFunction<[number, Pointer, number], number>('int connect(int fd, void *address, uint length)');
+const bind = libcFunction<[number, Pointer, number], number>('int bind(int fd, void *address, uint length)');
+const listen = libcFunction<[number, number], number>('int listen(int fd, int backlog)');
 const socketpair = libcFunction<[number, number, number, Pointer], number>(
   'int socketpair(int domain, int type, int protocol, void *fds)',
 );
@@ -102,6 +104,41 @@ function receivedFds(control: Uint8Array, length: number): OwnedFd[] {
   return fds;
 }
 
+/** struct sockaddr_un */
+function socketAddress(syscall: string, path: string): Uint8Array {
+  const name = Buffer.from(path);
+  const room = sockaddr_un.sizeof - sockaddr_un.sun_path - 1;
+  if (name.length > room) {
+    const advice = `a socket path has at most ${room} bytes: use a shorter one`;
+    throw new SystemError(syscall, constants.errno.ENAMETOOLONG, path, advice);
+  }
+  const address = new Uint8Array(sockaddr_un.sizeof);
+  new DataView(address.buffer).setUint16(sockaddr_un.sun_family, AF_UNIX, true);
+  address.set(name, sockaddr_un.sun_path);
+  return address;
+}
+
+function openSocket(path: string): OwnedFd {
+  return new OwnedFd(check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket', path));
+}
+
+/**
+ * A stream socket that listens at a path which nothing has yet. Whoever connects is queued, whether somebody accepts or not.
+ * @throws SystemError, EADDRINUSE when something is there
+ */
+export function listenUnix(path: string): OwnedFd {
+  const address = socketAddress('bind', path);
+  const owned = openSocket(path);
+  try {
+    check(bind(owned.fd, address, address.length), 'bind', path);
+    check(listen(owned.fd, 1), 'listen', path);
+    return owned;
+  } catch (error) {
+    owned[Symbol.dispose]();
+    throw error;
+  }
+}
+
 /** One stream connection to a Unix socket. All calls block, for at most the timeout. */
 export class UnixConnection implements Disposable {
   readonly #owned: OwnedFd;
@@ -119,23 +156,11 @@ export class UnixConnection implements Disposable {
    * @throws SystemError, ENOENT or ECONNREFUSED when nobody listens
    */
   static connect(path: string, timeoutMs: number): UnixConnection {
-    const name = Buffer.from(path);
-    const room = sockaddr_un.sizeof - sockaddr_un.sun_path - 1;
-    if (name.length > room)
-      throw new SystemError(
-        'connect',
-        constants.errno.ENAMETOOLONG,
-        path,
-        `a socket path has at most ${room} bytes: use a shorter one`,
-      );
-    const owned = new OwnedFd(check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket', path));
-    const connection = new UnixConnection(owned, path, timeoutMs);
+    const address = socketAddress('connect', path);
+    const owned = openSocket(path);
     try {
-      const address = new Uint8Array(sockaddr_un.sizeof);
-      new DataView(address.buffer).setUint16(sockaddr_un.sun_family, AF_UNIX, true);
-      address.set(name, sockaddr_un.sun_path);
       check(connect(owned.fd, address, address.length), 'connect', path);
-      return connection;
+      return new UnixConnection(owned, path, timeoutMs);
     } catch (error) {
       owned[Symbol.dispose]();
       throw error;
@@ -157,11 +182,11 @@ export class UnixConnection implements Disposable {
    * non-blocking, and then those have no effect.
    * @throws SystemError, EAGAIN after the timeout
    */
-  #wait(events: number, syscall: string): void {
+  #wait(events: number, syscall: string, timeoutMs = this.#timeoutMs): void {
     const view = new DataView(new ArrayBuffer(pollfd.sizeof));
     view.setInt32(pollfd.fd, this.fd, true);
     view.setInt16(pollfd.events, events, true);
-    const deadline = performance.now() + this.#timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     for (;;) {
       const left = Math.max(0, Math.ceil(deadline - performance.now()));
       const ready = poll(new Uint8Array(view.buffer), 1, left);
@@ -193,13 +218,21 @@ export class UnixConnection implements Disposable {
 
   /**
    * Receives exactly `length` bytes and the descriptors that came with them; the caller owns those.
+   * @param timeoutMs limit of each wait @default that of the connection
    * @throws SystemError, EAGAIN after the timeout, ECONNRESET when the peer closed before
    */
-  receive(length: number, maxFds = 8): { readonly bytes: Uint8Array; readonly fds: readonly OwnedFd[] } {
+  receive(
+    length: number,
+    maxFds = 8,
+    timeoutMs = this.#timeoutMs,
+  ): { readonly bytes: Uint8Array; readonly fds: readonly OwnedFd[] } {
     const bytes = new Uint8Array(length);
     const fds: OwnedFd[] = [];
     try {
-      for (let done = 0; done < length; ) done += this.#receiveSome(bytes.subarray(done), maxFds, fds);
+      for (let done = 0; done < length; ) {
+        this.#wait(POLLIN, 'recvmsg', timeoutMs);
+        done += this.#receiveSome(bytes.subarray(done), maxFds, fds);
+      }
       return { bytes, fds };
     } catch (error) {
       for (const fd of fds) fd[Symbol.dispose]();
@@ -209,7 +242,6 @@ export class UnixConnection implements Disposable {
 
   #receiveSome(bytes: Uint8Array, maxFds: number, fds: OwnedFd[]): number {
     const message = new Message(align(cmsghdr.sizeof + 4 * Math.min(maxFds, MAX_FDS)), bytes.length);
-    this.#wait(POLLIN, 'recvmsg');
     const received = check(recvmsg(this.fd, message.bytes, MSG_CMSG_CLOEXEC | MSG_DONTWAIT), 'recvmsg', this.#path);
     fds.push(...receivedFds(message.control, message.controlLength));
     if ((message.flags & MSG_CTRUNC) !== 0) {

@@ -17,6 +17,10 @@ export const REQUEST = {
   SET_PROTOCOL_FEATURES: 16,
   GET_QUEUE_NUM: 17,
   SET_VRING_ENABLE: 18,
+  GET_CONFIG: 24,
+  SET_CONFIG: 25,
+  SET_DEVICE_STATE_FD: 42,
+  CHECK_DEVICE_STATE: 43,
 } as const;
 
 export type RequestName = keyof typeof REQUEST;
@@ -27,11 +31,23 @@ export const VHOST_USER_F_PROTOCOL_FEATURES = 30;
 export const VHOST_USER_PROTOCOL_F_MQ = 0;
 /** Any request can ask for an answer. */
 export const VHOST_USER_PROTOCOL_F_REPLY_ACK = 3;
+/** The configuration space comes from the back end. */
+export const VHOST_USER_PROTOCOL_F_CONFIG = 9;
+/** The back end's own state can be saved and loaded. */
+export const VHOST_USER_PROTOCOL_F_DEVICE_STATE = 19;
+/** In the answer to SET_DEVICE_STATE_FD: the back end takes the descriptor that it was given. */
+export const VHOST_USER_VRING_NOFD_MASK = 0x100n;
+/** Which way the state goes: from the back end to the front end, or back. */
+export const TRANSFER_STATE_DIRECTION = { SAVE: 0, LOAD: 1 } as const;
+/** VHOST_USER_MAX_CONFIG_SIZE */
+export const MAX_CONFIG_SIZE = 256;
+
 /** VHOST_MEMORY_BASELINE_NREGIONS: regions that every back end takes. */
 export const MAX_MEMORY_REGIONS = 8;
 
 /** Bytes of the header: request, flags, size of the payload, u32 each. */
 export const MESSAGE_HEADER_SIZE = 12;
+const CONFIG_HEADER_SIZE = 12;
 const VERSION = 1;
 const VERSION_MASK = 0x3;
 const REPLY = 0x4;
@@ -84,6 +100,11 @@ export function encodeRingState(index: number, value: number): Uint8Array {
   return new Uint8Array(new Uint32Array([index, value]).buffer);
 }
 
+/** The number in a struct vhost_vring_state. */
+export function decodeRingState(payload: Uint8Array): number {
+  return new DataView(payload.buffer, payload.byteOffset, payload.byteLength).getUint32(4, true);
+}
+
 /** struct vhost_vring_addr */
 export function encodeRingAddresses(index: number, ring: RingAddresses): Uint8Array {
   const bytes = new Uint8Array(40);
@@ -93,6 +114,25 @@ export function encodeRingAddresses(index: number, ring: RingAddresses): Uint8Ar
   view.setBigUint64(16, BigInt(ring.usedRing), true);
   view.setBigUint64(24, BigInt(ring.availableRing), true);
   return bytes;
+}
+
+/** offset, size and flags of a part of the configuration space, and its bytes. */
+export function encodeConfig(offset: number, bytes: Uint8Array): Uint8Array {
+  const payload = new Uint8Array(CONFIG_HEADER_SIZE + bytes.length);
+  new DataView(payload.buffer).setUint32(0, offset, true);
+  new DataView(payload.buffer).setUint32(4, bytes.length, true);
+  payload.set(bytes, CONFIG_HEADER_SIZE);
+  return payload;
+}
+
+/** The bytes of an answer to GET_CONFIG. */
+export function decodeConfig(payload: Uint8Array): Uint8Array {
+  return payload.subarray(CONFIG_HEADER_SIZE);
+}
+
+/** Direction and phase of a transfer of the back end's state; the one phase that there is: the device is stopped. */
+export function encodeStateTransfer(direction: keyof typeof TRANSFER_STATE_DIRECTION): Uint8Array {
+  return new Uint8Array(new Uint32Array([TRANSFER_STATE_DIRECTION[direction], 0]).buffer);
 }
 
 /** The table of memory regions; the descriptors go along in the same order. */

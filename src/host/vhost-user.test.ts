@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { VhostUserError, type VhostUserErrorCode, VhostUserFrontEnd, type VhostUserOptions } from './vhost-user.ts';
+import { VhostUserFrontEnd, type VhostUserSocketOptions } from './vhost-user.ts';
+import { VhostUserError, type VhostUserErrorCode } from './vhost-user-error.ts';
 import { checkReplyHeader, encodeMemoryTable, encodeMessage, encodeRingAddresses } from './vhost-user-message.ts';
 
 /**
@@ -57,7 +58,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-async function backEnd(answers: Record<number, number | string>, fault?: string): Promise<VhostUserOptions> {
+async function backEnd(answers: Record<number, number | string>, fault?: string): Promise<VhostUserSocketOptions> {
   const path = join(directory, 'back-end.sock');
   const started = new Worker(BACK_END, { eval: true, workerData: { path, answers, fault } });
   worker = started;
@@ -73,9 +74,9 @@ async function makeDeafSocket(path: string): Promise<void> {
   await new Promise((resolve) => server.close(resolve));
 }
 
-function codeOf(options: VhostUserOptions): VhostUserErrorCode | undefined {
+async function codeOf(options: VhostUserSocketOptions): Promise<VhostUserErrorCode | undefined> {
   try {
-    new VhostUserFrontEnd(options)[Symbol.dispose]();
+    (await VhostUserFrontEnd.connect(options))[Symbol.dispose]();
   } catch (error) {
     if (error instanceof VhostUserError) return error.code;
     throw error;
@@ -90,7 +91,7 @@ describe('the front end', () => {
       [GET_PROTOCOL_FEATURES]: MQ_AND_REPLY_ACK,
       [GET_QUEUE_NUM]: 2,
     });
-    using frontEnd = new VhostUserFrontEnd(options);
+    using frontEnd = await VhostUserFrontEnd.connect(options);
     expect(frontEnd.features).toBe(1n << 32n);
   });
 
@@ -105,18 +106,18 @@ describe('the front end', () => {
     `;
     const later = new Worker(rename, { eval: true, workerData: [options.path, path] });
     await new Promise((resolve) => later.once('message', resolve));
-    expect(codeOf({ ...options, path })).toBeUndefined();
+    expect(await codeOf({ ...options, path })).toBeUndefined();
     await later.terminate();
   });
 
   test('gives up on a socket that nobody listens on', async () => {
     const path = join(directory, 'deaf.sock');
     await makeDeafSocket(path);
-    expect(codeOf({ path, memory: [], queueCount: 1 })).toBe('DISCONNECTED');
+    expect(await codeOf({ path, memory: [], queueCount: 1 })).toBe('DISCONNECTED');
   });
 
   test('does without protocol features where there are none', async () => {
-    expect(codeOf(await backEnd({ [GET_FEATURES]: '0x100000000' }))).toBeUndefined();
+    expect(await codeOf(await backEnd({ [GET_FEATURES]: '0x100000000' }))).toBeUndefined();
   });
 
   test('refuses a back end that serves fewer queues than the device has', async () => {
@@ -125,7 +126,7 @@ describe('the front end', () => {
       [GET_PROTOCOL_FEATURES]: MQ_AND_REPLY_ACK,
       [GET_QUEUE_NUM]: 1,
     };
-    expect(codeOf(await backEnd(answers))).toBe('UNSUPPORTED');
+    expect(await codeOf(await backEnd(answers))).toBe('UNSUPPORTED');
   });
 
   test('refuses an answer that says that the request failed', async () => {
@@ -135,7 +136,7 @@ describe('the front end', () => {
       [GET_QUEUE_NUM]: 2,
       [SET_OWNER]: 1,
     };
-    expect(codeOf(await backEnd(answers))).toBe('PROTOCOL');
+    expect(await codeOf(await backEnd(answers))).toBe('PROTOCOL');
   });
 
   test.each([
@@ -145,12 +146,13 @@ describe('the front end', () => {
     ['that never comes', 'silence', 'DISCONNECTED'],
     ['of a closed socket', 'close', 'DISCONNECTED'],
   ])('refuses an answer %s', async (_, fault, code) => {
-    expect(codeOf(await backEnd({ [GET_FEATURES]: FEATURES }, fault))).toBe(code);
+    expect(await codeOf(await backEnd({ [GET_FEATURES]: FEATURES }, fault))).toBe(code);
   });
 
-  test('refuses memory of more regions than every back end takes', () => {
+  test('refuses memory of more regions than every back end takes', async () => {
+    const options = await backEnd({ [GET_FEATURES]: FEATURES });
     const region = { guestAddress: 0, size: 4096, fdOffset: 0, fd: 0 as never };
-    expect(codeOf({ path: 'unused', memory: Array(9).fill(region), queueCount: 1 })).toBe('UNSUPPORTED');
+    expect(await codeOf({ ...options, memory: Array(9).fill(region) })).toBe('UNSUPPORTED');
   });
 });
 

@@ -1,37 +1,48 @@
-// The front end of vhost-user: it hands a device's queues to a program that serves them. Messages are few (at start and stop)
-// and are sent and answered synchronously with a timeout; requests and interrupts go by shared memory and eventfds only.
-import type { ActivationContext, ActiveDevice } from '../devices/virtio/device.ts';
+// The front end of vhost-user: it hands a device's queues to a program that serves them. Requests and interrupts go by shared
+// memory and eventfds only.
+import { readFileSync, writeSync } from 'node:fs';
+import type { ActivationContext } from '../devices/virtio/device.ts';
 import { featureSet, hasFeature } from '../devices/virtio/features.ts';
 import type { FsBackend } from '../devices/virtio/fs/backend.ts';
-import type { Virtqueue } from '../devices/virtio/queue.ts';
-import { watchFd } from '../ffi/event-loop.unsafe.ts';
-import { SystemError } from '../ffi/system-error.ts';
-import { UnixConnection } from '../ffi/unix-socket.unsafe.ts';
+import type { QueueServer, ServedQueues } from '../devices/virtio/queue-server.ts';
+import { createScratchFile } from '../ffi/scratch-file.unsafe.ts';
+import type { UnixConnection } from '../ffi/unix-socket.unsafe.ts';
 import type { Fd } from '../lib/brand.ts';
-import { messageOf, TskataError } from '../lib/errors.ts';
+import { areReturned, enabledQueues, type ServedQueue, type StoppedQueue, untilReturned } from './rings.ts';
+import { connectToBackEnd, DEFAULT_TIMEOUT_MS, VhostUserConnection } from './vhost-user-connection.ts';
+import { VhostUserError } from './vhost-user-error.ts';
 import {
-  checkReplyHeader,
-  decodeU64,
+  decodeConfig,
+  decodeRingState,
+  encodeConfig,
   encodeMemoryTable,
-  encodeMessage,
   encodeRingAddresses,
   encodeRingState,
+  encodeStateTransfer,
   encodeU64,
+  MAX_CONFIG_SIZE,
   MAX_MEMORY_REGIONS,
-  MESSAGE_HEADER_SIZE,
-  type RequestName,
   type SharedRegion,
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VHOST_USER_PROTOCOL_F_CONFIG,
+  VHOST_USER_PROTOCOL_F_DEVICE_STATE,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  VHOST_USER_VRING_NOFD_MASK,
 } from './vhost-user-message.ts';
 
-const WANTED_PROTOCOL_FEATURES = featureSet(VHOST_USER_PROTOCOL_F_MQ, VHOST_USER_PROTOCOL_F_REPLY_ACK);
-const U64_SIZE = 8;
+/** Requests of the back end's own are not among them: what it would tell by those, the driver has to do without. */
+const WANTED_PROTOCOL_FEATURES = featureSet(
+  VHOST_USER_PROTOCOL_F_MQ,
+  VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  VHOST_USER_PROTOCOL_F_CONFIG,
+  VHOST_USER_PROTOCOL_F_DEVICE_STATE,
+);
 const RING_STATE_SIZE = 8;
-const DEFAULT_TIMEOUT_MS = 5000;
-/** What a back end gets from bind(2) to listen(2), milliseconds: two system calls, on a machine that is busy. */
-const LISTEN_TIMEOUT_MS = 100;
+/** What a back end gets to return what it has taken from a ring that was stopped, milliseconds. */
+const RETURN_TIMEOUT_MS = 30_000;
+/** What a back end gets to collect its state: it may have to look for the paths of many files, milliseconds. */
+const STATE_TIMEOUT_MS = 60_000;
 
 /** A region of guest memory that the back end may map. */
 export interface SharedMemory extends SharedRegion {
@@ -39,19 +50,7 @@ export interface SharedMemory extends SharedRegion {
   readonly fd: Fd;
 }
 
-export type VhostUserErrorCode =
-  /** Nobody answers at the socket, or the connection broke. */
-  | 'DISCONNECTED'
-  /** The back end's answer makes no sense, or says that it failed. */
-  | 'PROTOCOL'
-  /** The guest's memory or queues cannot be handed over. */
-  | 'UNSUPPORTED';
-
-export class VhostUserError extends TskataError<VhostUserErrorCode> {}
-
 export interface VhostUserOptions {
-  /** The socket that the back end listens on. */
-  readonly path: string;
   /** All of the guest's RAM. */
   readonly memory: readonly SharedMemory[];
   /** Queues that the device has: a back end with fewer is refused. */
@@ -60,207 +59,240 @@ export interface VhostUserOptions {
   readonly timeoutMs?: number;
 }
 
+/** A back end that somebody else runs. */
+export interface VhostUserSocketOptions extends VhostUserOptions {
+  /** The socket that it listens on. */
+  readonly path: string;
+}
+
+/** A back end that was started for this device. */
+export interface VhostUserProgramOptions extends VhostUserOptions {
+  /** Belongs to the front end from here on. */
+  readonly connection: UnixConnection;
+  /** Whom to name in messages. */
+  readonly name: string;
+}
+
 /** A connection to one back end, which serves one device, as often as the guest starts it. */
-export class VhostUserFrontEnd implements FsBackend, Disposable {
+export class VhostUserFrontEnd implements QueueServer, FsBackend, Disposable {
   readonly features: bigint;
   readonly #options: VhostUserOptions;
-  readonly #connection: UnixConnection;
-  readonly #watch: Disposable;
+  readonly #connection: VhostUserConnection;
   readonly #hasProtocolFeatures: boolean;
-  #hasReplyAck = false;
-  #failure: VhostUserError | undefined;
+  #protocolFeatures = 0n;
   /** What to tell when the back end goes away while it serves. */
   #onFailure: ((failure: VhostUserError) => void) | undefined;
+  /** Rings that were stopped and have not got back all that was taken from them. */
+  readonly #returning = new Set<Promise<void>>();
 
-  /** Connects, and agrees on the protocol. @throws VhostUserError */
-  constructor(options: VhostUserOptions) {
+  private constructor(connection: VhostUserConnection, features: bigint, options: VhostUserOptions) {
     this.#options = options;
-    if (options.memory.length > MAX_MEMORY_REGIONS) {
-      throw new VhostUserError('UNSUPPORTED', `guest memory has more than ${MAX_MEMORY_REGIONS} regions`, {
-        regions: options.memory.length,
-      });
-    }
-    using stack = new DisposableStack();
-    this.#connection = stack.use(this.#connect());
-    const features = this.#get('GET_FEATURES');
+    this.#connection = connection;
     this.features = features & ~featureSet(VHOST_USER_F_PROTOCOL_FEATURES);
     this.#hasProtocolFeatures = hasFeature(features, VHOST_USER_F_PROTOCOL_FEATURES);
     if (this.#hasProtocolFeatures) this.#agreeOnProtocol();
-    this.#send('SET_OWNER');
-    this.#watch = stack.use(watchFd(this.#connection.fd, () => this.#lose(), { ref: false }));
-    stack.move();
+    connection.send('SET_OWNER');
   }
 
-  start(context: ActivationContext): ActiveDevice {
-    const queues = [...context.queues.entries()].filter(
-      (entry): entry is [number, Virtqueue] => entry[1] !== undefined,
-    );
-    const protocolBit = this.#hasProtocolFeatures ? featureSet(VHOST_USER_F_PROTOCOL_FEATURES) : 0n;
-    const { memory } = this.#options;
-    this.#send('SET_FEATURES', encodeU64(context.features | protocolBit));
-    this.#send(
-      'SET_MEM_TABLE',
-      encodeMemoryTable(memory),
-      memory.map(({ fd }) => fd),
-    );
-    // Whatever happens, a ring that was started is stopped before its memory is the driver's again.
-    using started = new DisposableStack();
-    for (const [index, queue] of queues) {
-      started.defer(() => this.#stopQueue(index));
-      this.#startQueue(context, index, queue);
+  /** Connects to a back end's socket, and agrees on the protocol. @throws VhostUserError (rejects) */
+  static async connect({ path, ...options }: VhostUserSocketOptions): Promise<VhostUserFrontEnd> {
+    const connection = await connectToBackEnd(path, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    return VhostUserFrontEnd.open({ ...options, connection, name: `the vhost-user back end at ${path}` });
+  }
+
+  /** Agrees on the protocol with who is at the other end. @throws VhostUserError (rejects) */
+  static async open(options: VhostUserProgramOptions): Promise<VhostUserFrontEnd> {
+    const { connection: socket, name, memory, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    using stack = new DisposableStack();
+    stack.use(socket);
+    if (memory.length > MAX_MEMORY_REGIONS) {
+      throw new VhostUserError('UNSUPPORTED', `guest memory has more than ${MAX_MEMORY_REGIONS} regions`, {
+        regions: memory.length,
+      });
     }
+    let frontEnd: VhostUserFrontEnd | undefined;
+    const onLost = (failure: VhostUserError): void => {
+      if (frontEnd !== undefined) frontEnd.#tell(failure);
+    };
+    const { connection, features } = await VhostUserConnection.open(socket, name, timeoutMs, onLost);
+    stack.use(connection);
+    frontEnd = new VhostUserFrontEnd(connection, features, options);
+    stack.move();
+    return frontEnd;
+  }
+
+  start(context: ActivationContext): ServedQueues {
+    const queues = enabledQueues(context.queues);
+    const { memory } = this.#options;
+    const protocolBit = this.#hasProtocolFeatures ? featureSet(VHOST_USER_F_PROTOCOL_FEATURES) : 0n;
+    this.#connection.send('SET_FEATURES', encodeU64(context.features | protocolBit));
+    const fds = memory.map(({ fd }) => fd);
+    this.#connection.send('SET_MEM_TABLE', encodeMemoryTable(memory), fds);
+    this.#startQueues(context, queues);
     this.#onFailure = (failure) => context.fail(failure);
-    started.defer(() => {
-      this.#onFailure = undefined;
-    });
-    return started.move();
+    let isAtRest = false;
+    return {
+      quiesce: async () => {
+        await this.#quiesce(context, queues);
+        isAtRest = true;
+      },
+      resume: () => {
+        this.#startQueues(context, queues);
+        isAtRest = false;
+        // What was returned after the rings were stopped has not been told.
+        for (const { index } of queues) context.interrupt.usedBuffer(index);
+      },
+      [Symbol.dispose]: () => {
+        this.#onFailure = undefined;
+        if (!isAtRest) this.#returnLater(context, this.#stopQueues(queues));
+      },
+    };
+  }
+
+  idle(): Promise<void> | undefined {
+    if (this.#returning.size === 0) return undefined;
+    return Promise.all(this.#returning).then(() => {});
+  }
+
+  /** The first bytes of the device's configuration space. @throws VhostUserError UNSUPPORTED when the back end has none */
+  readConfiguration(length: number): Uint8Array {
+    this.#require(VHOST_USER_PROTOCOL_F_CONFIG, 'has no configuration space');
+    if (length > MAX_CONFIG_SIZE) throw new RangeError(`${length} bytes of configuration space`);
+    const payload = encodeConfig(0, new Uint8Array(length));
+    return decodeConfig(this.#connection.request('GET_CONFIG', payload.length, { payload })).slice();
+  }
+
+  /** Writes a part of the configuration space for the driver. @throws VhostUserError */
+  writeConfiguration(offset: number, bytes: Uint8Array): void {
+    this.#connection.send('SET_CONFIG', encodeConfig(offset, bytes));
+  }
+
+  /** @returns base64 of what the back end wrote */
+  saveState(): string {
+    using file = createScratchFile('back-end-state');
+    this.#transferState('SAVE', file.fd);
+    return readFileSync(`/proc/self/fd/${file.fd}`).toString('base64');
+  }
+
+  restoreState(state: string): void {
+    using file = createScratchFile('back-end-state');
+    const bytes = Buffer.from(state, 'base64');
+    for (let done = 0; done < bytes.length; ) done += writeSync(file.fd, bytes, done, bytes.length - done, done);
+    this.#transferState('LOAD', file.fd);
   }
 
   [Symbol.dispose](): void {
     this.#onFailure = undefined;
-    this.#watch[Symbol.dispose]();
     this.#connection[Symbol.dispose]();
   }
 
-  #connect(): UnixConnection {
-    const { path, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
-    try {
-      return connectWhenListening(path, timeoutMs);
-    } catch (error) {
-      throw new VhostUserError(
-        'DISCONNECTED',
-        `no vhost-user back end answers at ${path}: ${messageOf(error)}`,
-        { path },
-        { cause: error },
-      );
-    }
+  #tell(failure: VhostUserError): void {
+    this.#onFailure?.(failure);
   }
 
   #agreeOnProtocol(): void {
-    const agreed = this.#get('GET_PROTOCOL_FEATURES') & WANTED_PROTOCOL_FEATURES;
-    this.#send('SET_PROTOCOL_FEATURES', encodeU64(agreed));
-    this.#hasReplyAck = hasFeature(agreed, VHOST_USER_PROTOCOL_F_REPLY_ACK);
-    if (!hasFeature(agreed, VHOST_USER_PROTOCOL_F_MQ)) return;
-    const available = this.#get('GET_QUEUE_NUM');
-    if (available < BigInt(this.#options.queueCount)) {
-      throw new VhostUserError(
-        'UNSUPPORTED',
-        `the back end at ${this.#options.path} serves ${available} queues, the device has ${this.#options.queueCount}`,
-        { path: this.#options.path, available },
-      );
+    const connection = this.#connection;
+    this.#protocolFeatures = connection.get('GET_PROTOCOL_FEATURES') & WANTED_PROTOCOL_FEATURES;
+    connection.send('SET_PROTOCOL_FEATURES', encodeU64(this.#protocolFeatures));
+    connection.hasReplyAck = this.#hasProtocolFeature(VHOST_USER_PROTOCOL_F_REPLY_ACK);
+    if (!this.#hasProtocolFeature(VHOST_USER_PROTOCOL_F_MQ)) return;
+    const available = connection.get('GET_QUEUE_NUM');
+    const { queueCount } = this.#options;
+    if (available < BigInt(queueCount)) {
+      const message = `${connection.name} serves ${available} queues, the device has ${queueCount}`;
+      throw new VhostUserError('UNSUPPORTED', message, { name: connection.name, available });
     }
   }
 
-  #startQueue(context: ActivationContext, index: number, queue: Virtqueue): void {
+  #hasProtocolFeature(bit: number): boolean {
+    return hasFeature(this.#protocolFeatures, bit);
+  }
+
+  #require(bit: number, otherwise: string): void {
+    if (this.#hasProtocolFeature(bit)) return;
+    const { name } = this.#connection;
+    throw new VhostUserError('UNSUPPORTED', `${name} ${otherwise}`, { name });
+  }
+
+  /** Starts all the rings, or none. */
+  #startQueues(context: ActivationContext, queues: readonly ServedQueue[]): void {
+    const started: ServedQueue[] = [];
+    try {
+      for (const served of queues) {
+        started.push(served);
+        this.#startQueue(context, served);
+      }
+    } catch (error) {
+      this.#stopQueues(started);
+      throw error;
+    }
+  }
+
+  #startQueue(context: ActivationContext, { index, queue }: ServedQueue): void {
+    const connection = this.#connection;
     const { kick, call } = context.eventFds(index);
-    this.#send('SET_VRING_NUM', encodeRingState(index, queue.size));
-    this.#send('SET_VRING_BASE', encodeRingState(index, queue.nextAvailable));
-    this.#send('SET_VRING_ADDR', encodeRingAddresses(index, queue));
+    connection.send('SET_VRING_NUM', encodeRingState(index, queue.size));
+    connection.send('SET_VRING_BASE', encodeRingState(index, queue.position.nextAvailable));
+    connection.send('SET_VRING_ADDR', encodeRingAddresses(index, queue));
     // The low byte is the queue; the flag for "no descriptor" stays clear.
-    this.#send('SET_VRING_CALL', encodeU64(BigInt(index)), [call]);
-    this.#send('SET_VRING_KICK', encodeU64(BigInt(index)), [kick]);
+    connection.send('SET_VRING_CALL', encodeU64(BigInt(index)), [call]);
+    connection.send('SET_VRING_KICK', encodeU64(BigInt(index)), [kick]);
     // With protocol features agreed on, a ring starts disabled.
-    if (this.#hasProtocolFeatures) this.#send('SET_VRING_ENABLE', encodeRingState(index, 1));
+    if (this.#hasProtocolFeatures) connection.send('SET_VRING_ENABLE', encodeRingState(index, 1));
   }
 
-  /** After the answer the back end does not touch the ring any more. */
-  #stopQueue(index: number): void {
-    // Who is gone serves nothing any more.
-    if (this.#failure !== undefined) return;
-    this.#request('GET_VRING_BASE', encodeRingState(index, 0), [], RING_STATE_SIZE);
-  }
-
-  #get(request: RequestName): bigint {
-    return decodeU64(this.#request(request, new Uint8Array(), [], U64_SIZE));
-  }
-
-  /** Sends a request that has no answer of its own, and waits until the back end has done it where it can say so. */
-  #send(request: RequestName, payload: Uint8Array = new Uint8Array(), fds: readonly Fd[] = []): void {
-    if (!this.#hasReplyAck) {
-      this.#talk(request, () => this.#connection.send(encodeMessage(request, payload, false), fds));
-      return;
-    }
-    const status = decodeU64(this.#request(request, payload, fds, U64_SIZE, true));
-    if (status !== 0n) throw this.#protocolError(request, `status ${status}`);
-  }
-
-  #request(
-    request: RequestName,
-    payload: Uint8Array,
-    fds: readonly Fd[],
-    replySize: number,
-    needsReply = false,
-  ): Uint8Array {
-    return this.#talk(request, () => {
-      this.#connection.send(encodeMessage(request, payload, needsReply), fds);
-      const header = this.#receive(MESSAGE_HEADER_SIZE);
-      const problem = checkReplyHeader(request, header, replySize);
-      if (problem !== undefined) throw this.#protocolError(request, problem);
-      return this.#receive(replySize);
+  /** After this the back end takes nothing more from the rings; what it has taken it may still return. */
+  #stopQueues(queues: readonly ServedQueue[]): StoppedQueue[] {
+    return queues.flatMap((served) => {
+      // Who is gone serves nothing any more.
+      if (this.#connection.failure !== undefined) return [];
+      const payload = encodeRingState(served.index, 0);
+      const state = this.#connection.request('GET_VRING_BASE', RING_STATE_SIZE, { payload });
+      return [{ ...served, stoppedAt: decodeRingState(state) & 0xffff }];
     });
   }
 
-  #receive(length: number): Uint8Array {
-    const { bytes, fds } = this.#connection.receive(length);
-    // No answer that we ask for comes with descriptors.
-    for (const fd of fds) fd[Symbol.dispose]();
-    return bytes;
+  async #quiesce(context: ActivationContext, queues: readonly ServedQueue[]): Promise<void> {
+    const stopped = this.#stopQueues(queues);
+    if (this.#connection.failure !== undefined) throw this.#connection.failure;
+    const isReturned = await untilReturned(context.memory, stopped, RETURN_TIMEOUT_MS, () => this.#isGone());
+    for (const { queue, stoppedAt } of stopped) queue.continueFrom(stoppedAt);
+    if (isReturned) return;
+    this.#startQueues(context, queues);
+    const { name } = this.#connection;
+    const message = `${name} did not finish what the guest had asked of it within ${RETURN_TIMEOUT_MS / 1000} s`;
+    throw new VhostUserError('BUSY', message, { name });
   }
 
-  #talk<Result>(request: RequestName, exchange: () => Result): Result {
-    if (this.#failure !== undefined) throw this.#failure;
-    try {
-      return exchange();
-    } catch (error) {
-      // Request and answer are out of step from here on: the connection is of no use any more.
-      this.#failure = error instanceof VhostUserError ? error : this.#disconnected(request, error);
-      throw this.#failure;
+  #returnLater(context: ActivationContext, stopped: readonly StoppedQueue[]): void {
+    if (areReturned(context.memory, stopped)) return;
+    const returned = untilReturned(context.memory, stopped, RETURN_TIMEOUT_MS, () => this.#isGone())
+      .then(() => {})
+      .finally(() => this.#returning.delete(returned));
+    this.#returning.add(returned);
+  }
+
+  #isGone(): boolean {
+    return this.#connection.failure !== undefined;
+  }
+
+  #transferState(direction: 'SAVE' | 'LOAD', fd: Fd): void {
+    this.#require(
+      VHOST_USER_PROTOCOL_F_DEVICE_STATE,
+      'cannot hand on what the guest has open, as a snapshot needs: use virtiofsd 1.11 or newer (package virtiofsd of Debian 13), or no share',
+    );
+    const connection = this.#connection;
+    const answer = connection.get('SET_DEVICE_STATE_FD', { payload: encodeStateTransfer(direction), fds: [fd] });
+    if (answer !== VHOST_USER_VRING_NOFD_MASK) {
+      throw connection.protocolError('SET_DEVICE_STATE_FD', `0x${answer.toString(16)}`);
     }
-  }
-
-  #disconnected(request: RequestName, cause: unknown): VhostUserError {
-    return new VhostUserError(
-      'DISCONNECTED',
-      `the vhost-user back end at ${this.#options.path} did not answer VHOST_USER_${request}: ${messageOf(cause)}`,
-      { path: this.#options.path, request },
-      { cause },
-    );
-  }
-
-  #protocolError(request: RequestName, problem: string): VhostUserError {
-    return new VhostUserError(
-      'PROTOCOL',
-      `the vhost-user back end at ${this.#options.path} answered VHOST_USER_${request} with ${problem}`,
-      { path: this.#options.path, request },
-    );
-  }
-
-  /** The socket is readable though nothing was asked: the back end closed it. */
-  #lose(): void {
-    this.#watch[Symbol.dispose]();
-    this.#failure = new VhostUserError(
-      'DISCONNECTED',
-      `the vhost-user back end at ${this.#options.path} closed the connection: see its own messages`,
-      { path: this.#options.path },
-    );
-    this.#onFailure?.(this.#failure);
-  }
-}
-
-/**
- * A socket's file is there from bind(2) on, and refuses until listen(2): who waited for the file may come in between.
- * @throws SystemError
- */
-function connectWhenListening(path: string, timeoutMs: number): UnixConnection {
-  const deadline = performance.now() + LISTEN_TIMEOUT_MS;
-  for (;;) {
-    try {
-      return UnixConnection.connect(path, timeoutMs);
-    } catch (error) {
-      const mayListenSoon =
-        error instanceof SystemError && error.code === 'ECONNREFUSED' && performance.now() < deadline;
-      if (!mayListenSoon) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-    }
+    // It answers when the transfer is done.
+    const result = connection.get('CHECK_DEVICE_STATE', { timeoutMs: STATE_TIMEOUT_MS });
+    if (result === 0n) return;
+    const what = direction === 'SAVE' ? 'save' : 'take over';
+    const { name } = connection;
+    throw new VhostUserError('PROTOCOL', `${name} could not ${what} what the guest has open: see its own messages`, {
+      name,
+    });
   }
 }

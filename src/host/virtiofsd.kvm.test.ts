@@ -6,19 +6,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { FS_QUEUE, FsDevice } from '../devices/virtio/fs/device.ts';
+import type { ActivationContext, ActiveDevice, DeviceState } from '../devices/virtio/device.ts';
+import { FS_QUEUE, FsDevice, type FsOptions } from '../devices/virtio/fs/device.ts';
 import { MockMachine } from '../devices/virtio/testing/mock-driver.ts';
 import { EventFd } from '../ffi/eventfd.unsafe.ts';
 import { createMemfd, mapShared } from '../ffi/memory.unsafe.ts';
 import { guestAddress } from '../lib/brand.ts';
 import { MIB } from '../lib/units.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
-import { VhostUserError, VhostUserFrontEnd } from './vhost-user.ts';
-import { Virtiofsd, type VirtiofsdError } from './virtiofsd.ts';
+import type { BackEndError, BackEndProcess } from './back-end-process.ts';
+import { VhostUserFrontEnd } from './vhost-user.ts';
+import { VhostUserError } from './vhost-user-error.ts';
+import { CACHE_POLICIES, findVirtiofsd, startVirtiofsd, type VirtiofsdOptions } from './virtiofsd.ts';
 
+/** The two programs differ in what they can. */
+const FLAVOUR = findVirtiofsd().flavour;
 const RAM_SIZE = 4 * MIB;
 // linux/fuse.h
 const FUSE_LOOKUP = 1;
+const FUSE_MKDIR = 9;
 const FUSE_OPEN = 14;
 const FUSE_READ = 15;
 const FUSE_INIT = 26;
@@ -40,25 +46,27 @@ beforeEach(() => {
 
 afterEach(() => stack.disposeAsync());
 
+/** A device whose driver starts anew where another one's files were. */
+class GoingOn extends FsDevice {
+  readonly #restored: DeviceState | undefined;
+
+  constructor(options: FsOptions, restored: DeviceState | undefined) {
+    super(options);
+    this.#restored = restored;
+  }
+
+  override activate(context: ActivationContext): ActiveDevice {
+    return super.activate(this.#restored === undefined ? context : { ...context, restored: this.#restored });
+  }
+}
+
 /** A guest's FUSE client on the mock driver. */
 class FuseGuest {
   readonly machine: MockMachine;
-  readonly frontEnd: VhostUserFrontEnd;
   readonly #kicks: EventFd[] = [];
   #unique = 0n;
 
-  constructor(path: string) {
-    const memfd = stack.use(createMemfd('guest', RAM_SIZE));
-    const mapping = stack.use(mapShared(memfd.fd, RAM_SIZE, 'guest'));
-    const memory = new GuestMemory([{ guestAddress: guestAddress(0), bytes: mapping.bytes }]);
-    this.frontEnd = stack.use(
-      new VhostUserFrontEnd({
-        path,
-        memory: [{ guestAddress: 0, size: RAM_SIZE, fd: memfd.fd, fdOffset: 0 }],
-        queueCount: 2,
-      }),
-    );
-    const device = new FsDevice({ tag: 'shared', backend: this.frontEnd });
+  private constructor(device: FsDevice, memory: GuestMemory) {
     const call = stack.use(new EventFd());
     this.#kicks = device.queueSizes.map(() => stack.use(new EventFd()));
     this.machine = new MockMachine(device, {
@@ -67,6 +75,24 @@ class FuseGuest {
     });
     stack.defer(() => this.machine.transport[Symbol.dispose]());
     this.machine.driver.start({ queueSize: 64 });
+  }
+
+  static async start(program: BackEndProcess, restored?: DeviceState): Promise<FuseGuest> {
+    const memfd = stack.use(createMemfd('guest', RAM_SIZE));
+    const mapping = stack.use(mapShared(memfd.fd, RAM_SIZE, 'guest'));
+    const memory = new GuestMemory([{ guestAddress: guestAddress(0), bytes: mapping.bytes }]);
+    const shared = [{ guestAddress: 0, size: RAM_SIZE, fd: memfd.fd, fdOffset: 0 }];
+    const backend = await program.open((connection) =>
+      VhostUserFrontEnd.open({ connection, name: program.name, memory: shared, queueCount: 2 }),
+    );
+    return new FuseGuest(new GoingOn({ tag: 'shared', backend: stack.use(backend) }, restored), memory);
+  }
+
+  /** The device at work. */
+  get active(): ActiveDevice {
+    const { state } = this.machine.transport;
+    if (state.kind !== 'active') throw new Error(`the device is ${state.kind}`);
+    return state.device;
   }
 
   /** Sends a request and waits for the answer. @returns errno (0 or below) and the bytes behind the header */
@@ -105,6 +131,12 @@ class FuseGuest {
     return { error, node: body.length < 8 ? 0n : new DataView(body.buffer).getBigUint64(0, true) };
   }
 
+  /** mkdir in the root. @returns errno (0 or below) */
+  async makeDirectory(name: string): Promise<number> {
+    const body = Buffer.concat([new Uint8Array(new Uint32Array([0o755, 0]).buffer), Buffer.from(`${name}\0`)]);
+    return (await this.request(FUSE_MKDIR, FUSE_ROOT_ID, body, 128)).error;
+  }
+
   async readFile(node: bigint): Promise<string> {
     const open = await this.request(FUSE_OPEN, node, new Uint8Array(8), 16);
     const body = new Uint8Array(40);
@@ -115,15 +147,11 @@ class FuseGuest {
   }
 }
 
-async function start(onEnd: (failure: VirtiofsdError) => void = () => {}): Promise<Virtiofsd> {
-  const socketPath = join(directory, 'fs.sock');
-  return stack.use(await Virtiofsd.start({ sharedDirectory: served, socketPath, onEnd }));
+function start(options: Partial<VirtiofsdOptions> = {}): BackEndProcess {
+  return stack.use(startVirtiofsd({ directory: served, ...options }));
 }
 
-async function guestOf(): Promise<FuseGuest> {
-  await start();
-  return new FuseGuest(join(directory, 'fs.sock'));
-}
+const guestOf = (options: Partial<VirtiofsdOptions> = {}): Promise<FuseGuest> => FuseGuest.start(start(options));
 
 describe('virtiofsd over vhost-user', () => {
   test('serves a file: init, lookup, open, read', async () => {
@@ -166,10 +194,76 @@ describe('virtiofsd over vhost-user', () => {
     expect(await guest.readFile(node)).toBe('again');
   });
 
+  test('goes on where it stood after a pause, though requests came meanwhile', async () => {
+    writeFileSync(join(served, 'file'), 'still here');
+    const guest = await guestOf();
+    await guest.init();
+    await guest.active.quiesce?.();
+    const lookup = guest.lookup(FUSE_ROOT_ID, 'file');
+    await sleep(20);
+    guest.active.resume?.();
+    const { node } = await lookup;
+    expect(await guest.readFile(node)).toBe('still here');
+  });
+
+  test('refuses to write to a read-only folder', async () => {
+    mkdirSync(join(served, 'there'));
+    const guest = await guestOf({ readOnly: true });
+    await guest.init();
+    expect((await guest.lookup(FUSE_ROOT_ID, 'there')).error).toBe(0);
+    expect(await guest.makeDirectory('made')).toBe(-30);
+    expect(existsSync(join(served, 'made'))).toBe(false);
+  });
+
+  test.each(CACHE_POLICIES)('serves with the cache policy %s', async (cache) => {
+    const guest = await guestOf({ cache });
+    await guest.init();
+    expect(await guest.makeDirectory('made')).toBe(0);
+  });
+
+  test.runIf(FLAVOUR === 'rust')(
+    'hands the files that the guest knows on to the virtiofsd of a restored guest',
+    async () => {
+      writeFileSync(join(served, 'file'), 'known before');
+      const guest = await guestOf();
+      await guest.init();
+      const { node } = await guest.lookup(FUSE_ROOT_ID, 'file');
+      await guest.active.quiesce?.();
+      const state = guest.active.saveState?.();
+      guest.active.resume?.();
+
+      const restored = await FuseGuest.start(start(), state);
+
+      expect(restored.machine.failures).toEqual([]);
+      expect(await restored.readFile(node)).toBe('known before');
+      expect(await guest.readFile(node)).toBe('known before');
+    },
+  );
+
+  test.runIf(FLAVOUR === 'rust')('fails a restored device whose files are gone', async () => {
+    writeFileSync(join(served, 'file'), 'known before');
+    const guest = await guestOf();
+    await guest.init();
+    await guest.lookup(FUSE_ROOT_ID, 'file');
+    await guest.active.quiesce?.();
+    const state = guest.active.saveState?.();
+    rmSync(join(served, 'file'));
+
+    const restored = await FuseGuest.start(start(), state);
+
+    expect(restored.machine.failures[0]?.message).toContain('could not take over');
+  });
+
+  test.runIf(FLAVOUR === 'c')('the one in C cannot hand on what the guest has open, and says what can', async () => {
+    const guest = await guestOf();
+    await guest.active.quiesce?.();
+    expect(() => guest.active.saveState?.()).toThrow('use virtiofsd 1.11 or newer');
+  });
+
   test('its death fails the device and is told with its name', async () => {
-    const ended: VirtiofsdError[] = [];
-    const virtiofsd = await start((failure) => void ended.push(failure));
-    const guest = new FuseGuest(join(directory, 'fs.sock'));
+    const ended: BackEndError[] = [];
+    const virtiofsd = start({ onEnd: (failure) => void ended.push(failure) });
+    const guest = await FuseGuest.start(virtiofsd);
     process.kill(virtiofsd.pid ?? 0, 'SIGKILL');
     for (let waited = 0; waited < 1000 && (ended.length === 0 || guest.machine.failures.length === 0); waited++) {
       await sleep(2);
@@ -182,19 +276,19 @@ describe('virtiofsd over vhost-user', () => {
 });
 
 test('a folder that is not there is an error with what virtiofsd said', async () => {
-  const attempt = Virtiofsd.start({ sharedDirectory: join(directory, 'none'), socketPath: join(directory, 'fs.sock') });
+  const attempt = guestOf({ directory: join(directory, 'none') });
   await expect(attempt).rejects.toMatchObject({ code: 'NOT_STARTED', message: expect.stringContaining('none') });
 });
 
 test('nothing is left when it is disposed', async () => {
-  const virtiofsd = await start();
+  const virtiofsd = start();
+  await FuseGuest.start(virtiofsd);
   const pid = virtiofsd.pid ?? 0;
   await virtiofsd[Symbol.asyncDispose]();
   expect(existsSync(`/proc/${pid}`)).toBe(false);
-  expect(existsSync(join(directory, 'fs.sock'))).toBe(false);
 });
 
-test('a front end without a back end says which socket it tried', () => {
+test('a front end without a back end says which socket it tried', async () => {
   const path = join(directory, 'nobody.sock');
-  expect(() => new VhostUserFrontEnd({ path, memory: [], queueCount: 1 })).toThrow(path);
+  await expect(VhostUserFrontEnd.connect({ path, memory: [], queueCount: 1 })).rejects.toThrow(path);
 });

@@ -1,38 +1,44 @@
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Virtiofsd, virtiofsdArguments } from './virtiofsd.ts';
+import { virtiofsdCommand } from './virtiofsd.ts';
+
+const RUST = { path: '/rust', flavour: 'rust' } as const;
+const C = { path: '/c', flavour: 'c' } as const;
 
 test('both programs serve in a chroot, with submounts announced and attributes kept', () => {
-  expect(virtiofsdArguments('rust', '/shared', '/run/fs.sock')).toEqual(
-    expect.arrayContaining(['--shared-dir=/shared', '--sandbox=chroot', '--announce-submounts', '--posix-acl']),
+  expect(virtiofsdCommand({ directory: '/shared' }, RUST, 3)).toEqual(
+    expect.arrayContaining([
+      '--fd=3',
+      '--shared-dir=/shared',
+      '--sandbox=chroot',
+      '--announce-submounts',
+      '--posix-acl',
+    ]),
   );
-  expect(virtiofsdArguments('c', '/shared', '/run/fs.sock')).toContain(
+  expect(virtiofsdCommand({ directory: '/shared' }, C, 3)).toEqual([
+    '/c',
+    '--fd=3',
+    '-f',
+    '-o',
     'source=/shared,sandbox=chroot,cache=auto,xattr,posix_acl,announce_submounts,log_level=warn',
-  );
+  ]);
 });
 
 test('a comma or a backslash in the folder does not begin another option of the one in C', () => {
-  expect(virtiofsdArguments('c', '/a,sandbox=none\\', '/s').at(-1)).toMatch(
+  expect(virtiofsdCommand({ directory: '/a,sandbox=none\\' }, C, 3).at(-1)).toMatch(
     /^source=\/a\\,sandbox=none\\\\,sandbox=chroot,/,
   );
 });
 
-test('its process is gone once it is disposed', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'virtiofsd-'));
-  try {
-    const path = join(directory, 'program');
-    writeFileSync(path, '#!/bin/sh\n: > "$(echo "$1" | cut -d = -f 2)"\nexec sleep 60\n');
-    chmodSync(path, 0o700);
-    const socketPath = join(directory, 'socket');
-    const program = { path, flavour: 'rust' } as const;
-    const virtiofsd = await Virtiofsd.start({ sharedDirectory: directory, socketPath, program });
-    await virtiofsd[Symbol.asyncDispose]();
-    expect(existsSync(`/proc/${virtiofsd.pid}`)).toBe(false);
-    expect(existsSync(socketPath)).toBe(false);
-    await virtiofsd[Symbol.asyncDispose]();
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+test('the one in Rust refuses writes by itself, the one in C gets a mount that does', () => {
+  const options = { directory: '/shared', readOnly: true };
+  expect(virtiofsdCommand(options, RUST, 3)).toContain('--readonly');
+  const command = virtiofsdCommand(options, C, 3);
+  expect(command.slice(0, 4)).toEqual(['/usr/bin/unshare', '--mount', '--propagation', 'private']);
+  expect(command.join(' ')).toContain('remount,bind,ro');
+  expect(command.slice(-7, -4)).toEqual(['sh', '/shared', '/c']);
+});
+
+test('a cache policy has its name of each program', () => {
+  expect(virtiofsdCommand({ directory: '/shared', cache: 'never' }, RUST, 3)).toContain('--cache=never');
+  expect(virtiofsdCommand({ directory: '/shared', cache: 'never' }, C, 3).at(-1)).toContain(',cache=none,');
 });

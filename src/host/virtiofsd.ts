@@ -1,8 +1,5 @@
 // virtiofsd, the program that serves a folder to a guest: Debian 12 has the one in C (QEMU's), Debian 13 the one in Rust.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants, existsSync, rmSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, TskataError } from '../lib/errors.ts';
+import { type BackEndError, BackEndProcess, findProgram } from './back-end-process.ts';
 
 /** Which program it is: they differ in their options. */
 export type VirtiofsdFlavour = 'c' | 'rust';
@@ -18,39 +15,31 @@ const PROGRAMS: readonly VirtiofsdProgram[] = [
   { path: '/usr/lib/qemu/virtiofsd', flavour: 'c' },
 ];
 
-export type VirtiofsdErrorCode = 'NOT_FOUND' | 'NOT_STARTED' | 'ENDED';
-
-/** The message ends with the last lines that the program wrote. */
-export class VirtiofsdError extends TskataError<VirtiofsdErrorCode> {}
+/**
+ * What the guest may keep of what it has read: `auto` for a second, after which it looks whether the host has changed the
+ * file; `always` for as long as it likes, for a folder that only this guest changes; `never` nothing, and then files cannot
+ * be mapped shared.
+ */
+export const CACHE_POLICIES = ['auto', 'always', 'never'] as const;
+export type CachePolicy = (typeof CACHE_POLICIES)[number];
 
 export interface VirtiofsdOptions {
-  /** The folder to serve. Mounts made in it later are served too. */
-  readonly sharedDirectory: string;
-  /** Where it is to listen. */
-  readonly socketPath: string;
+  /** The folder to serve. Mounts made in it later are served too, but not by the C program when `readOnly`. */
+  readonly directory: string;
+  /** Whether the guest can change nothing in it. @default false */
+  readonly readOnly?: boolean;
+  /** @default auto */
+  readonly cache?: CachePolicy;
   /** @default the first of those that Debian installs */
   readonly program?: VirtiofsdProgram;
   /** Called when it ends by itself, never after its disposal. */
-  readonly onEnd?: (failure: VirtiofsdError) => void;
-  /** Longest wait until it listens, milliseconds. @default 5000 */
-  readonly timeoutMs?: number;
+  readonly onEnd?: (failure: BackEndError) => void;
 }
 
-const DEFAULT_TIMEOUT_MS = 5000;
-const POLL_INTERVAL_MS = 2;
-/** What a killed process gets to be gone, milliseconds. */
-const EXIT_TIMEOUT_MS = 5000;
-const KEPT_LINES = 8;
-
-/** @throws VirtiofsdError NOT_FOUND when none is installed */
+/** @throws BackEndError NOT_FOUND when none is installed */
 export function findVirtiofsd(): VirtiofsdProgram {
-  const found = PROGRAMS.find(({ path }) => isExecutable(path));
-  if (found !== undefined) return found;
-  throw new VirtiofsdError(
-    'NOT_FOUND',
-    `virtiofsd is not installed (looked at ${PROGRAMS.map(({ path }) => path).join(', ')}): ` +
-      'install the package virtiofsd (Debian 13) or qemu-system-common (Debian 12)',
-  );
+  const advice = 'install the package virtiofsd (Debian 13) or qemu-system-common (Debian 12)';
+  return findProgram('virtiofsd', PROGRAMS, advice);
 }
 
 /**
@@ -58,146 +47,58 @@ export function findVirtiofsd(): VirtiofsdProgram {
  * - the sandbox is chroot: with a mount namespace of its own, virtiofsd would not see mounts made after its start, and
  *   the caller's own mount namespace separates already;
  * - extended attributes and ACLs are those of the folder, as a container in a namespace would see them;
- * - submounts are announced, so that files of different file systems do not share (device, inode) pairs in the guest;
- * - caching is `auto`: the host may change files while the guest runs.
+ * - submounts are announced, so that files of different file systems do not share (device, inode) pairs in the guest.
+ * @param fd the socket that it listens on
  */
-export function virtiofsdArguments(flavour: VirtiofsdFlavour, sharedDirectory: string, socketPath: string): string[] {
-  switch (flavour) {
+export function virtiofsdCommand(options: VirtiofsdOptions, program: VirtiofsdProgram, fd: number): string[] {
+  const { directory, readOnly = false, cache = 'auto' } = options;
+  switch (program.flavour) {
     case 'rust':
       return [
-        `--socket-path=${socketPath}`,
-        `--shared-dir=${sharedDirectory}`,
+        program.path,
+        `--fd=${fd}`,
+        `--shared-dir=${directory}`,
         '--sandbox=chroot',
-        '--cache=auto',
+        `--cache=${cache}`,
         '--xattr',
         '--posix-acl',
         '--announce-submounts',
         '--log-level=warn',
+        ...(readOnly ? ['--readonly'] : []),
       ];
     case 'c': {
       // A comma would begin the next option.
-      const source = sharedDirectory.replaceAll(/[\\,]/g, '\\$&');
-      return [
-        `--socket-path=${socketPath}`,
+      const source = directory.replaceAll(/[\\,]/g, '\\$&');
+      const mode = cache === 'never' ? 'none' : cache;
+      const command = [
+        program.path,
+        `--fd=${fd}`,
         '-f',
         '-o',
-        `source=${source},sandbox=chroot,cache=auto,xattr,posix_acl,announce_submounts,log_level=warn`,
+        `source=${source},sandbox=chroot,cache=${mode},xattr,posix_acl,announce_submounts,log_level=warn`,
       ];
+      return readOnly ? [...readOnlyMountCommand(directory), ...command] : command;
     }
   }
 }
 
-/** A virtiofsd at work. It ends with this process, however this process ends. */
-export class Virtiofsd implements AsyncDisposable {
-  readonly program: VirtiofsdProgram;
-  readonly #options: VirtiofsdOptions;
-  readonly #child: ChildProcess;
-  /** Settles once the process is gone, or was never there. */
-  readonly #gone = Promise.withResolvers<void>();
-  readonly #lastLines: string[] = [];
-  #partialLine = '';
-  #failure: VirtiofsdError | undefined;
-  #isListening = false;
-  #isDisposed = false;
-
-  private constructor(options: VirtiofsdOptions) {
-    this.#options = options;
-    this.program = options.program ?? findVirtiofsd();
-    const command = virtiofsdArguments(this.program.flavour, options.sharedDirectory, options.socketPath);
-    // setpriv becomes virtiofsd: the signal at our end stays with it.
-    this.#child = spawn('/usr/bin/setpriv', ['--pdeathsig', 'KILL', '--', this.program.path, ...command], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    this.#child.stderr?.on('data', (chunk: Buffer) => this.#keepLines(chunk));
-    this.#child.once('error', (error) => {
-      // Also told when a signal could not be sent: only a process that was never started has no pid.
-      if (this.#child.pid === undefined) this.#gone.resolve();
-      this.#end(messageOf(error));
-    });
-    this.#child.once('exit', () => this.#gone.resolve());
-    // 'close' comes after the last of its output, 'exit' does not.
-    this.#child.once('close', (status, signal) => this.#end(signal === null ? `status ${status}` : signal));
-  }
-
-  /** Starts it and waits until it listens. @throws VirtiofsdError */
-  static async start(options: VirtiofsdOptions): Promise<Virtiofsd> {
-    const { socketPath, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-    rmSync(socketPath, { force: true });
-    const virtiofsd = new Virtiofsd(options);
-    try {
-      const deadline = performance.now() + timeoutMs;
-      while (!existsSync(socketPath)) {
-        if (virtiofsd.#failure !== undefined) throw virtiofsd.#failure;
-        if (performance.now() > deadline)
-          throw virtiofsd.#error('NOT_STARTED', `did not listen within ${timeoutMs} ms`);
-        await sleep(POLL_INTERVAL_MS);
-      }
-      virtiofsd.#isListening = true;
-      return virtiofsd;
-    } catch (error) {
-      await virtiofsd[Symbol.asyncDispose]();
-      throw error;
-    }
-  }
-
-  get pid(): number | undefined {
-    return this.#child.pid;
-  }
-
-  /**
-   * Kills it (all that it wrote is with the kernel already), removes what it left, and waits until it is gone: as long as it
-   * lives, the file systems that it serves are in use. One that the kernel does not let go, for a server that does not
-   * answer, is waited for EXIT_TIMEOUT_MS and no longer.
-   */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#isDisposed) this.#kill();
-    const timeout = new AbortController();
-    await Promise.race([
-      this.#gone.promise,
-      sleep(EXIT_TIMEOUT_MS, undefined, { signal: timeout.signal }).catch(() => {}),
-    ]);
-    timeout.abort();
-  }
-
-  #kill(): void {
-    this.#isDisposed = true;
-    this.#child.kill('SIGKILL');
-    this.#child.stderr?.destroy();
-    rmSync(this.#options.socketPath, { force: true });
-    // The one in Rust keeps a lock beside its socket.
-    rmSync(`${this.#options.socketPath}.pid`, { force: true });
-  }
-
-  #end(how: string): void {
-    if (this.#isDisposed || this.#failure !== undefined) return;
-    this.#failure = this.#error(this.#isListening ? 'ENDED' : 'NOT_STARTED', `ended (${how})`);
-    if (this.#isListening) this.#options.onEnd?.(this.#failure);
-  }
-
-  #error(code: VirtiofsdErrorCode, what: string): VirtiofsdError {
-    const { sharedDirectory, socketPath } = this.#options;
-    const lines = [...this.#lastLines, this.#partialLine].filter((line) => line !== '');
-    const said = lines.length === 0 ? 'it said nothing' : `it said last:\n${lines.join('\n')}`;
-    return new VirtiofsdError(code, `${this.program.path}, serving ${sharedDirectory}, ${what}; ${said}`, {
-      path: this.program.path,
-      sharedDirectory,
-      socketPath,
-    });
-  }
-
-  #keepLines(chunk: Buffer): void {
-    const lines = (this.#partialLine + chunk.toString()).split('\n');
-    this.#partialLine = (lines.pop() ?? '').slice(-1000);
-    this.#lastLines.push(...lines);
-    this.#lastLines.splice(0, this.#lastLines.length - KEPT_LINES);
-  }
+/**
+ * The one in C has no option for it, so it gets the folder through a mount that is read-only, in a mount namespace of its
+ * own: a hostile guest cannot get around what the kernel refuses to the program. Of the mounts below the folder it sees none,
+ * since they would be writable.
+ */
+function readOnlyMountCommand(directory: string): string[] {
+  const script = '/usr/bin/mount --bind "$1" "$1" && /usr/bin/mount -o remount,bind,ro "$1" && shift && exec "$@"';
+  return ['/usr/bin/unshare', '--mount', '--propagation', 'private', '--', '/bin/sh', '-c', script, 'sh', directory];
 }
 
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+/** Starts a virtiofsd. @throws BackEndError NOT_FOUND, SystemError */
+export function startVirtiofsd(options: VirtiofsdOptions): BackEndProcess {
+  const { directory, onEnd, program = findVirtiofsd() } = options;
+  return new BackEndProcess({
+    name: `${program.path}, serving ${directory}`,
+    command: (fd) => virtiofsdCommand(options, program, fd),
+    socket: 'listening',
+    ...(onEnd === undefined ? {} : { onEnd }),
+  });
 }

@@ -34,7 +34,6 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
     {
       serialOutput: (bytes) => console.push(bytes),
       log: options.onConsoleLine,
-      runtimeDirectory: '.',
     },
   );
   const ended = vm.stopped.then(async (reason) => {

@@ -10,7 +10,7 @@ import { vsock } from './devices/vsock.ts';
 
 /**
  * Opens the back ends and makes the devices, in the order in which the guest finds them.
- * @throws VmConfigError, RawFileError, SystemError, VsockUnixError, VirtiofsdError, VhostUserError
+ * @throws VmConfigError, RawFileError, SystemError, VsockUnixError, BackEndError, VhostUserError
  */
 export async function openVirtioDevices(config: VmConfig, context: BackendContext): Promise<VirtioDevice[]> {
   const devices: VirtioDevice[] = [];

@@ -8,8 +8,6 @@ import type { OptionSource } from '../options.ts';
 export interface BackendContext {
   /** Guest RAM, for back ends in other processes. */
   readonly memory: readonly SharedMemory[];
-  /** Folder for the sockets of back ends. */
-  readonly runtimeDirectory: string;
   readonly log: (line: string) => void;
   /** A back end that the guest cannot do without has ended. */
   readonly onEnd: (error: Error) => void;

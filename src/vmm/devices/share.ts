@@ -1,8 +1,7 @@
 // `--share`: a virtio file system on a folder of the host.
-import { join } from 'node:path';
 import { FS_QUEUE, FsDevice } from '../../devices/virtio/fs/device.ts';
 import { VhostUserFrontEnd } from '../../host/vhost-user.ts';
-import { Virtiofsd } from '../../host/virtiofsd.ts';
+import { CACHE_POLICIES, type CachePolicy, startVirtiofsd } from '../../host/virtiofsd.ts';
 import { VmConfigError } from '../config-error.ts';
 import { readOptions } from '../options.ts';
 import type { DeviceKind } from './kind.ts';
@@ -12,6 +11,10 @@ export interface ShareConfig {
   readonly tag: string;
   /** Folder of the host that is served. */
   readonly directory: string;
+  /** Whether the guest can change nothing in it. @default false */
+  readonly readOnly?: boolean;
+  /** What the guest may keep of what it has read. @default auto */
+  readonly cache?: CachePolicy;
 }
 
 /** virtio 1.3, 5.11.4: `tag` is 36 bytes. */
@@ -19,7 +22,7 @@ const MAXIMUM_TAG_BYTES = 36;
 
 const FORM = {
   subject: 'share',
-  fields: { tag: 'text', directory: 'text' },
+  fields: { tag: 'text', directory: 'text', ro: 'flag', cache: CACHE_POLICIES },
   first: (item: string) => {
     const at = item.indexOf('=');
     return at < 0 ? { directory: item } : { tag: item.slice(0, at), directory: item.slice(at + 1) };
@@ -28,11 +31,16 @@ const FORM = {
 
 export const share: DeviceKind<ShareConfig> = {
   read(source) {
-    const { tag, directory } = readOptions(source, FORM);
+    const { tag, directory, ro, cache } = readOptions(source, FORM);
     if (tag === undefined || directory === undefined) {
-      throw new VmConfigError('share', JSON.stringify(source), 'TAG=DIRECTORY');
+      throw new VmConfigError('share', JSON.stringify(source), 'TAG=DIRECTORY[,ro][,cache=auto|always|never]');
     }
-    return { tag, directory };
+    return {
+      tag,
+      directory,
+      ...(ro === undefined ? {} : { readOnly: ro }),
+      ...(cache === undefined ? {} : { cache }),
+    };
   },
   check({ tag }) {
     const length = Buffer.byteLength(tag);
@@ -40,11 +48,11 @@ export const share: DeviceKind<ShareConfig> = {
       throw new VmConfigError('share tag', JSON.stringify(tag), `1 to ${MAXIMUM_TAG_BYTES} bytes without NUL`);
     }
   },
-  async open({ tag, directory }, { memory, runtimeDirectory, onEnd, resources }) {
-    const socketPath = join(runtimeDirectory, `virtiofsd-${tag.replaceAll(/[^\w-]/g, '_')}.sock`);
-    resources.use(await Virtiofsd.start({ sharedDirectory: directory, socketPath, onEnd }));
-    const queueCount = FS_QUEUE.request + 1;
-    const backend = resources.use(new VhostUserFrontEnd({ path: socketPath, memory, queueCount }));
-    return new FsDevice({ tag, backend });
+  async open({ tag, ...served }, { memory, onEnd, resources }) {
+    const program = resources.use(startVirtiofsd({ ...served, onEnd }));
+    const backend = await program.open((connection) =>
+      VhostUserFrontEnd.open({ connection, name: program.name, memory, queueCount: FS_QUEUE.request + 1 }),
+    );
+    return new FsDevice({ tag, backend: resources.use(backend) });
   },
 };

@@ -1,12 +1,15 @@
 // What the file system device needs of the host: somebody who serves FUSE requests from its queues.
-import type { ActivationContext, ActiveDevice } from '../device.ts';
+import type { QueueServer } from '../queue-server.ts';
 
-export interface FsBackend {
-  /** Feature bits of virtio that the back end knows; the device offers those of them that it has a use for. */
-  readonly features: bigint;
+export interface FsBackend extends QueueServer {
   /**
-   * Starts to serve the queues.
-   * @throws when the back end is gone or refuses: the device then needs a reset
+   * What it knows of the guest's files (which are looked up, which are open), for a snapshot. Its queues are at rest.
+   * @throws when it cannot tell
    */
-  start(context: ActivationContext): ActiveDevice;
+  saveState(): string;
+  /**
+   * Takes what another one saved, before its queues start.
+   * @throws when it cannot go on from there, as when files are gone
+   */
+  restoreState(state: string): void;
 }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { VIRTIO_F_VERSION_1, VIRTIO_ID_FS, VIRTIO_RING_F_INDIRECT_DESC } from '../abi.gen.ts';
-import type { ActivationContext, ActiveDevice } from '../device.ts';
+import type { ActivationContext } from '../device.ts';
 import { featureSet } from '../features.ts';
+import type { ServedQueues } from '../queue-server.ts';
 import { MockMachine } from '../testing/mock-driver.ts';
 import type { FsBackend } from './backend.ts';
 import { FsDevice } from './device.ts';
@@ -11,10 +12,26 @@ class RecordingBackend implements FsBackend {
   readonly log: string[] = [];
   context: ActivationContext | undefined;
 
-  start(context: ActivationContext): ActiveDevice {
+  start(context: ActivationContext): ServedQueues {
     this.context = context;
     this.log.push('start');
-    return { [Symbol.dispose]: () => void this.log.push('stop') };
+    return {
+      quiesce: async () => void this.log.push('quiesce'),
+      resume: () => void this.log.push('resume'),
+      [Symbol.dispose]: () => void this.log.push('stop'),
+    };
+  }
+
+  idle(): undefined {
+    return undefined;
+  }
+
+  saveState(): string {
+    return 'open files';
+  }
+
+  restoreState(state: string): void {
+    this.log.push(`restore ${state}`);
   }
 }
 
@@ -54,5 +71,17 @@ describe('the file system device', () => {
     backend.context?.fail(new Error('gone'));
     expect(mock.transport.state.kind).toBe('failed');
     expect(backend.log).toEqual(['start', 'stop']);
+  });
+
+  test('hands what its back end knows over to another one, before that starts', async () => {
+    const { backend, device, mock } = machine();
+    mock.driver.start({ queueSize: 64 });
+    const context = backend.context;
+    const active = context === undefined ? undefined : device.activate(context);
+    await active?.quiesce?.();
+    const saved = active?.saveState?.() ?? {};
+    active?.resume?.();
+    if (context !== undefined) device.activate({ ...context, restored: saved });
+    expect(backend.log).toEqual(['start', 'start', 'quiesce', 'resume', 'restore open files', 'start']);
   });
 });

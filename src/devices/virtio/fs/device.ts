@@ -13,6 +13,9 @@ const QUEUE_SIZE = 1024;
 /** A FUSE request of many pages would use up a ring of direct descriptors: indirect tables are worth it here. */
 const USEFUL_FEATURES = featureSet(VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC);
 
+/** The one key of the device's saved state. */
+const BACKEND_STATE = 'backend';
+
 export interface FsOptions {
   /** What the guest mounts the file system by, 1 to 36 bytes of UTF-8. */
   readonly tag: string;
@@ -39,6 +42,19 @@ export class FsDevice implements VirtioDevice {
   }
 
   activate(context: ActivationContext): ActiveDevice {
-    return this.#backend.start(context);
+    const backend = this.#backend;
+    const saved = context.restored?.[BACKEND_STATE];
+    if (typeof saved === 'string') backend.restoreState(saved);
+    const queues = backend.start(context);
+    return {
+      quiesce: () => queues.quiesce(),
+      resume: () => queues.resume(),
+      saveState: () => ({ [BACKEND_STATE]: backend.saveState() }),
+      [Symbol.dispose]: () => queues[Symbol.dispose](),
+    };
+  }
+
+  idle(): Promise<void> | undefined {
+    return this.#backend.idle();
   }
 }
