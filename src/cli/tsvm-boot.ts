@@ -65,7 +65,7 @@ export async function boot(flags: BootFlags): Promise<number> {
   if (flags.report !== undefined) writeReport(flags.report, vm, commandStart);
   if (status === TIMED_OUT) process.stderr.write(`tsvm: ended after ${flags.timeout} s (--timeout)\n`);
   if (status !== undefined) return status;
-  if (reason.kind === 'guest-reset') return 0;
+  if (reason.kind === 'guest-reset' || reason.kind === 'guest-power-off') return 0;
   process.stderr.write(`tsvm: ${describeStop(reason)}\n`);
   return 1;
 }

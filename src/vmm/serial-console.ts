@@ -1,13 +1,23 @@
 // A serial port with a person or a log at its other end: output in pieces instead of bytes, input that waits for room.
-import { SerialPort } from '../devices/legacy/serial.ts';
+import { SavedFields } from '../devices/legacy/saved-state.ts';
+import { SerialPort, type SerialPortState } from '../devices/legacy/serial.ts';
 
 /** Output is passed on at the end of a line, when so much has gathered, and when the event loop comes round. */
 const OUTPUT_PIECE = 1024;
 const LINE_FEED = 0x0a;
+/** So much of what waits for the port can be in a saved state, bytes. */
+const SAVED_INPUT_MAX = 1024 * 1024;
 
 export interface SerialConsoleOptions {
   readonly setInterrupt: (level: boolean) => void;
   readonly output: (bytes: Uint8Array) => void;
+}
+
+/** Plain JSON. */
+export interface SerialConsoleState {
+  readonly port: SerialPortState;
+  /** Bytes that wait for room in the port. */
+  readonly incoming: readonly number[];
 }
 
 export class SerialConsole implements Disposable {
@@ -35,6 +45,19 @@ export class SerialConsole implements Disposable {
     joined.set(bytes, this.#incoming.length);
     this.#incoming = joined;
     this.#feed();
+  }
+
+  /** Passes on what the guest has sent, and gives the rest. */
+  saveState(): SerialConsoleState {
+    this.#flush();
+    return { port: this.port.saveState(), incoming: [...this.#incoming.subarray(0, SAVED_INPUT_MAX)] };
+  }
+
+  /** As for SerialPort.restoreState. @throws SavedStateError */
+  restoreState(state: unknown): void {
+    const fields = new SavedFields('serial console', state);
+    this.port.restoreState(fields.value('port'));
+    this.input(Uint8Array.from(fields.bytes('incoming', SAVED_INPUT_MAX)));
   }
 
   [Symbol.dispose](): void {

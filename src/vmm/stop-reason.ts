@@ -6,6 +6,10 @@ import { messageOf } from '../lib/errors.ts';
 export type StopReason =
   /** The guest asked for a reset, by the keyboard controller: how a guest without ACPI reboots and powers off. */
   | { readonly kind: 'guest-reset' }
+  /** The guest switched the machine off, by ACPI. */
+  | { readonly kind: 'guest-power-off' }
+  /** The guest's kernel panicked, and said so by pvpanic. */
+  | { readonly kind: 'guest-panic' }
   /** kill() was called. */
   | { readonly kind: 'killed' }
   /** A fault while a fault was being handled: the guest's kernel is broken, or was entered wrongly. */
@@ -34,6 +38,10 @@ export function describeStop(reason: StopReason): string {
   switch (reason.kind) {
     case 'guest-reset':
       return 'the guest reset the machine';
+    case 'guest-power-off':
+      return 'the guest switched the machine off';
+    case 'guest-panic':
+      return 'the guest kernel panicked; its console says why';
     case 'killed':
       return 'the VM was ended from outside';
     case 'triple-fault':

@@ -25,6 +25,11 @@ export class SavedFields {
     this.#fields = state as Readonly<Record<string, unknown>>;
   }
 
+  /** What stands there, for somebody else to judge. */
+  value(name: string): unknown {
+    return this.#fields[name];
+  }
+
   /** A whole number from 0 to `maximum`. */
   integer(name: string, maximum: number): number {
     const value = this.#fields[name];
