@@ -4,6 +4,8 @@ import { closeSync } from 'node:fs';
 import type { Fd } from '../lib/brand.ts';
 import {
   F_DUPFD_CLOEXEC,
+  F_GETFL,
+  F_SETFL,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
   FALLOC_FL_ZERO_RANGE,
@@ -11,6 +13,7 @@ import {
   LOCK_NB,
   LOCK_SH,
   LOCK_UN,
+  O_NONBLOCK,
   SEEK_DATA,
   SEEK_HOLE,
 } from './abi.gen.ts';
@@ -44,6 +47,12 @@ export class OwnedFd implements Disposable {
 /** A second descriptor of the same open file, close-on-exec. @throws SystemError */
 export function duplicateFd(fd: Fd): OwnedFd {
   return new OwnedFd(check(fcntl(fd, F_DUPFD_CLOEXEC, 3), 'fcntl(F_DUPFD_CLOEXEC)', `fd ${fd}`));
+}
+
+/** From now on reads and writes of the open file do not wait, for all who have it. @throws SystemError */
+export function setNonBlocking(fd: Fd): void {
+  const flags = check(fcntl(fd, F_GETFL, 0), 'fcntl(F_GETFL)', `fd ${fd}`);
+  check(fcntl(fd, F_SETFL, flags | O_NONBLOCK), 'fcntl(F_SETFL)', `fd ${fd}`);
 }
 
 /**

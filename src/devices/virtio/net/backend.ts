@@ -1,9 +1,14 @@
 // What the network device needs of the host: either somebody who takes and gives single frames, or somebody who serves the
-// rings by itself.
-import type { ActivationContext, ActiveDevice } from '../device.ts';
+// queues by itself (vhost-net, passt over vhost-user).
+import type { QueueServer } from '../queue-server.ts';
 import type { Offloads } from './offloads.ts';
 
-export type NetBackend = PacketBackend | OutsideBackend;
+/** A queue server gets the receive and the transmit queue; there are no others then. */
+export type NetBackend = PacketBackend | QueueServer;
+
+export function isQueueServer(backend: NetBackend): backend is QueueServer {
+  return 'start' in backend;
+}
 
 /** What became of a frame for the network: `full` means that it was not taken, and may be tried again when there is room. */
 export type SendResult = 'sent' | 'dropped' | 'full';
@@ -17,7 +22,6 @@ export type SendResult = 'sent' | 'dropped' | 'full';
  * and takes the link down.
  */
 export interface PacketBackend {
-  readonly kind: 'packet';
   /** What it can take from the guest, and give it, unfinished. */
   readonly offloads: Offloads;
   /** The driver has started: frames for it may be unfinished in these ways only, a subset of `offloads`. */
@@ -39,16 +43,4 @@ export interface PacketBackend {
   awaitFrames(onFrames: (() => void) | undefined): void;
   /** Calls back for as long as there is room to send, after `full`; undefined ends that. */
   awaitRoom(onRoom: (() => void) | undefined): void;
-}
-
-/** A back end outside this process, which works on the rings and rings the bells by itself: vhost-net, passt by vhost-user. */
-export interface OutsideBackend {
-  readonly kind: 'outside';
-  /** Feature bits of virtio that it knows; the device offers those of them that it has a use for. */
-  readonly features: bigint;
-  /**
-   * Starts to serve the receive and the transmit queue; there are no others then.
-   * @throws when the back end is gone or refuses: the device then needs a reset
-   */
-  start(context: ActivationContext): ActiveDevice;
 }
