@@ -74,3 +74,16 @@ describe('the entropy device', () => {
     expect(machine.failures).toEqual([new Error('no entropy')]);
   });
 });
+
+test('a moved device fills what waits, and counts it', async () => {
+  const { machine, queue } = started();
+  queue.push({ write: 20 });
+  queue.kick();
+  queue.push({ write: 30 });
+  const device = new EntropyDevice({ fill: (bytes) => void bytes.fill(0x5a) });
+  const moved = await machine.moveTo(device);
+  moved.transport.resume();
+
+  expect(queue.takeUsed().map(({ written }) => written)).toEqual([20, 30]);
+  expect(device.metrics()).toEqual({ requests: 1, bytes: 30 });
+});

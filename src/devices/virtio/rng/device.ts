@@ -29,6 +29,7 @@ export class EntropyDevice implements VirtioDevice {
   readonly queueSizes = [QUEUE_SIZE];
   readonly configurationSpace: Uint8Array = new Uint8Array();
   readonly #fill: (bytes: Uint8Array) => void;
+  readonly #counts: EntropyCounts = { requests: 0, bytes: 0 };
 
   constructor({ fill }: EntropyOptions) {
     this.#fill = fill;
@@ -36,20 +37,31 @@ export class EntropyDevice implements VirtioDevice {
 
   /** @throws QueueError when the driver did not set up the queue */
   activate(context: ActivationContext): ActiveDevice {
-    return new ActiveEntropy(context, this.#fill);
+    return new ActiveEntropy(context, this.#fill, this.#counts);
   }
+
+  metrics(): Readonly<Record<string, number>> {
+    return { ...this.#counts };
+  }
+}
+
+interface EntropyCounts {
+  requests: number;
+  bytes: number;
 }
 
 class ActiveEntropy implements ActiveDevice {
   readonly #context: ActivationContext;
   readonly #fill: (bytes: Uint8Array) => void;
+  readonly #counts: EntropyCounts;
   readonly #work: QueueWork;
   #bytesThisTurn = 0;
   #isDeferred = false;
 
-  constructor(context: ActivationContext, fill: (bytes: Uint8Array) => void) {
+  constructor(context: ActivationContext, fill: (bytes: Uint8Array) => void, counts: EntropyCounts) {
     this.#context = context;
     this.#fill = fill;
+    this.#counts = counts;
     this.#work = {
       queueIndex: ENTROPY_QUEUE.request,
       queue: requireQueue(context, ENTROPY_QUEUE.request),
@@ -76,6 +88,8 @@ class ActiveEntropy implements ActiveDevice {
     const length = Math.min(chain.writable.length, MAX_BYTES_PER_BUFFER);
     for (const segment of chain.writable.part(0, length).segments) this.#fill(segment);
     this.#bytesThisTurn += length;
+    this.#counts.requests += 1;
+    this.#counts.bytes += length;
     this.#work.queue.putUsed(chain, length);
   }
 

@@ -18,16 +18,29 @@ export interface ReceivedPacket {
 }
 
 export class VsockGuest {
-  readonly host = new FakeVsockHost();
-  readonly timers = new FakeTimers();
-  readonly device: VsockDevice;
-  readonly machine: MockMachine;
+  host: FakeVsockHost = new FakeVsockHost();
+  device: VsockDevice;
+  machine: MockMachine;
+  readonly timers: FakeTimers = new FakeTimers();
+  readonly #options: Partial<VsockOptions>;
 
   constructor(options: Partial<VsockOptions> = {}, rxBuffers = 8) {
-    this.device = new VsockDevice({ guestCid: GUEST_CID, host: this.host, timers: this.timers, ...options });
+    this.#options = options;
+    this.device = this.#makeDevice();
     this.machine = new MockMachine(this.device, { memorySize: 2 * MIB });
     this.machine.driver.start();
     this.offerBuffers(rxBuffers);
+  }
+
+  /** Goes on with another device on another host, as after a restore; it is still at rest. */
+  async move(): Promise<void> {
+    this.host = new FakeVsockHost();
+    this.device = this.#makeDevice();
+    this.machine = await this.machine.moveTo(this.device);
+  }
+
+  #makeDevice(): VsockDevice {
+    return new VsockDevice({ guestCid: GUEST_CID, host: this.host, timers: this.timers, ...this.#options });
   }
 
   /** Makes rx buffers available, of the size that Linux uses. */

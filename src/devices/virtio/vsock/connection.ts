@@ -47,7 +47,7 @@ export interface ConnectionOwner {
   /** The stream is done with its last bytes (always after `forget`). */
   released(connection: Connection): void;
   /** Payload went through. */
-  moved(connection: Connection, direction: 'to-host' | 'to-guest', byteCount: number): void;
+  moved(direction: 'to-host' | 'to-guest', byteCount: number): void;
 }
 
 /** How a host's attempt to reach the guest ended. */
@@ -266,7 +266,7 @@ export class Connection implements ConnectionPorts {
   #nextData(length: number): OutgoingPacket {
     const payload = this.#stream?.read(length) ?? NO_PAYLOAD;
     this.#sentCount = (this.#sentCount + payload.length) >>> 0;
-    this.#owner.moved(this, 'to-guest', payload.length);
+    this.#owner.moved('to-guest', payload.length);
     return { operation: VIRTIO_VSOCK_OP_RW, flags: 0, payload };
   }
 
@@ -282,7 +282,7 @@ export class Connection implements ConnectionPorts {
     if (!isAllowed) return false;
     if (payload.length === 0) return true;
     this.#receivedCount = (this.#receivedCount + payload.length) >>> 0;
-    this.#owner.moved(this, 'to-host', payload.length);
+    this.#owner.moved('to-host', payload.length);
     if (this.#isWriting) this.#gather(payload);
     else this.#write(payload);
     return true;

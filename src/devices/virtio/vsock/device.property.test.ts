@@ -46,7 +46,7 @@ const packet = fc.record({
 
 type Step =
   | { readonly kind: 'packet'; readonly packet: typeof packet extends fc.Arbitrary<infer P> ? P : never }
-  | { readonly kind: 'opened' | 'failed' | 'finish' | 'confirm' | 'receive' | 'connect' | 'reset-transport' }
+  | { readonly kind: 'opened' | 'failed' | 'finish' | 'confirm' | 'receive' | 'connect' | 'move' }
   | { readonly kind: 'arrive'; readonly bytes: Uint8Array };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -54,7 +54,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 5,
     arbitrary: fc
-      .constantFrom('opened', 'opened', 'failed', 'finish', 'confirm', 'receive', 'connect', 'reset-transport')
+      .constantFrom('opened', 'opened', 'failed', 'finish', 'confirm', 'receive', 'connect', 'move')
       .map((kind): Step => ({ kind }) as Step),
   },
   { weight: 2, arbitrary: fc.uint8Array({ maxLength: 300 }).map((bytes): Step => ({ kind: 'arrive', bytes })) },
@@ -63,7 +63,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 const BUFFER_SIZE = 256;
 const MAX_CONNECTIONS = 3;
 
-function perform(guest: VsockGuest, action: Step): void {
+async function perform(guest: VsockGuest, action: Step): Promise<void> {
   const stream = guest.host.streams.at(-1);
   switch (action.kind) {
     case 'packet': {
@@ -95,8 +95,9 @@ function perform(guest: VsockGuest, action: Step): void {
         refused: () => {},
       });
       break;
-    case 'reset-transport':
-      guest.device.resetTransport();
+    case 'move':
+      await guest.move();
+      guest.machine.transport.resume();
       break;
   }
 }
@@ -104,12 +105,12 @@ function perform(guest: VsockGuest, action: Step): void {
 const NO_EVENTS = { opened: () => {}, readable: () => {}, failed: () => {} };
 
 describe('whatever a guest and a host do', () => {
-  test('the device stays up and holds no more than its limits', () => {
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+  test('the device stays up and holds no more than its limits', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const guest = new VsockGuest({ bufferSize: BUFFER_SIZE, maxConnections: MAX_CONNECTIONS }, 4);
         for (const action of steps) {
-          perform(guest, action);
+          await perform(guest, action);
           expect(guest.host.streams.filter((stream) => !stream.isDestroyed).length).toBeLessThanOrEqual(
             MAX_CONNECTIONS,
           );

@@ -92,15 +92,21 @@ describe('a connection that the guest opens', () => {
     expect(text(guest.receiveData())).toBe('to the guest');
   });
 
-  test('is told to the observer byte by byte', () => {
-    const observer = vi.fn();
-    const guest = connected({ observer });
+  test('is counted: packets, payload and connections', () => {
+    const guest = connected({ maxConnections: 1 });
     guest.sendData(bytes('abc'));
     guest.host.latest.arrive(bytes('de'));
-    expect(observer.mock.calls.map(([ports, direction, count]) => [ports.hostPort, direction, count])).toEqual([
-      [HOST_PORT, 'to-host', 3],
-      [HOST_PORT, 'to-guest', 2],
-    ]);
+    guest.send({ operation: VIRTIO_VSOCK_OP_REQUEST, sourcePort: 6000 });
+    hostConnects(guest);
+    expect(guest.device.metrics()).toEqual({
+      tx_packets: 3,
+      tx_bytes: 3,
+      rx_packets: 3,
+      rx_bytes: 2,
+      connections_from_guest: 1,
+      connections_from_host: 0,
+      refused_connections: 2,
+    });
   });
 });
 
@@ -410,13 +416,140 @@ test('two connections take turns', () => {
   expect(order.filter((port) => port === 6000)).toHaveLength(1);
 });
 
-test('a transport reset ends all connections and tells the driver', () => {
+describe('restored from a snapshot', () => {
+  const TRANSPORT_RESET = Uint8Array.of(0, 0, 0, 0);
+  const eventsOf = (guest: VsockGuest) => guest.machine.driver.queue(VSOCK_QUEUE.event);
+
+  /** A guest with a connection and Linux' event buffers, on another host. */
+  async function restored(eventBuffers = 8): Promise<VsockGuest> {
+    const guest = connected();
+    for (let index = 0; index < eventBuffers; index++) eventsOf(guest).push({ write: 4 });
+    await guest.move();
+    guest.machine.transport.resume();
+    return guest;
+  }
+
+  test('the driver is told that the transport was reset, once', async () => {
+    const guest = await restored();
+    expect(
+      eventsOf(guest)
+        .takeUsed()
+        .map(({ bytes: event }) => event),
+    ).toEqual([TRANSPORT_RESET]);
+    eventsOf(guest).push({ write: 4 });
+    eventsOf(guest).kick();
+    guest.machine.runDeferred();
+    expect(eventsOf(guest).takeUsed()).toEqual([]);
+    expect(guest.machine.interrupts).toBeGreaterThan(0);
+  });
+
+  test('the driver is told as soon as it offers a buffer', async () => {
+    const guest = await restored(0);
+    eventsOf(guest).push({ write: 4 });
+    expect(eventsOf(guest).wantsKick()).toBe(true);
+    eventsOf(guest).kick();
+    expect(
+      eventsOf(guest)
+        .takeUsed()
+        .map(({ bytes: event }) => event),
+    ).toEqual([TRANSPORT_RESET]);
+  });
+
+  test('a connection of before is answered with RST, a new one is made', async () => {
+    const guest = await restored();
+    guest.sendData(bytes('x'));
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+    guest.send({ operation: VIRTIO_VSOCK_OP_REQUEST, sourcePort: 6000 });
+    guest.host.latest.events?.opened();
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RESPONSE]);
+  });
+
+  test('the streams of before are closed', async () => {
+    const guest = connected();
+    const { latest } = guest.host;
+    await guest.move();
+    latest.confirm();
+    expect(latest.isDestroyed).toBe(true);
+  });
+
+  test("the host's connections wait until the driver has read the reset, which would end them", async () => {
+    const guest = await restored();
+    hostConnects(guest);
+    expect(guest.receive()).toEqual([]);
+    eventsOf(guest).takeUsed();
+    expect(eventsOf(guest).wantsKick()).toBe(false);
+    eventsOf(guest).push({ write: 4 });
+    expect(eventsOf(guest).wantsKick()).toBe(true);
+    eventsOf(guest).kick();
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_REQUEST]);
+  });
+
+  test("the host's connections wait no longer than a driver needs that does not put the buffer back", async () => {
+    const guest = await restored();
+    hostConnects(guest);
+    guest.timers.advance(999);
+    expect(guest.receive()).toEqual([]);
+    guest.timers.advance(1);
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_REQUEST]);
+  });
+
+  test('a host that connects while the device is at rest is served afterwards', async () => {
+    const guest = connected();
+    eventsOf(guest).push({ write: 4 });
+    await guest.move();
+    const { answer } = hostConnects(guest);
+    guest.machine.transport.resume();
+    eventsOf(guest).push({ write: 4 });
+    eventsOf(guest).kick();
+    expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_REQUEST]);
+    expect(answer.refused).not.toHaveBeenCalled();
+  });
+
+  test('ports of connections of before are not used again, nor is the event lost by a second snapshot', async () => {
+    const guest = new VsockGuest();
+    hostConnects(guest);
+    const [before] = guest.receive();
+    await guest.move();
+    guest.machine.transport.resume();
+    await guest.move();
+    guest.machine.transport.resume();
+    for (let index = 0; index < 2; index++) {
+      eventsOf(guest).push({ write: 4 });
+      eventsOf(guest).kick();
+    }
+    expect(eventsOf(guest).takeUsed()).toHaveLength(1);
+    hostConnects(guest);
+    const [after] = guest.receive();
+    expect(after?.header.sourcePort).toBe((before?.header.sourcePort ?? 0) + 1);
+  });
+
+  test('an event buffer that is too small fails the device', async () => {
+    const guest = await restored(0);
+    eventsOf(guest).push({ write: 3 });
+    eventsOf(guest).kick();
+    expect(guest.machine.transport.state.kind).toBe('failed');
+  });
+
+  test.each([undefined, '5', 1.5, 0x3fff_ffff, 0x8000_0000])(
+    'a state with the next port %j is refused',
+    async (port) => {
+      const guest = new VsockGuest();
+      await guest.machine.transport.quiesce();
+      const snapshot = { ...guest.machine.transport.saveState(), device: { nextHostPort: port } };
+      const other = new VsockGuest().machine;
+      other.driver.reset();
+      expect(() => other.transport.restoreState(snapshot)).toThrow('no port for the next connection');
+    },
+  );
+});
+
+test('a paused device goes on with its connections', async () => {
   const guest = connected();
-  const events = guest.machine.driver.queue(VSOCK_QUEUE.event);
-  guest.device.resetTransport();
-  events.push({ write: 8 });
-  events.kick();
-  expect(events.takeUsed()[0]?.bytes).toEqual(Uint8Array.of(0, 0, 0, 0));
-  guest.sendData(bytes('x'));
-  expect(guest.receiveOperations()).toEqual([VIRTIO_VSOCK_OP_RST]);
+  await guest.machine.transport.quiesce();
+  guest.host.latest.arrive(bytes('late'));
+  guest.sendData(bytes('also late'));
+  expect(guest.receive()).toEqual([]);
+  guest.machine.transport.resume();
+  expect(text(guest.receiveData())).toBe('late');
+  expect(text(guest.host.latest.written)).toBe('also late');
 });

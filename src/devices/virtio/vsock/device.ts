@@ -11,7 +11,7 @@ import {
   virtio_vsock_event,
 } from '../abi.gen.ts';
 import type { Chain } from '../chain.ts';
-import type { ActivationContext, ActiveDevice, VirtioDevice } from '../device.ts';
+import type { ActivationContext, ActiveDevice, DeviceState, VirtioDevice } from '../device.ts';
 import { drain, interruptIfWanted, type QueueWork, requireQueue } from '../drain.ts';
 import { featureSet } from '../features.ts';
 import type { Virtqueue } from '../queue.ts';
@@ -35,15 +35,17 @@ const MAX_STRAY_REPLIES = 64;
 const FIRST_HOST_PORT = 0x4000_0000;
 const LAST_HOST_PORT = 0x7fff_ffff;
 
-/** Told of every payload that went through, for the timeline and for metrics. */
-export type VsockObserver = (ports: ConnectionPorts, direction: 'to-host' | 'to-guest', byteCount: number) => void;
+/**
+ * How long a driver may take to put back the buffer of a transport reset before it is taken to have read it, milliseconds.
+ * Linux puts it back as soon as it has reset its sockets.
+ */
+const TRANSPORT_RESET_GRACE_MS = 1000;
 
 export interface VsockOptions {
   /** The guest's context id, 3 or above. */
   readonly guestCid: number;
   readonly host: VsockHost;
   readonly timers: Timers;
-  readonly observer?: VsockObserver;
   /** Connections at a time, those whose last bytes the host has not read yet included. */
   readonly maxConnections?: number;
   /** Receive buffer of each connection, bytes: with `maxConnections` it bounds the memory a guest can make us use. */
@@ -57,7 +59,17 @@ const DEFAULT_BUFFER_SIZE = 128 * 1024;
 /** Linux' own default for AF_VSOCK connects (VSOCK_DEFAULT_CONNECT_TIMEOUT). */
 const DEFAULT_CONNECT_TIMEOUT_MS = 2000;
 
-type Settings = Required<Omit<VsockOptions, 'observer'>> & { readonly observer: VsockObserver };
+type Settings = Required<VsockOptions>;
+
+interface VsockCounts {
+  rx_packets: number;
+  rx_bytes: number;
+  tx_packets: number;
+  tx_bytes: number;
+  connections_from_guest: number;
+  connections_from_host: number;
+  refused_connections: number;
+}
 
 export class VsockDevice implements VirtioDevice, GuestConnector {
   readonly name = 'vsock';
@@ -68,6 +80,15 @@ export class VsockDevice implements VirtioDevice, GuestConnector {
   readonly queueSizes = [DATA_QUEUE_SIZE, DATA_QUEUE_SIZE, EVENT_QUEUE_SIZE];
   readonly configurationSpace: Uint8Array;
   readonly #settings: Settings;
+  readonly #counts: VsockCounts = {
+    rx_packets: 0,
+    rx_bytes: 0,
+    tx_packets: 0,
+    tx_bytes: 0,
+    connections_from_guest: 0,
+    connections_from_host: 0,
+    refused_connections: 0,
+  };
   #active: ActiveVsock | undefined;
 
   /** @throws RangeError when the context id is reserved */
@@ -77,14 +98,17 @@ export class VsockDevice implements VirtioDevice, GuestConnector {
       maxConnections: DEFAULT_MAX_CONNECTIONS,
       bufferSize: DEFAULT_BUFFER_SIZE,
       connectTimeoutMs: DEFAULT_CONNECT_TIMEOUT_MS,
-      observer: () => {},
       ...options,
     };
   }
 
-  /** @throws QueueError when the driver did not set up all three queues */
+  /**
+   * After a restore no connection has its other end any more: the driver is told so (virtio 1.3, 5.10.6.8), and its listeners
+   * stay.
+   * @throws QueueError when the driver did not set up all three queues; RangeError when a restored state is none of a vsock's
+   */
   activate(context: ActivationContext): ActiveDevice {
-    const active = new ActiveVsock(context, this.#settings, () => {
+    const active = new ActiveVsock(context, this.#settings, this.#counts, () => {
       if (this.#active === active) this.#active = undefined;
     });
     this.#active = active;
@@ -98,20 +122,27 @@ export class VsockDevice implements VirtioDevice, GuestConnector {
     return NO_EVENTS;
   }
 
-  /**
-   * Ends all connections and tells the driver so with VIRTIO_VSOCK_EVENT_TRANSPORT_RESET (virtio 1.3, 5.10.6.8): after a
-   * restore none of them has its other end any more.
-   */
-  resetTransport(): void {
-    this.#active?.resetTransport();
+  /** Packets and payload by the names of the guest's queues: what it receives is `rx`. */
+  metrics(): Readonly<Record<string, number>> {
+    return { ...this.#counts };
   }
 }
+
+/** How far the driver is with VIRTIO_VSOCK_EVENT_TRANSPORT_RESET. */
+type TransportReset =
+  /** There was none, or the driver has read it. */
+  | 'none'
+  /** It is to be sent, once there is a buffer. */
+  | 'due'
+  /** It is in the ring. Until it is read, it would end connections that are made now. */
+  | 'sent';
 
 const NO_EVENTS: HostStreamEvents = { opened: () => {}, readable: () => {}, failed: () => {} };
 
 class ActiveVsock implements ActiveDevice, ConnectionOwner {
   readonly #context: ActivationContext;
   readonly #settings: Settings;
+  readonly #counts: VsockCounts;
   readonly #onDispose: () => void;
   readonly #rx: Virtqueue;
   readonly #events: Virtqueue;
@@ -124,14 +155,20 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
   readonly #ready = new Set<Connection>();
   #strayReplies: PacketHeader[] = [];
   #txWaitsForReplies = false;
-  #transportResetDue = false;
-  #nextHostPort = FIRST_HOST_PORT;
+  #transportReset: TransportReset;
+  #transportResetGrace: Disposable | undefined;
+  /** The event queue's buffers while a reset is on its way, in the order of the ring. */
+  readonly #eventBuffers: Chain[] = [];
+  #nextHostPort: number;
   #isSending = false;
   #isReceiving = false;
 
-  constructor(context: ActivationContext, settings: Settings, onDispose: () => void) {
+  constructor(context: ActivationContext, settings: Settings, counts: VsockCounts, onDispose: () => void) {
     this.#context = context;
     this.#settings = settings;
+    this.#counts = counts;
+    this.#transportReset = context.restored === undefined ? 'none' : 'due';
+    this.#nextHostPort = context.restored === undefined ? FIRST_HOST_PORT : restoredPort(context.restored);
     this.#onDispose = onDispose;
     this.#rx = requireQueue(context, VSOCK_QUEUE.rx);
     this.#events = requireQueue(context, VSOCK_QUEUE.event);
@@ -164,6 +201,7 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
 
   connectToGuest(guestPort: number, stream: HostStream, answer: ConnectAnswer): HostStreamEvents {
     if (!this.#hasRoom()) {
+      this.#counts.refused_connections += 1;
       answer.refused(`${this.#settings.maxConnections} connections are open already`);
       stream.destroy();
       return NO_EVENTS;
@@ -177,10 +215,12 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
       },
       refused: (reason) => {
         timer?.[Symbol.dispose]();
+        this.#counts.refused_connections += 1;
         answer.refused(reason);
       },
     });
     this.#streams += 1;
+    this.#counts.connections_from_host += 1;
     this.#connections.set(keyOf(ports), connection);
     timer = this.#settings.timers.after(this.#settings.connectTimeoutMs, () =>
       this.#context.guard(() => {
@@ -191,14 +231,17 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
     return this.#eventsOf(connection);
   }
 
-  resetTransport(): void {
-    this.#dropAll('the transport was reset');
-    this.#transportResetDue = true;
-    this.#context.guard(() => this.#sendEvents());
+  /**
+   * A socket that the guest's program has not closed yet keeps its ports, reset or not: the next process goes on with ports
+   * of its own.
+   */
+  saveState(): DeviceState {
+    return { nextHostPort: this.#nextHostPort };
   }
 
   schedule(connection: Connection): void {
     if (!connection.hasPacket) return;
+    if (this.#awaitsReset() && connection.state === 'connecting-to-guest') return;
     this.#ready.add(connection);
     // Replies to what the tx queue holds go out together, at the end of its turn.
     if (!this.#isReceiving) this.#context.guard(() => this.#send());
@@ -213,11 +256,13 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
     this.#streams -= 1;
   }
 
-  moved(connection: Connection, direction: 'to-host' | 'to-guest', byteCount: number): void {
-    this.#settings.observer(connection, direction, byteCount);
+  moved(direction: 'to-host' | 'to-guest', byteCount: number): void {
+    if (direction === 'to-host') this.#counts.tx_bytes += byteCount;
+    else this.#counts.rx_bytes += byteCount;
   }
 
   [Symbol.dispose](): void {
+    this.#transportResetGrace?.[Symbol.dispose]();
     this.#dropAll("the guest's driver stopped");
     this.#onDispose();
   }
@@ -252,6 +297,7 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
   /** One packet of the tx queue. @throws QueueError when the buffer holds no header */
   #receive(chain: Chain): void {
     const header = decodeHeader(chain.readable.copy(0, HEADER_SIZE));
+    this.#counts.tx_packets += 1;
     // Only the guest's own address is a source (virtio 1.3, 5.10.6.4.1); nobody could be answered.
     if (header.sourceCid === BigInt(this.#guestCid)) this.#dispatch(header, chain);
     this.#txWork.queue.putUsed(chain, 0);
@@ -284,9 +330,11 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
   #acceptFromGuest(header: PacketHeader): void {
     // "A VIRTIO_VSOCK_OP_RST reply is sent if [...] the destination has insufficient resources" (virtio 1.3, 5.10.6.6).
     if (!this.#hasRoom()) {
+      this.#counts.refused_connections += 1;
       this.#refuseStray(header);
       return;
     }
+    this.#counts.connections_from_guest += 1;
     const connection = Connection.fromGuest(this, header, this.#settings.bufferSize);
     this.#connections.set(keyOf(connection), connection);
     connection.attach(this.#settings.host.connect(header.destinationPort, this.#eventsOf(connection)));
@@ -359,6 +407,7 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
 
   /** @returns bytes written */
   #sendPacket(chain: Chain, maxPayload: number): number {
+    this.#counts.rx_packets += 1;
     const reply = this.#strayReplies.shift();
     if (reply !== undefined) {
       chain.writable.write(0, encodeHeader(reply));
@@ -389,21 +438,44 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
     return HEADER_SIZE + packet.payload.length;
   }
 
+  /** @throws QueueError when a buffer cannot hold an event */
   #sendEvents(): void {
-    while (this.#transportResetDue) {
-      const chain = this.#events.take();
-      if (chain === undefined) {
-        // What came meanwhile is looked at in another turn: a driver could move its index to and fro for ever.
-        if (this.#events.requestNotifications()) this.#context.defer(() => this.#sendEvents());
-        return;
-      }
-      const event = new Uint8Array(virtio_vsock_event.sizeof);
-      new DataView(event.buffer).setUint32(virtio_vsock_event.id, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET, true);
-      chain.writable.write(0, event);
-      this.#events.putUsed(chain, event.length);
-      this.#transportResetDue = false;
+    if (!this.#awaitsReset()) return;
+    // All that is there is taken, so that what comes after the event is what the driver puts back.
+    const before = this.#eventBuffers.length;
+    for (let chain = this.#events.take(); chain !== undefined; chain = this.#events.take()) {
+      this.#eventBuffers.push(chain);
     }
+    if (this.#transportReset === 'due') this.#sendTransportReset();
+    else if (this.#eventBuffers.length > before) this.#endTransportReset();
+    // What came meanwhile is looked at in another turn: a driver could move its index to and fro for ever.
+    if (this.#awaitsReset() && this.#events.requestNotifications()) this.#context.defer(() => this.#sendEvents());
+  }
+
+  /** @throws QueueError when the buffer cannot hold an event */
+  #sendTransportReset(): void {
+    const chain = this.#eventBuffers.shift();
+    if (chain === undefined) return;
+    const event = new Uint8Array(virtio_vsock_event.sizeof);
+    new DataView(event.buffer).setUint32(virtio_vsock_event.id, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET, true);
+    chain.writable.write(0, event);
+    this.#events.putUsed(chain, event.length);
+    this.#transportReset = 'sent';
+    this.#transportResetGrace = this.#settings.timers.after(TRANSPORT_RESET_GRACE_MS, () =>
+      this.#context.guard(() => this.#endTransportReset()),
+    );
     interruptIfWanted(this.#context, VSOCK_QUEUE.event, this.#events);
+  }
+
+  /** Whether the driver has yet to read that the transport was reset. */
+  #awaitsReset(): boolean {
+    return this.#transportReset !== 'none';
+  }
+
+  #endTransportReset(): void {
+    this.#transportResetGrace?.[Symbol.dispose]();
+    this.#transportReset = 'none';
+    for (const connection of this.#connections.values()) this.schedule(connection);
   }
 
   get #guestCid(): number {
@@ -413,4 +485,15 @@ class ActiveVsock implements ActiveDevice, ConnectionOwner {
 
 function keyOf({ hostPort, guestPort }: ConnectionPorts): string {
   return `${hostPort}:${guestPort}`;
+}
+
+/** @throws RangeError when there is none */
+function restoredPort({ nextHostPort }: DeviceState): number {
+  const isPort =
+    typeof nextHostPort === 'number' &&
+    Number.isInteger(nextHostPort) &&
+    nextHostPort >= FIRST_HOST_PORT &&
+    nextHostPort <= LAST_HOST_PORT;
+  if (isPort) return nextHostPort;
+  throw new RangeError('the state of a vsock has no port for the next connection of the host');
 }
