@@ -1,43 +1,67 @@
-// npm run bench [-- runtime] [--runs N]: measures this project beside its peers, all in one run on one host, taking turns.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+// npm run bench [-- SUITE...] [--runs N]: measures this project beside its peers, all in one run on one host, taking turns.
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
+import { buildBenchPrograms } from '../test/bench/programs.ts';
 import { buildAll, productBuilds } from './lib/artefacts.ts';
-import { type Comparison, comparisonSvg, comparisonTable } from './lib/comparison.ts';
+import { comparisonSvg, comparisonTable, type SuiteResult } from './lib/comparison.ts';
 import { chooseHost, describeHost, runOnHost } from './lib/host.ts';
 import { buildDirectory, pinnedNode, projectDirectory } from './lib/paths.ts';
 import { reportFailure } from './lib/report.ts';
 
-const SUITES = ['runtime'] as const;
+/** By name: what is measured, and how often unless told. */
+const SUITES: Readonly<Record<string, { readonly what: string; readonly runs: number }>> = {
+  runtime: { what: 'tskata run beside runc and crun', runs: 5 },
+  boot: { what: "start of tsvm to the guest's agent, and exits, beside QEMU's microvm", runs: 5 },
+  memory: { what: "memory of tsvm besides the guest's, for one VM and ten, beside QEMU's microvm", runs: 3 },
+};
+const NAMES = Object.keys(SUITES);
 const USAGE = `usage: npm run bench [-- SUITE...] [--runs N]
-suites: ${SUITES.join(' ')} (default: all)
-Medians of N runs each (default 5), the competitors in turn. On an emulated host only the ratios mean anything.
+suites (default: all):
+${NAMES.map((name) => `  ${name.padEnd(9)}${SUITES[name]?.what} (${SUITES[name]?.runs} runs)`).join('\n')}
+Medians of N runs each, the competitors in turn. On an emulated host only the ratios and the counts mean anything.
+docs/benchmarks.md tells what is measured and how.
 `;
 
 async function bench(suite: string, runs: number): Promise<void> {
   const host = await chooseHost();
-  process.stderr.write(`tskata: ${describeHost(host)}\n`);
+  process.stderr.write(`tskata: ${suite}: ${describeHost(host)}\n`);
   if (host.kind === 'emulated') await buildAll(['host']);
+  const script = join(projectDirectory, 'scripts/lib', `bench-${suite}.ts`);
+  let output = '';
+  const stdout = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      output += chunk.toString();
+      done();
+    },
+  });
+  const status = await runOnHost({
+    command: [pinnedNode, script, String(runs)],
+    stdin: 'none',
+    kind: host.kind,
+    stdout,
+  });
+  if (status !== 0) throw new Error(`the benchmark ${suite} ended with status ${status}`);
+  const { comparisons, notes = [] }: SuiteResult = JSON.parse(output);
   const folder = join(buildDirectory, 'bench');
   mkdirSync(folder, { recursive: true });
-  const json = join(folder, `${suite}.json`);
-  const script = join(projectDirectory, 'scripts/lib', `bench-${suite}.ts`);
-  const status = await runOnHost({ command: [pinnedNode, script, json, String(runs)], stdin: 'none', kind: host.kind });
-  if (status !== 0) throw new Error(`the benchmark ${suite} ended with status ${status}`);
-  const comparison: Comparison = JSON.parse(readFileSync(json, 'utf8'));
-  const picture = join(folder, `${suite}.svg`);
-  writeFileSync(picture, comparisonSvg(comparison));
-  process.stdout.write(`\n${comparison.title}\n${comparisonTable(comparison)}\n\n${json}\n${picture}\n`);
+  const [json, picture] = [join(folder, `${suite}.json`), join(folder, `${suite}.svg`)];
+  writeFileSync(json, output);
+  writeFileSync(picture, comparisonSvg(comparisons));
+  const parts = [...comparisons.map(comparisonTable), ...(notes.length > 0 ? [notes.join('\n')] : [])];
+  process.stdout.write(`\n${parts.join('\n\n')}\n\n${json}\n${picture}\n`);
 }
 
-function parse(): { suites: string[]; runs: number } | undefined {
+function parse(): { suites: string[]; runs: number | undefined } | undefined {
   try {
-    const options = { runs: { type: 'string', default: '5' }, help: { type: 'boolean' } } as const;
+    const options = { runs: { type: 'string' }, help: { type: 'boolean' } } as const;
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
-    const runs = Number(values.runs);
-    const known = positionals.every((name) => (SUITES as readonly string[]).includes(name));
-    if (values.help === true || !known || !Number.isInteger(runs) || runs < 1) return undefined;
-    return { suites: positionals.length > 0 ? positionals : [...SUITES], runs };
+    const runs = values.runs === undefined ? undefined : Number(values.runs);
+    const known = positionals.every((name) => NAMES.includes(name));
+    const valid = runs === undefined || (Number.isInteger(runs) && runs > 0);
+    if (values.help === true || !known || !valid) return undefined;
+    return { suites: positionals.length > 0 ? positionals : NAMES, runs };
   } catch {
     return undefined;
   }
@@ -51,7 +75,8 @@ async function main(): Promise<void> {
     return;
   }
   await buildAll(productBuilds);
-  for (const suite of request.suites) await bench(suite, request.runs);
+  await buildBenchPrograms();
+  for (const suite of request.suites) await bench(suite, request.runs ?? SUITES[suite]?.runs ?? 1);
 }
 
 await main().catch(reportFailure);

@@ -1,21 +1,17 @@
 // Runs on the host: `RUNTIME run` of a bundle whose program ends at once, as whole processes, the runtimes in turn.
-// Arguments: the file for the result, and how often.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Comparison } from './comparison.ts';
+import { runSuite, takeTurns } from './bench-suite.ts';
 import { buildDirectory } from './paths.ts';
 
-const [resultPath = '', runCount = '5'] = process.argv.slice(2);
 const TSKATA = join(buildDirectory, 'bin/tskata');
 const PEERS = [['/usr/sbin/runc', '/usr/bin/runc'], ['/usr/bin/crun']].flatMap(
   (places) => places.find((path) => existsSync(path)) ?? [],
 );
-/** Where runtimes keep their state: mounts and sockets work there, and it is memory. */
-const SCRATCH = '/run';
 
-function makeBundle(): string {
-  const bundle = mkdtempSync(join(SCRATCH, 'bench-'));
+function makeBundle(folder: string): string {
+  const bundle = mkdtempSync(join(folder, 'bundle-'));
   spawnSync('cp', ['-a', join(buildDirectory, 'guest/rootfs'), join(bundle, 'rootfs')]);
   spawnSync(TSKATA, ['spec', '--bundle', bundle]);
   const path = join(bundle, 'config.json');
@@ -35,27 +31,13 @@ function timeOnce(program: string, bundle: string, run: number): number {
   return performance.now() - startMs;
 }
 
-const bundle = makeBundle();
-try {
-  const programs = [TSKATA, ...PEERS];
-  const samples = new Map<string, number[]>(programs.map((program) => [program, []]));
-  // The first round fills caches and does not count.
-  for (let run = 0; run <= Number(runCount); run++) {
-    for (const program of programs) {
-      const elapsedMs = timeOnce(program, bundle, run);
-      if (run > 0) samples.get(program)?.push(elapsedMs);
-      process.stderr.write(`tskata: ${program} ${run === 0 ? 'warm-up' : `run ${run}`}: ${elapsedMs.toFixed(0)} ms\n`);
-    }
-  }
-  const comparison: Comparison = {
-    title: 'run of /bin/true, create to delete, as whole processes',
-    unit: 'ms',
-    entries: programs.map((program) => ({
-      name: program.split('/').at(-1) ?? program,
-      samples: samples.get(program) ?? [],
+await runSuite(async (runs, folder) => {
+  const bundle = makeBundle(folder);
+  const programs = [TSKATA, ...PEERS].map((program) => ({ program, name: program.split('/').at(-1) ?? program }));
+  const figures = { run: { title: 'run of /bin/true, create to delete, as whole processes', unit: 'ms' } };
+  return {
+    comparisons: await takeTurns(programs, runs, figures, async ({ program }, turn) => ({
+      run: timeOnce(program, bundle, turn),
     })),
   };
-  writeFileSync(resultPath, `${JSON.stringify(comparison, null, 2)}\n`);
-} finally {
-  rmSync(bundle, { recursive: true, force: true });
-}
+});

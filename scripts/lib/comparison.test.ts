@@ -6,7 +6,7 @@ const sample: Comparison = {
   unit: 'ms',
   entries: [
     { name: 'ours', samples: [20, 30, 100] },
-    { name: 'theirs', samples: [10, 15, 10] },
+    { name: 'theirs', samples: [10, 15, 8] },
   ],
 };
 
@@ -21,15 +21,26 @@ describe('median', () => {
 });
 
 describe('a comparison', () => {
-  test('has a line for each competitor, and the median of the ratios turn by turn', () => {
+  test('has a line for each competitor, and the ratios turn by turn', () => {
     expect(comparisonTable(sample).split('\n')).toEqual([
-      '                  median       least        most  ratio',
-      'ours               30 ms       20 ms      100 ms  ',
-      'theirs             10 ms       10 ms       15 ms  ours / theirs = 2.00',
+      'a figure (less is better)',
+      '                median         least          most  ratio (least to most)',
+      'ours           30.0 ms       20.0 ms        100 ms',
+      'theirs         10.0 ms       8.00 ms       15.0 ms  ours / theirs = 2.00 (2.00 to 12.50)',
     ]);
   });
 
-  test('has a bar for each competitor', () => {
-    expect(comparisonSvg(sample).match(/<rect x=/g)).toHaveLength(2);
+  test('says when more is better', () => {
+    expect(comparisonTable({ ...sample, better: 'more' })).toMatch(/^a figure \(more is better\)\n/);
+  });
+
+  test('has a bar for each competitor, one comparison below the other', () => {
+    const picture = comparisonSvg([sample, { ...sample, title: 'another figure' }]);
+    expect(picture.match(/<rect x=/g)).toHaveLength(4);
+    expect(picture).toContain('height="264"');
+  });
+
+  test('has bars of no length when all figures are 0', () => {
+    expect(comparisonSvg([{ ...sample, entries: [{ name: 'ours', samples: [0] }] }])).not.toContain('NaN');
   });
 });
