@@ -109,8 +109,52 @@ describe('topology', () => {
   });
 });
 
+describe.each<[string, CpuidEntry, number]>([
+  ['Intel', INTEL, 0x1f],
+  ['AMD', AMD, 0xb],
+  // "HygonGenuine"
+  ['Hygon', leaf(0, { eax: 0x10, ebx: 0x6f67_7948, edx: 0x6e65_476e, ecx: 0x656e_6975 }), 0xb],
+])('a kernel on %s sees the same from every side', (_, vendor, extendedTopologyLeaf) => {
+  const supported = [
+    vendor,
+    leaf(1, ALL_ONES),
+    leaf(4, { index: 3, eax: 0xffff_c163 }),
+    leaf(0xb, ALL_ONES),
+    ...(extendedTopologyLeaf === 0x1f ? [leaf(0x1f, ALL_ONES)] : []),
+    leaf(0x8000_0001, ALL_ONES),
+    leaf(0x8000_0008, ALL_ONES),
+    leaf(0x8000_001d, { index: 3, eax: 0x0003_c163 }),
+    leaf(0x8000_001e, ALL_ONES),
+  ];
+  const counts = Array.from({ length: 32 }, (_, index) => index + 1);
+  const isAmd = extendedTopologyLeaf === 0xb;
+
+  test.each(counts)('of %d vCPUs in one package, one thread per core', (vcpuCount) => {
+    const vcpus = Array.from({ length: vcpuCount }, (_, vcpuIndex) =>
+      guestCpuid(supported, { vcpuIndex, vcpuCount, hasTscDeadlineTimer: true }),
+    );
+
+    // Linux, arch/x86/kernel/cpu/topology_ext.c: shift of the last level is what is left of an identifier of the package.
+    const identifiers = vcpus.map((entries) => find(entries, extendedTopologyLeaf).edx);
+    const packageShift = find(vcpus[0] ?? [], extendedTopologyLeaf, 1).eax;
+    expect(identifiers).toEqual(counts.slice(0, vcpuCount).map((count) => count - 1));
+    expect(identifiers.every((identifier) => identifier >>> packageShift === 0)).toBe(true);
+    expect(vcpus.map((entries) => find(entries, 1).ebx >>> 24)).toEqual(identifiers);
+    // The legacy leaves: logical processors of the package, cores of the package, who shares the last cache.
+    const [first = []] = vcpus;
+    const idCount = 2 ** packageShift;
+    expect((find(first, 1).ebx >>> 16) & 0xff).toBe(idCount);
+    expect((find(first, 4, 3).eax >>> 14) & 0xfff).toBe(idCount - 1);
+    expect((find(first, 4, 3).eax >>> 26) + 1).toBe(idCount);
+    const amd = { cores: find(first, 0x8000_0008).ecx & 0xff, bits: (find(first, 0x8000_0008).ecx >>> 12) & 0xf };
+    expect(amd).toEqual(isAmd ? { cores: vcpuCount - 1, bits: packageShift } : { cores: 0xff, bits: 0xf });
+    const amdIdentifiers = vcpus.map((entries) => find(entries, 0x8000_001e).eax);
+    expect(amdIdentifiers).toEqual(isAmd ? identifiers : vcpus.map(() => 0xffff_ffff));
+  });
+});
+
 describe('what the machine does not have', () => {
-  test.each([5, 0xa, 0x12, 0x14, 0x8000_000a, 0x8000_001b, 0x8000_001f, 0x8000_0022, 0x8000_0026])(
+  test.each([5, 0xa, 0x12, 0x14, 0x1c, 0x23, 0x8000_000a, 0x8000_001b, 0x8000_001f, 0x8000_0022, 0x8000_0026])(
     'leaf %i is left out',
     (number) => {
       expect(guestCpuid([leaf(number, ALL_ONES)], ONE).some((entry) => entry.function === number)).toBe(false);
@@ -121,6 +165,13 @@ describe('what the machine does not have', () => {
     const { ecx } = find(guestCpuid([AMD, leaf(0x8000_0001, ALL_ONES)], ONE), 0x8000_0001);
 
     expect(ecx & ((1 << 2) | (1 << 10) | (1 << 23) | (1 << 24) | (1 << 28))).toBe(0);
+  });
+
+  test('virtual machines within are not offered, of whatever kind', () => {
+    const entries = guestCpuid([AMD, leaf(1, ALL_ONES), leaf(0x8000_0001, ALL_ONES), leaf(0x8000_000a, ALL_ONES)], ONE);
+
+    expect([find(entries, 1).ecx & (1 << 5), find(entries, 0x8000_0001).ecx & (1 << 2)]).toEqual([0, 0]);
+    expect(entries.some((entry) => entry.function === 0x8000_000a)).toBe(false);
   });
 
   test('SGX, processor trace, hybrid and last branch records are not named', () => {
@@ -139,6 +190,28 @@ describe('what the machine does not have', () => {
     expect(without.some((entry) => entry.function === 0x1d || entry.function === 0x1e)).toBe(false);
     expect(having.filter((entry) => entry.function === 0x1d || entry.function === 0x1e).length).toBe(2);
   });
+});
+
+test('of the features but for topology and hypervisor, nothing is named that KVM does not support', () => {
+  const FEATURE_LEAVES = [1, 7, 0xd, 0x8000_0001, 0x8000_0007, 0x8000_0008, 0x8000_0021, 0x4000_0001];
+  const supported = [AMD, ...FEATURE_LEAVES.map((number) => leaf(number))];
+
+  const entries = guestCpuid(supported, { ...THIRD_OF_SIX, hasTscDeadlineTimer: false });
+
+  const named = FEATURE_LEAVES.map((number) => find(entries, number)).map(({ eax, ebx, ecx, edx }) => [
+    ...[eax, ebx, ecx, edx],
+  ]);
+  expect(named).toEqual([
+    // X2APIC, which the local APIC that KVM emulates always has; HYPERVISOR; HTT.
+    [0, 0x0208_0000, 0x8020_0000, 0x1000_0000],
+    [0, 0, 0, 0],
+    [0, 0, 0, 0],
+    [0, 0, 2, 0], // CMP_LEGACY
+    [0, 0, 0, 0],
+    [0, 0, 0x3005, 0],
+    [0, 0, 0, 0],
+    [0, 0, 0, 0],
+  ]);
 });
 
 test("KVM's leaves, the brand string and subleaves stay as they are", () => {

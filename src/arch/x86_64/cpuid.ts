@@ -31,7 +31,9 @@ const LEAF_SGX = 0x12;
 const LEAF_PROCESSOR_TRACE = 0x14;
 const LEAF_AMX_TILE = 0x1d;
 const LEAF_AMX_TMUL = 0x1e;
+const LEAF_LAST_BRANCH_RECORDS = 0x1c;
 const LEAF_TOPOLOGY_V2 = 0x1f;
+const LEAF_PERFORMANCE_MONITORING_V2 = 0x23;
 const LEAF_AMD_FEATURES = 0x8000_0001;
 const LEAF_AMD_SIZES = 0x8000_0008;
 const LEAF_SVM = 0x8000_000a;
@@ -72,12 +74,17 @@ const PERF_CTR_NB = 1 << 24;
 const PERF_CTR_LLC = 1 << 28;
 const PAGE_1GB = 1 << 26;
 
+/** Hygon's processors are AMD's design and have its leaves. */
+const AMD_VENDORS: ReadonlySet<string> = new Set(['AuthenticAMD', 'HygonGenuine']);
+
 /** Leaves that describe what a guest of this machine cannot have; an absent leaf reads as zeros. */
 const ABSENT_LEAVES: ReadonlySet<number> = new Set([
   // MWAIT leaves the guest or blocks the core.
   LEAF_MONITOR,
   // Counters would have to be saved with every snapshot, and are a side channel.
   LEAF_PERFORMANCE_MONITORING,
+  LEAF_PERFORMANCE_MONITORING_V2,
+  LEAF_LAST_BRANCH_RECORDS,
   LEAF_AMD_PERFORMANCE_MONITORING,
   LEAF_AMD_IBS,
   LEAF_PROCESSOR_TRACE,
@@ -97,7 +104,7 @@ export function guestCpuid(supported: readonly CpuidEntry[], parameters: CpuidPa
   const hasAmx = supported.some(
     (entry) => entry.function === LEAF_XSAVE && entry.index === 0 && (entry.eax & XCR0_AMX) === XCR0_AMX,
   );
-  const isAmd = supported.some((entry) => entry.function === LEAF_VENDOR && vendor(entry) === 'AuthenticAMD');
+  const isAmd = supported.some((entry) => entry.function === LEAF_VENDOR && AMD_VENDORS.has(vendor(entry)));
   const topologyLeaves = [LEAF_TOPOLOGY, LEAF_TOPOLOGY_V2].filter(
     (leaf) => leaf === LEAF_TOPOLOGY || supported.some((entry) => entry.function === leaf),
   );

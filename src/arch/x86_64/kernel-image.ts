@@ -1,6 +1,7 @@
 // A kernel as the loader sees it, whatever file it came in.
 import { isBzImage, parseBzImage } from './bzimage.ts';
 import { isElf, parseElf } from './elf.ts';
+import { recogniseForeignImage } from './foreign-image.ts';
 import { hex, KernelImageError } from './kernel-image-error.ts';
 import { HIGH_MEMORY_START, MMIO_HOLE_START } from './layout.ts';
 import { blankSetupHeader } from './setup-header.ts';
@@ -43,9 +44,11 @@ const COMMAND_LINE_SIZE_MAX = 2047;
 export function parseKernel(file: Uint8Array): KernelImage {
   const image = isElf(file) ? fromElf(file) : isBzImage(file) ? fromBzImage(file) : undefined;
   if (image === undefined) {
+    const foreign = recogniseForeignImage(file);
     throw new KernelImageError(
-      'UNKNOWN_FORMAT',
-      `${file.length} bytes that are neither an ELF file nor a bzImage; give a vmlinux or the bzImage of a distribution`,
+      foreign?.code ?? 'UNKNOWN_FORMAT',
+      `${foreign === undefined ? `${file.length} bytes that are` : `it is ${foreign.what}:`} neither an ELF file nor a ` +
+        'bzImage; give a vmlinux or the bzImage of a distribution',
     );
   }
   checkSegments(image.segments);

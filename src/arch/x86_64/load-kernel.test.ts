@@ -53,6 +53,13 @@ describe('planBoot', () => {
     );
   });
 
+  test('refuses a kernel that is larger than all RAM', () => {
+    const bytes = new Uint8Array(64);
+    const file = sampleElf({ segments: [{ address: 16 * MIB, bytes, memorySize: GIB }] });
+
+    expect(() => planBoot(request(file))).toThrow("the machine's 32 MiB end at 0x2000000; give it at least 1040 MiB");
+  });
+
   test('puts the initial RAM disk at the top of RAM', () => {
     expect(planBoot(request(sampleElf(), { initrd: INITRD })).initrd?.address).toBe(32 * MIB - 8192);
   });
@@ -72,9 +79,12 @@ describe('planBoot', () => {
     expect(planBoot(request(file, { initrd: INITRD })).initrd?.address).toBe(16 * MIB - 8192);
   });
 
-  test('refuses one that has no room at all', () => {
-    expect(() => planBoot(request(sampleElf(), { initrd: new Uint8Array(20 * MIB) }))).toThrow(
-      /no room for an initial RAM disk of 20971520 bytes/,
+  test.each([
+    ['has no room beside the kernel', 20 * MIB],
+    ['is larger than all RAM', 33 * MIB],
+  ])('refuses one that %s', (_, size) => {
+    expect(() => planBoot(request(sampleElf(), { initrd: new Uint8Array(size) }))).toThrow(
+      `no room for an initial RAM disk of ${size} bytes`,
     );
   });
 
