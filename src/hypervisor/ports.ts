@@ -63,6 +63,27 @@ export interface CpuidEntry {
   readonly edx: number;
 }
 
+/**
+ * The kernel's structures by the name of the ioctl that reads them (KVM_GET_REGS ...; KVM_SET_CPUID2, which is as it was
+ * set), with the bytes as they were in memory.
+ */
+export type KernelStructures = Readonly<Record<string, Uint8Array>>;
+
+/** A vCPU at rest: plain data, to be kept in a file. */
+export interface VcpuState {
+  readonly version: 1;
+  readonly index: number;
+  /** Frequency of the guest's time stamp counter, kHz; absent where the hypervisor does not tell. */
+  readonly tscKhz?: number;
+  readonly structures: KernelStructures;
+}
+
+/** What a VM has beside its vCPUs, memory and devices: interrupt controllers, interval timer, clock. */
+export interface MachineState {
+  readonly version: 1;
+  readonly structures: KernelStructures;
+}
+
 /** Where a doorbell is: a write of `length` bytes there (of `match`, if given) signals an eventfd and causes no exit. */
 export interface IoEventAddress {
   readonly space: 'mmio' | 'pio';
@@ -91,6 +112,15 @@ export interface VirtualMachine extends Disposable {
   /** Writes to this MMIO range no longer exit; they arrive as exits, in order, before the vCPU's next exit is handed over. */
   coalesceMmio(address: number, length: number): void;
   setInterruptLine(gsi: number, level: boolean): void;
+  /** Reads interrupt controllers, interval timer and clock. All vCPUs must be stopped. */
+  saveState(): MachineState;
+  /**
+   * Gives a new VM the state of another one, in which the guest's clock goes on where it stopped. After the vCPUs' states:
+   * the interrupts that wait in the IOAPIC are delivered to local APICs by this, and the clock counts from the vCPUs' time
+   * stamp counters. Lines that a device holds (setInterruptLine) are to be set again by the device.
+   * @throws an error that names the structure and the reason when the state is damaged or this host cannot take it
+   */
+  restoreState(state: MachineState): void;
 }
 
 /** struct kvm_regs */
@@ -199,6 +229,22 @@ export interface Vcpu extends Disposable {
   start(handlers: VcpuHandlers): void;
   /** Lets a vCPU go on whose `onExit` returned false. */
   resume(): void;
+  /**
+   * Reads all of the vCPU's state. It must have been stopped at `interrupted` (or `hlt`, `shutdown`), or never been started;
+   * at any other exit its instruction is half done, and it throws.
+   */
+  saveState(): VcpuState;
+  /**
+   * Gives a new vCPU, which was not started, the state of another one, CPUID included: nothing else is to be set before
+   * `start`. The vCPUs of a VM in the order of their indexes, all before the machine's state.
+   * @throws an error that names the structure and the reason when the state is damaged or this host cannot take it
+   */
+  restoreState(state: VcpuState): void;
+  /**
+   * Tells a guest with kvm-clock that time has passed in which it did not run, so that its watchdogs do not bark. After a
+   * pause or a restore, before the vCPU goes on; does nothing for a guest without that clock.
+   */
+  notifyClockPaused(): void;
   /** Makes the vCPU leave the guest soon; it then reports the exit `interrupted`. */
   kick(): void;
   /** Exits to userspace by KVM_EXIT_* name, since the start. */

@@ -173,40 +173,45 @@ export class BareGuest implements Disposable {
     }
   }
 
-  /**
-   * Runs a vCPU until `onExit` returns false.
-   * @returns the exit at which it did
-   * @throws BareGuestTimeout after `limitMs`; the vCPU is stopped then
-   */
+  /** `runVcpu` of one of this guest's. */
   async run(onExit: (exit: VmExit) => boolean, limitMs: number, vcpu = this.vcpu): Promise<VmExit> {
-    return await new Promise((resolve, reject) => {
-      let overdue = false;
-      const timer = setTimeout(() => {
-        overdue = true;
-        vcpu.kick();
-      }, limitMs);
-      const end = (act: () => void): void => {
-        clearTimeout(timer);
-        act();
-      };
-      vcpu.start({
-        onExit: (exit) => {
-          if (overdue) {
-            end(() => reject(new BareGuestTimeout(`the guest was not done after ${limitMs} ms`)));
-            return false;
-          }
-          const goOn = onExit(exit);
-          if (!goOn) end(() => resolve(exit));
-          return goOn;
-        },
-        onFailure: (error) => end(() => reject(error)),
-      });
-    });
+    return await runVcpu(vcpu, onExit, limitMs);
   }
 
   [Symbol.dispose](): void {
     this.#owned[Symbol.dispose]();
   }
+}
+
+/**
+ * Runs a vCPU until `onExit` returns false.
+ * @returns the exit at which it did
+ * @throws BareGuestTimeout after `limitMs`; the vCPU is stopped then
+ */
+export async function runVcpu(vcpu: Vcpu, onExit: (exit: VmExit) => boolean, limitMs: number): Promise<VmExit> {
+  return await new Promise((resolve, reject) => {
+    let overdue = false;
+    const timer = setTimeout(() => {
+      overdue = true;
+      vcpu.kick();
+    }, limitMs);
+    const end = (act: () => void): void => {
+      clearTimeout(timer);
+      act();
+    };
+    vcpu.start({
+      onExit: (exit) => {
+        if (overdue) {
+          end(() => reject(new BareGuestTimeout(`the guest was not done after ${limitMs} ms`)));
+          return false;
+        }
+        const goOn = onExit(exit);
+        if (!goOn) end(() => resolve(exit));
+        return goOn;
+      },
+      onFailure: (error) => end(() => reject(error)),
+    });
+  });
 }
 
 function realMode(special: SpecialRegisters, entry: number): SpecialRegisters {

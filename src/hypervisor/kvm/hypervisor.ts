@@ -22,10 +22,12 @@ import {
   KVM_CAP_USER_MEMORY,
   KVM_CHECK_EXTENSION,
   KVM_GET_API_VERSION,
+  KVM_GET_MSR_INDEX_LIST,
   KVM_GET_SUPPORTED_CPUID,
   KVM_GET_VCPU_MMAP_SIZE,
+  kvm_msr_list,
 } from './abi.gen.ts';
-import { kvmCall } from './call.ts';
+import { kvmCall, structure } from './call.ts';
 import { KvmError } from './error.ts';
 import { mapFileMemory } from './file-memory.ts';
 import { allocateHostMemory } from './host-memory.ts';
@@ -48,6 +50,8 @@ const REQUIRED_CAPABILITIES = {
 
 /** More CPUID leaves than any processor has. */
 const CPUID_ROOM = 256;
+/** More registers than KVM has. */
+const MSR_ROOM = 2048;
 
 /** The longest spin of either side of a hand-over: see "Measurements" in native/README.md. */
 const DEFAULT_MAX_SPIN_NS = 10_000;
@@ -89,6 +93,7 @@ export class KvmHypervisor implements Hypervisor {
   readonly #ringPage: number;
   readonly #maxSpinNs: number;
   #cpuid: CpuidEntry[] | undefined;
+  #msrIndices: readonly number[] | undefined;
 
   private constructor(owned: OwnedFd, maxSpinNs: number) {
     this.#owned = owned;
@@ -146,8 +151,24 @@ export class KvmHypervisor implements Hypervisor {
     return decodeCpuid(room);
   }
 
+  /** Registers that KVM has for guests (KVM_GET_MSR_INDEX_LIST); not all of them for each guest. */
+  msrIndices(): readonly number[] {
+    this.#msrIndices ??= this.#readMsrIndices();
+    return this.#msrIndices;
+  }
+
+  #readMsrIndices(): number[] {
+    const list = structure(kvm_msr_list.indices + 4 * MSR_ROOM);
+    list.setUint32(kvm_msr_list.nmsrs, MSR_ROOM, true);
+    kvmCall(this.#fd, KVM_GET_MSR_INDEX_LIST, 'KVM_GET_MSR_INDEX_LIST', `${MSR_ROOM} registers`, list);
+    return Array.from({ length: list.getUint32(kvm_msr_list.nmsrs, true) }, (_, position) =>
+      list.getUint32(kvm_msr_list.indices + 4 * position, true),
+    );
+  }
+
   createVm(): VirtualMachine {
     return new KvmVm(this.#fd, {
+      host: this,
       mmapSize: this.#mmapSize,
       ringPage: this.#ringPage,
       maxSpinNs: this.#maxSpinNs,

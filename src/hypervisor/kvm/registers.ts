@@ -125,8 +125,25 @@ export function encodeCpuid(entries: readonly CpuidEntry[]): DataView {
   return view;
 }
 
+/** A model-specific register. */
+export interface Msr {
+  readonly index: number;
+  readonly value: bigint;
+}
+
+/** Decodes the first `count` entries of struct kvm_msrs. */
+export function decodeMsrs(view: DataView, count = view.getUint32(kvm_msrs.nmsrs, true)): Msr[] {
+  return Array.from({ length: count }, (_, entry) => {
+    const at = kvm_msrs.entries + entry * kvm_msr_entry.sizeof;
+    return {
+      index: view.getUint32(at + kvm_msr_entry.index, true),
+      value: view.getBigUint64(at + kvm_msr_entry.data, true),
+    };
+  });
+}
+
 /** Encodes struct kvm_msrs. */
-export function encodeMsrs(entries: readonly { readonly index: number; readonly value: bigint }[]): DataView {
+export function encodeMsrs(entries: readonly Msr[]): DataView {
   const view = structure(kvm_msrs.entries + entries.length * kvm_msr_entry.sizeof);
   view.setUint32(kvm_msrs.nmsrs, entries.length, true);
   for (const [position, { index, value }] of entries.entries()) {

@@ -1,5 +1,5 @@
 // A vCPU of KVM: its registers by ioctl, its thread in libtskata, its exits on the JavaScript thread.
-
+import { constants } from 'node:os';
 import { watchFd } from '../../ffi/event-loop.unsafe.ts';
 import { EventFd } from '../../ffi/eventfd.unsafe.ts';
 import { OwnedFd } from '../../ffi/fd.unsafe.ts';
@@ -8,12 +8,13 @@ import { errnoName } from '../../ffi/system-error.ts';
 import { VcpuThread } from '../../ffi/vcpu-thread.unsafe.ts';
 import type { Fd } from '../../lib/brand.ts';
 import { PAGE_SIZE } from '../../lib/units.ts';
-import type { CpuidEntry, Registers, SpecialRegisters, Vcpu, VcpuHandlers, VmExit } from '../ports.ts';
+import type { CpuidEntry, Registers, SpecialRegisters, Vcpu, VcpuHandlers, VcpuState, VmExit } from '../ports.ts';
 import {
   KVM_CREATE_VCPU,
   KVM_GET_LAPIC,
   KVM_GET_REGS,
   KVM_GET_SREGS,
+  KVM_KVMCLOCK_CTRL,
   KVM_SET_CPUID2,
   KVM_SET_LAPIC,
   KVM_SET_MSRS,
@@ -35,14 +36,29 @@ import {
   encodeRegisters,
   encodeSpecialRegisters,
 } from './registers.ts';
+import { restoreVcpuState, saveVcpuState, type VcpuPort } from './vcpu-state.ts';
+
+/** Exits at which an instruction is done, so that the registers are all there is. */
+const AT_REST: readonly VmExit['kind'][] = ['interrupted', 'hlt', 'shutdown'];
 
 /** Exits of a vCPU are answered one after the other for at most so long before other events of the loop have their turn. */
 const BURST_MS = 1;
+
+/** The KVM that a vCPU belongs to. */
+export interface KvmHost {
+  readonly hasTscDeadlineTimer: boolean;
+  capability(number: number): number;
+  supportedCpuid(): readonly CpuidEntry[];
+  msrIndices(): readonly number[];
+}
 
 /** What a vCPU needs to know of its VM. */
 export interface VcpuOptions {
   readonly vmFd: Fd;
   readonly index: number;
+  readonly host: KvmHost;
+  /** Whether the VM has interrupt controllers in the kernel. */
+  readonly hasLocalApic: boolean;
   /** Bytes of the vCPU's shared area (KVM_GET_VCPU_MMAP_SIZE). */
   readonly mmapSize: number;
   /** Page of that area that holds the coalesced MMIO ring (KVM_CAP_COALESCED_MMIO), 0 when there is none. */
@@ -65,13 +81,25 @@ export class KvmVcpu implements Vcpu {
   readonly #run: DataView;
   readonly #ring: CoalescedRing | undefined;
   readonly #maxSpinNs: number;
+  readonly #port: VcpuPort;
+  #cpuid: readonly CpuidEntry[] = [];
   #running: Running | undefined;
   #paused = false;
+  #lastExit: VmExit['kind'] | undefined;
 
   /** @throws KvmError, SystemError */
-  constructor({ vmFd, index, mmapSize, ringPage, maxSpinNs }: VcpuOptions) {
+  constructor({ vmFd, index, host, hasLocalApic, mmapSize, ringPage, maxSpinNs }: VcpuOptions) {
     this.index = index;
     this.#maxSpinNs = maxSpinNs;
+    this.#port = {
+      index,
+      hasLocalApic,
+      call: (request, name, argument) => this.#set(request, name, argument),
+      capability: (number) => host.capability(number),
+      cpuid: () => this.#cpuid,
+      msrIndices: () => host.msrIndices(),
+      hostCpu: () => ({ supported: host.supportedCpuid(), hasTscDeadlineTimer: host.hasTscDeadlineTimer }),
+    };
     using created = new DisposableStack();
     const owned = new OwnedFd(kvmCall(vmFd, KVM_CREATE_VCPU, 'KVM_CREATE_VCPU', `vCPU ${index}`, index));
     this.#fd = created.use(owned).fd;
@@ -85,6 +113,7 @@ export class KvmVcpu implements Vcpu {
 
   setCpuid(entries: readonly CpuidEntry[]): void {
     this.#set(KVM_SET_CPUID2, 'KVM_SET_CPUID2', encodeCpuid(entries));
+    this.#cpuid = entries;
   }
 
   getRegisters(): Registers {
@@ -118,6 +147,28 @@ export class KvmVcpu implements Vcpu {
     const registers = this.#get(KVM_GET_LAPIC, 'KVM_GET_LAPIC', kvm_lapic_state.sizeof);
     edit(registers);
     this.#set(KVM_SET_LAPIC, 'KVM_SET_LAPIC', registers);
+  }
+
+  saveState(): VcpuState {
+    if (this.#lastExit !== undefined && !AT_REST.includes(this.#lastExit))
+      throw this.#busy(
+        `is stopped at ${this.#lastExit}, in the middle of an instruction: kick it, resume it, and wait for interrupted`,
+      );
+    return saveVcpuState(this.#port);
+  }
+
+  restoreState(state: VcpuState): void {
+    if (this.#running !== undefined) throw this.#busy('is started already');
+    this.#cpuid = restoreVcpuState(this.#port, state);
+  }
+
+  notifyClockPaused(): void {
+    try {
+      this.#set(KVM_KVMCLOCK_CTRL, 'KVM_KVMCLOCK_CTRL', 0);
+    } catch (error) {
+      // EINVAL: the guest has not switched kvm-clock on.
+      if (!(error instanceof KvmError) || error.details['errno'] !== constants.errno.EINVAL) throw error;
+    }
   }
 
   start(handlers: VcpuHandlers): void {
@@ -182,10 +233,13 @@ export class KvmVcpu implements Vcpu {
   #handle(thread: VcpuThread, handlers: VcpuHandlers): boolean {
     let goOn = true;
     for (let write = this.#ring?.next(); write !== undefined; write = this.#ring?.next()) {
+      this.#lastExit = write.kind;
       goOn = handlers.onExit(write) && goOn;
       if (!thread.hasExit) return false;
     }
-    return handlers.onExit(this.#exit(thread.runErrno)) && goOn;
+    const exit = this.#exit(thread.runErrno);
+    this.#lastExit = exit.kind;
+    return handlers.onExit(exit) && goOn;
   }
 
   #exit(errno: number): VmExit {
@@ -205,7 +259,7 @@ export class KvmVcpu implements Vcpu {
     return view;
   }
 
-  #set(request: number, name: string, argument: DataView): number {
+  #set(request: number, name: string, argument: number | DataView): number {
     // The ioctl would take the vCPU's lock, which KVM_RUN holds: this thread would hang until the guest happens to exit.
     if (this.#running !== undefined && !this.#running.thread.hasExit)
       throw this.#busy(`is running: ${name} would hang`);

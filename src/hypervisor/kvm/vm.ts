@@ -1,11 +1,16 @@
 // A VM of KVM.
 import { OwnedFd } from '../../ffi/fd.unsafe.ts';
 import type { Fd, GuestAddress } from '../../lib/brand.ts';
-import type { HostMemory, IoEventAddress, Vcpu, VirtualMachine } from '../ports.ts';
+import type { HostMemory, IoEventAddress, MachineState, Vcpu, VirtualMachine } from '../ports.ts';
 import {
+  KVM_CAP_EXCEPTION_PAYLOAD,
+  KVM_CAP_MAX_VCPUS,
+  KVM_CAP_NR_MEMSLOTS,
+  KVM_CAP_X86_TRIPLE_FAULT_EVENT,
   KVM_CREATE_IRQCHIP,
   KVM_CREATE_PIT2,
   KVM_CREATE_VM,
+  KVM_ENABLE_CAP,
   KVM_IOEVENTFD,
   KVM_IOEVENTFD_FLAG_DATAMATCH,
   KVM_IOEVENTFD_FLAG_DEASSIGN,
@@ -20,6 +25,7 @@ import {
   KVM_SET_TSS_ADDR,
   KVM_SET_USER_MEMORY_REGION,
   kvm_coalesced_mmio_zone,
+  kvm_enable_cap,
   kvm_ioeventfd,
   kvm_irq_level,
   kvm_irqfd,
@@ -28,6 +34,7 @@ import {
 } from './abi.gen.ts';
 import { kvmCall, structure } from './call.ts';
 import { KvmError } from './error.ts';
+import { type MachinePort, restoreMachineState, saveMachineState } from './machine-state.ts';
 import { KvmVcpu, type VcpuOptions } from './vcpu.ts';
 
 /**
@@ -37,7 +44,16 @@ import { KvmVcpu, type VcpuOptions } from './vcpu.ts';
 export const KVM_PRIVATE_PAGES = { identityMap: 0xfeffc000, tss: 0xfeffd000, end: 0xff000000 } as const;
 
 /** What a VM passes on to its vCPUs. */
-export type VmOptions = Pick<VcpuOptions, 'mmapSize' | 'ringPage' | 'maxSpinNs'>;
+export type VmOptions = Pick<VcpuOptions, 'host' | 'mmapSize' | 'ringPage' | 'maxSpinNs'>;
+
+/** Numbers of vCPUs and memory slots before there were capabilities that tell them (KVM API 4.7 and 4.4). */
+const OLDEST_LIMITS = { vcpus: 4, memorySlots: 32 };
+
+/**
+ * With these, a saved vCPU's events have an exception that waits as it is, with its payload, and a triple fault that waits.
+ * Without them KVM has to pretend that the exception was delivered.
+ */
+const EVENT_CAPABILITIES = { KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT };
 
 function hexadecimal(value: number): string {
   return `0x${value.toString(16)}`;
@@ -47,6 +63,7 @@ export class KvmVm implements VirtualMachine {
   readonly #owned = new DisposableStack();
   readonly #fd: Fd;
   readonly #options: VmOptions;
+  #hasInterruptControllers = false;
 
   /** @throws KvmError */
   constructor(kvmFd: Fd, options: VmOptions) {
@@ -57,11 +74,21 @@ export class KvmVm implements VirtualMachine {
     identityMap.setBigUint64(0, BigInt(KVM_PRIVATE_PAGES.identityMap), true);
     this.#call(KVM_SET_IDENTITY_MAP_ADDR, 'KVM_SET_IDENTITY_MAP_ADDR', 'the VM', identityMap);
     this.#call(KVM_SET_TSS_ADDR, 'KVM_SET_TSS_ADDR', 'the VM', KVM_PRIVATE_PAGES.tss);
+    for (const [name, number] of Object.entries(EVENT_CAPABILITIES)) this.#enable(name, number);
     this.#owned.use(created.move());
+  }
+
+  #enable(name: string, number: number): void {
+    if (this.#options.host.capability(number) === 0) return;
+    const request = structure(kvm_enable_cap.sizeof);
+    request.setUint32(kvm_enable_cap.cap, number, true);
+    request.setBigUint64(kvm_enable_cap.args, 1n, true);
+    this.#call(KVM_ENABLE_CAP, 'KVM_ENABLE_CAP', name, request);
   }
 
   createInterruptControllers(): void {
     this.#call(KVM_CREATE_IRQCHIP, 'KVM_CREATE_IRQCHIP', 'the interrupt controllers');
+    this.#hasInterruptControllers = true;
     const pit = structure(kvm_pit_config.sizeof);
     // Port 0x61, which has the gate of the PIT's counter 2, is KVM's then too: no exits while a guest calibrates with it.
     pit.setUint32(kvm_pit_config.flags, KVM_PIT_SPEAKER_DUMMY, true);
@@ -74,6 +101,7 @@ export class KvmVm implements VirtualMachine {
     memory: HostMemory,
     options: { readonly readOnly?: boolean } = {},
   ): void {
+    this.#checkLimit('KVM_CAP_NR_MEMSLOTS', KVM_CAP_NR_MEMSLOTS, OLDEST_LIMITS.memorySlots, slot, 'memory slot');
     const flags = options.readOnly === true ? KVM_MEM_READONLY : 0;
     this.#setSlot(slot, guestAddress, memory.bytes.length, memory.hostAddress, flags);
   }
@@ -94,7 +122,32 @@ export class KvmVm implements VirtualMachine {
   }
 
   createVcpu(index: number): Vcpu {
-    return this.#owned.use(new KvmVcpu({ vmFd: this.#fd, index, ...this.#options }));
+    this.#checkLimit('KVM_CAP_MAX_VCPUS', KVM_CAP_MAX_VCPUS, OLDEST_LIMITS.vcpus, index, 'vCPU');
+    const hasLocalApic = this.#hasInterruptControllers;
+    return this.#owned.use(new KvmVcpu({ vmFd: this.#fd, index, hasLocalApic, ...this.#options }));
+  }
+
+  /** @throws KvmError LIMIT_EXCEEDED when `index`, from 0 on, is one too many */
+  #checkLimit(name: string, number: number, oldest: number, index: number, what: string): void {
+    const limit = this.#options.host.capability(number) || oldest;
+    if (index < limit) return;
+    const message = `${what} ${index}: this host's KVM has ${limit} of them in a VM, 0 to ${limit - 1} (${name})`;
+    throw new KvmError('LIMIT_EXCEEDED', message, { capability: name, limit, index });
+  }
+
+  saveState(): MachineState {
+    return saveMachineState(this.#port());
+  }
+
+  restoreState(state: MachineState): void {
+    restoreMachineState(this.#port(), state);
+  }
+
+  #port(): MachinePort {
+    return {
+      call: (request, name, argument) => void this.#call(request, name, 'the VM', argument),
+      hasInterruptControllers: this.#hasInterruptControllers,
+    };
   }
 
   connectIrqFd(eventFd: Fd, gsi: number): void {
