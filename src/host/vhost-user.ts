@@ -128,16 +128,17 @@ export class VhostUserFrontEnd implements QueueServer, FsBackend, Disposable {
     this.#connection.send('SET_FEATURES', encodeU64(context.features | protocolBit));
     const fds = memory.map(({ fd }) => fd);
     this.#connection.send('SET_MEM_TABLE', encodeMemoryTable(memory), fds);
-    this.#startQueues(context, queues);
+    // A device that goes on from a snapshot is at rest until `resume`.
+    let isAtRest = context.restored !== undefined;
+    if (!isAtRest) this.#startQueues(context, queues);
     this.#onFailure = (failure) => context.fail(failure);
-    let isAtRest = false;
     return {
       quiesce: async () => {
-        await this.#quiesce(context, queues);
+        if (!isAtRest) await this.#quiesce(context, queues);
         isAtRest = true;
       },
       resume: () => {
-        this.#startQueues(context, queues);
+        if (isAtRest) this.#startQueues(context, queues);
         isAtRest = false;
         // What was returned after the rings were stopped has not been told.
         for (const { index } of queues) context.interrupt.usedBuffer(index);
@@ -145,6 +146,7 @@ export class VhostUserFrontEnd implements QueueServer, FsBackend, Disposable {
       [Symbol.dispose]: () => {
         this.#onFailure = undefined;
         if (!isAtRest) this.#returnLater(context, this.#stopQueues(queues));
+        isAtRest = true;
       },
     };
   }

@@ -234,6 +234,7 @@ describe('virtiofsd over vhost-user', () => {
 
       const restored = await FuseGuest.start(start(), state);
 
+      restored.active.resume?.();
       expect(restored.machine.failures).toEqual([]);
       expect(await restored.readFile(node)).toBe('known before');
       expect(await guest.readFile(node)).toBe('known before');

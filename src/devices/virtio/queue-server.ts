@@ -8,7 +8,7 @@ export interface QueueServer {
   /** Feature bits of virtio that it knows; a device offers those of them that it has a use for. */
   readonly features: bigint;
   /**
-   * Starts to serve the queues, each from where it stands.
+   * Starts to serve the queues, each from where it stands; when the driver goes on from a snapshot, at `resume` only.
    * @throws when the server is gone or refuses: the device then needs a reset
    */
   start(context: ActivationContext): ServedQueues;

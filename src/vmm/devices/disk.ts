@@ -1,18 +1,24 @@
-// `--disk`: a virtio block device on an image or a block device of the host.
+// `--disk`: a virtio block device on an image or a block device of the host, or on a program that serves one.
 import { basename } from 'node:path';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { RawFile } from '../../host/raw-file.ts';
+import { IMAGE_FORMATS, type ImageFormat } from '../../host/storage-daemon.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { VmConfigError } from '../config-error.ts';
 import { readOptions } from '../options.ts';
 import type { DeviceKind } from './kind.ts';
+import { openDiskSocket, openFormattedDisk } from './vhost-user-disk.ts';
 
 export interface DiskConfig {
-  /** A raw image or a block device. */
+  /** An image or a block device; with `vhostUser` the socket of the program that serves one. */
   readonly path: string;
+  /** What the image is; formats other than raw are served by qemu-storage-daemon. @default raw */
+  readonly format?: 'raw' | ImageFormat;
+  /** Whether somebody else runs the program that serves this disk, over vhost-user. @default false */
+  readonly vhostUser?: boolean;
   /** @default false */
   readonly readOnly?: boolean;
-  /** What the guest's GET_ID answers: at most 20 bytes. @default the file's name, cut */
+  /** What the guest's GET_ID answers: at most 20 bytes; raw images only. @default the file's name, cut */
   readonly id?: string;
 }
 
@@ -21,23 +27,44 @@ const MAXIMUM_ID_BYTES = 20;
 
 const FORM = {
   subject: 'disk',
-  fields: { path: 'text', ro: 'flag', id: 'text' },
+  fields: { path: 'text', 'vhost-user': 'text', format: ['raw', ...IMAGE_FORMATS], ro: 'flag', id: 'text' },
   first: (item: string) => ({ path: item }),
 } as const;
 
 export const disk: DeviceKind<DiskConfig> = {
   read(source) {
-    const { path, ro, id } = readOptions(source, FORM);
-    if (path === undefined) throw new VmConfigError('disk', JSON.stringify(source), 'PATH[,ro][,id=ID]');
-    return { path, ...(ro === undefined ? {} : { readOnly: ro }), ...(id === undefined ? {} : { id }) };
+    const { path: image, 'vhost-user': socket, format, ro, id } = readOptions(source, FORM);
+    const path = image ?? socket;
+    if (path === undefined || (image !== undefined && socket !== undefined)) {
+      const form = 'PATH[,format=FORMAT][,ro][,id=ID] or vhost-user=SOCKET[,ro]';
+      throw new VmConfigError('disk', JSON.stringify(source), form);
+    }
+    return {
+      path,
+      ...(socket === undefined ? {} : { vhostUser: true }),
+      ...(format === undefined ? {} : { format }),
+      ...(ro === undefined ? {} : { readOnly: ro }),
+      ...(id === undefined ? {} : { id }),
+    };
   },
-  check({ id = '' }) {
-    if (Buffer.byteLength(id) > MAXIMUM_ID_BYTES) {
+  check({ format = 'raw', vhostUser = false, id }) {
+    if (Buffer.byteLength(id ?? '') > MAXIMUM_ID_BYTES) {
       throw new VmConfigError('disk id', JSON.stringify(id), `at most ${MAXIMUM_ID_BYTES} bytes`);
     }
+    if (vhostUser && format !== 'raw') throw new VmConfigError('disk format', format, 'none with vhost-user');
+    if (id !== undefined && (vhostUser || format !== 'raw')) {
+      throw new VmConfigError('disk id', JSON.stringify(id), 'none but with a raw image: other disks have no name');
+    }
   },
-  async open({ path, readOnly = false, id = basename(path).slice(0, MAXIMUM_ID_BYTES) }, { resources, log }) {
-    const backend = resources.use(await RawFile.open(path, { readOnly }));
-    return new BlockDevice({ name: path, id, backend, onError: (error) => log(`${path}: ${messageOf(error)}`) });
+  async open({ path, format = 'raw', vhostUser = false, readOnly = false, id }, context) {
+    if (vhostUser) return openDiskSocket(path, readOnly, context);
+    if (format !== 'raw') return openFormattedDisk(path, format, readOnly, context);
+    const backend = context.resources.use(await RawFile.open(path, { readOnly }));
+    return new BlockDevice({
+      name: path,
+      id: id ?? basename(path).slice(0, MAXIMUM_ID_BYTES),
+      backend,
+      onError: (error) => context.log(`${path}: ${messageOf(error)}`),
+    });
   },
 };
