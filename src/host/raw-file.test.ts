@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT } from '../devices/virtio/abi.gen.ts';
 import { BlockGuest } from '../devices/virtio/testing/block-guest.ts';
-import { createMemfd, mapShared } from '../ffi/memory.unsafe.ts';
-import { KIB, MIB } from '../lib/units.ts';
-import { RawFile } from './raw-file.ts';
+import { createMemfd, mapAnonymous, mapShared } from '../ffi/memory.unsafe.ts';
+import { GIB, KIB, MIB } from '../lib/units.ts';
+import { CACHE_MODES, RawFile } from './raw-file.ts';
 
 const SIZE = 256 * KIB;
 /** tmpfs cannot zero a range, and most others can. */
@@ -36,6 +36,46 @@ describe.each(FOLDERS)('an image in %s', (parent) => {
     expect([disk.size, disk.blockSize, disk.physicalBlockSize]).toEqual([SIZE, 512, 4096]);
   });
 
+  test('past the page cache takes buffers wherever they are, and no parts of blocks', async () => {
+    await using disk = await RawFile.open(path, { cache: 'direct' });
+    using memory = mapAnonymous(MIB, 'test memory');
+    const data = Uint8Array.from({ length: SIZE }, (_, index) => index % 241);
+    memory.bytes.set(data, 4096);
+    await disk.write(0, [memory.bytes.subarray(4096, 4096 + SIZE / 2)]);
+    await disk.write(SIZE / 2, [data.subarray(SIZE / 2, SIZE / 2 + 7), data.subarray(SIZE / 2 + 7)]);
+    const back = [new Uint8Array(3), memory.bytes.subarray(512 * KIB + 1, 512 * KIB + SIZE - 2)];
+    await disk.read(0, back);
+
+    expect(readFileSync(path).equals(data)).toBe(true);
+    expect(Buffer.concat(back).equals(data)).toBe(true);
+    await expect(disk.read(100, [new Uint8Array(512)])).rejects.toMatchObject({ code: 'UNALIGNED' });
+    await expect(disk.write(0, [new Uint8Array(100)])).rejects.toMatchObject({ code: 'UNALIGNED' });
+  });
+
+  test('past the page cache reaches behind 4 GiB', async () => {
+    truncateSync(path, 6 * GIB);
+    await using disk = await RawFile.open(path, { cache: 'direct' });
+    const sector = new Uint8Array(512).fill(7);
+    await disk.write(5 * GIB + 512, [sector]);
+    const back = new Uint8Array(1024);
+    await disk.read(5 * GIB, [back]);
+
+    expect(Buffer.from(back).equals(Buffer.concat([new Uint8Array(512), sector]))).toBe(true);
+    await expect(disk.read(5 * GIB + 1, [sector])).rejects.toMatchObject({ code: 'UNALIGNED' });
+  });
+
+  test('past the page cache serves more misplaced buffers at a time than it has memory for, and is closed after them', async () => {
+    const disk = await RawFile.open(path, { cache: 'direct' });
+    const writes = Array.from({ length: 16 }, (_, index) =>
+      disk.write(index * 16 * KIB, [new Uint8Array(16 * KIB + 1).fill(index).subarray(1)]),
+    );
+    await disk[Symbol.asyncDispose]();
+    await Promise.all(writes);
+
+    const bytes = readFileSync(path);
+    expect(writes.every((_, index) => bytes[index * 16 * KIB] === index)).toBe(true);
+  });
+
   test('gives discarded space back to the file system', async () => {
     await using disk = await RawFile.open(path);
     const before = statSync(path).blocks;
@@ -46,15 +86,18 @@ describe.each(FOLDERS)('an image in %s', (parent) => {
     expect(statSync(path).size).toBe(SIZE);
   });
 
-  test.each([true, false])('zeroes a range and nothing beside it (its space may go: %s)', async (mayDiscard) => {
-    await using disk = await RawFile.open(path);
-    await disk.writeZeroes(512, 128 * KIB, mayDiscard);
-    const bytes = readFileSync(path);
+  test.each(CACHE_MODES.flatMap((cache) => [true, false].map((mayDiscard) => [cache, mayDiscard] as const)))(
+    'zeroes a range and nothing beside it (cache: %s; its space may go: %s)',
+    async (cache, mayDiscard) => {
+      await using disk = await RawFile.open(path, { cache });
+      await disk.writeZeroes(512, 128 * KIB, mayDiscard);
+      const bytes = readFileSync(path);
 
-    expect(bytes.subarray(512, 512 + 128 * KIB).equals(Buffer.alloc(128 * KIB))).toBe(true);
-    expect([bytes[511], bytes[512 + 128 * KIB]]).toEqual([0xaa, 0xaa]);
-    expect(statSync(path).size).toBe(SIZE);
-  });
+      expect(bytes.subarray(512, 512 + 128 * KIB).equals(Buffer.alloc(128 * KIB))).toBe(true);
+      expect([bytes[511], bytes[512 + 128 * KIB]]).toEqual([0xaa, 0xaa]);
+      expect(statSync(path).size).toBe(SIZE);
+    },
+  );
 
   test('zeroes a range of several MiB', async () => {
     writeFileSync(path, Buffer.alloc(3 * MIB, 0xaa));

@@ -1,5 +1,5 @@
 // A disk image without a format, or a block device: byte n of the guest's disk is byte n of the file. Reads and writes go
-// straight between the file and the guest's memory, on libuv's threads.
+// straight between the file and the guest's memory, on libuv's threads, through the host's page cache or past it.
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { BlockBackend } from '../devices/virtio/block/backend.ts';
@@ -11,6 +11,7 @@ import type { Fd } from '../lib/brand.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
 import { MIB, PAGE_SIZE } from '../lib/units.ts';
 import { withoutStart } from './buffers.ts';
+import { cachedTransfers, DirectTransfers, OPEN_DIRECT, type Transfers } from './direct-transfers.ts';
 
 export type RawFileErrorCode =
   /** It cannot be opened. */
@@ -23,15 +24,38 @@ export type RawFileErrorCode =
   | 'IN_USE'
   /** It ended before the size that it had when it was opened: somebody truncated it. */
   | 'TRUNCATED'
+  /** Its file system knows no transfers past the page cache. */
+  | 'NO_DIRECT'
+  /** A transfer past the page cache is not of whole blocks. */
+  | 'UNALIGNED'
   /** It was disposed. */
   | 'CLOSED';
 
 export class RawFileError extends TskataError<RawFileErrorCode> {}
 
+/** What the host does with a guest's writes before the guest asks for a flush. */
+export const CACHE_MODES = [
+  /** They are in the host's page cache, and may be lost with the host. */
+  'writeback',
+  /** They go to the storage past the page cache (O_DIRECT), and may be in a cache of its own. */
+  'direct',
+  /** They are stable once they complete (O_DSYNC). */
+  'sync',
+] as const;
+export type CacheMode = (typeof CACHE_MODES)[number];
+
 export interface RawFileOptions {
   /** @default false */
   readonly readOnly?: boolean;
+  /** @default writeback */
+  readonly cache?: CacheMode;
 }
+
+const OPEN_FLAGS: Readonly<Record<CacheMode, number>> = {
+  writeback: 0,
+  direct: OPEN_DIRECT,
+  sync: constants.O_DSYNC,
+};
 
 /** What zeros are written from, where the file system cannot make them. */
 const ZEROS = new Uint8Array(MIB);
@@ -51,6 +75,8 @@ export class RawFile implements BlockBackend, AsyncDisposable {
   readonly physicalBlockSize: number;
 
   readonly #file: FileHandle;
+  readonly #transfers: Transfers | DirectTransfers;
+  readonly #cache: CacheMode;
   #canPunchHoles: boolean;
   #canZeroRanges = true;
   #inFlight = 0;
@@ -58,10 +84,13 @@ export class RawFile implements BlockBackend, AsyncDisposable {
   #idle: PromiseWithResolvers<void> | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(path: string, readOnly: boolean, file: FileHandle, geometry: Geometry, canPunchHoles: boolean) {
+  private constructor(path: string, options: Required<RawFileOptions>, opened: OpenedFile) {
+    const { file, transfers, geometry, canPunchHoles } = opened;
     this.path = path;
-    this.readOnly = readOnly;
+    this.readOnly = options.readOnly;
+    this.#cache = options.cache;
     this.#file = file;
+    this.#transfers = transfers;
     this.size = geometry.size;
     this.blockSize = geometry.blockSize;
     this.physicalBlockSize = geometry.physicalBlockSize;
@@ -71,14 +100,25 @@ export class RawFile implements BlockBackend, AsyncDisposable {
   /**
    * Opens a raw image or a block device and locks it with flock(2): one writer, or any number of readers. The lock goes
    * with the process, however it ends.
-   * @throws RawFileError (rejects): OPEN, NOT_A_DISK, SIZE, IN_USE
+   * @throws RawFileError (rejects): OPEN, NOT_A_DISK, SIZE, IN_USE, NO_DIRECT
    */
-  static async open(path: string, { readOnly = false }: RawFileOptions = {}): Promise<RawFile> {
-    const file = await openFile(path, readOnly);
+  static async open(path: string, { readOnly = false, cache = 'writeback' }: RawFileOptions = {}): Promise<RawFile> {
+    const file = await openFile(path, readOnly, cache);
     try {
       const geometry = await geometryOf(file, path);
       lock(file, path, readOnly);
-      return new RawFile(path, readOnly, file, geometry, !readOnly && (await canPunchHoles(file, geometry.size)));
+      const canPunch = !readOnly && (await canPunchHoles(file, geometry.size));
+      const direct = cache === 'direct' ? await probeDirect(file, path, geometry) : undefined;
+      return new RawFile(
+        path,
+        { readOnly, cache },
+        {
+          file,
+          transfers: direct ?? cachedTransfers(file),
+          geometry: direct === undefined ? geometry : inBlocksOf(direct.alignment, geometry),
+          canPunchHoles: canPunch,
+        },
+      );
     } catch (error) {
       await file.close();
       throw error;
@@ -89,12 +129,13 @@ export class RawFile implements BlockBackend, AsyncDisposable {
     return this.#canPunchHoles;
   }
 
-  /** @throws RawFileError (rejects) TRUNCATED, CLOSED; Node's errors of preadv(2) */
+  /** @throws RawFileError (rejects) TRUNCATED, UNALIGNED, CLOSED; Node's errors of preadv(2) */
   async read(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
     await this.#track(async () => {
+      this.#checkAligned(offset, buffers);
       let position = offset;
       for (let rest = buffers; rest.length > 0; ) {
-        const { bytesRead } = await this.#file.readv(rest, position);
+        const bytesRead = await this.#transfers.read(rest, position);
         if (bytesRead === 0) {
           throw new RawFileError(
             'TRUNCATED',
@@ -108,7 +149,7 @@ export class RawFile implements BlockBackend, AsyncDisposable {
     });
   }
 
-  /** @throws RawFileError (rejects) CLOSED; Node's errors of pwritev(2), ENOSPC for instance */
+  /** @throws RawFileError (rejects) UNALIGNED, CLOSED; Node's errors of pwritev(2), ENOSPC for instance */
   async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
     await this.#track(() => this.#writeAll(offset, buffers));
   }
@@ -124,15 +165,17 @@ export class RawFile implements BlockBackend, AsyncDisposable {
    */
   async discard(offset: number, length: number): Promise<void> {
     await this.#track(async () => {
-      await this.#tryToPunch(offset, length);
+      if (await this.#tryToPunch(offset, length)) await this.#stabilise();
     });
   }
 
   /** By the file system where it can, by writing zeros where not. @throws RawFileError (rejects) CLOSED; SystemError */
   async writeZeroes(offset: number, length: number, mayDiscard: boolean): Promise<void> {
     await this.#track(async () => {
-      if (mayDiscard && (await this.#tryToPunch(offset, length))) return;
-      if (await this.#tryToZero(offset, length)) return;
+      if ((mayDiscard && (await this.#tryToPunch(offset, length))) || (await this.#tryToZero(offset, length))) {
+        await this.#stabilise();
+        return;
+      }
       for (let done = 0; done < length; done += ZEROS.length) {
         this.#checkOpen();
         await this.#writeAll(offset + done, [ZEROS.subarray(0, Math.min(ZEROS.length, length - done))]);
@@ -154,7 +197,13 @@ export class RawFile implements BlockBackend, AsyncDisposable {
       this.#idle = Promise.withResolvers();
       await this.#idle.promise;
     }
+    if (this.#transfers instanceof DirectTransfers) this.#transfers[Symbol.dispose]();
     await this.#file.close();
+  }
+
+  /** O_DSYNC speaks of writes only: a range that was changed otherwise is written out here. */
+  async #stabilise(): Promise<void> {
+    if (this.#cache === 'sync') await this.#file.datasync();
   }
 
   async #track(operation: () => Promise<void>): Promise<void> {
@@ -173,10 +222,23 @@ export class RawFile implements BlockBackend, AsyncDisposable {
     throw new RawFileError('CLOSED', `the disk image ${this.path} is closed`, { path: this.path });
   }
 
+  /** Blocks that are written in part would have to be read before, with nobody else at them: a driver is told their size. */
+  #checkAligned(offset: number, buffers: readonly Uint8Array[]): void {
+    if (!(this.#transfers instanceof DirectTransfers)) return;
+    const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    if (this.#transfers.isAligned(offset, length)) return;
+    throw new RawFileError(
+      'UNALIGNED',
+      `${length} bytes at ${offset} of ${this.path} are no whole blocks of ${this.#transfers.alignment} bytes, which transfers past the host's page cache have to be: have the guest use its disk's logical block size, or use another cache mode`,
+      { path: this.path, offset, length },
+    );
+  }
+
   async #writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    this.#checkAligned(offset, buffers);
     let position = offset;
     for (let rest = buffers; rest.length > 0; ) {
-      const { bytesWritten } = await this.#file.writev(rest, position);
+      const bytesWritten = await this.#transfers.write(rest, position);
       position += bytesWritten;
       rest = this.#rest(rest, bytesWritten);
     }
@@ -206,11 +268,25 @@ export class RawFile implements BlockBackend, AsyncDisposable {
   }
 }
 
-async function openFile(path: string, readOnly: boolean): Promise<FileHandle> {
+/** What `RawFile.open` finds out. */
+interface OpenedFile {
+  readonly file: FileHandle;
+  readonly transfers: Transfers;
+  readonly geometry: Geometry;
+  readonly canPunchHoles: boolean;
+}
+
+/** @throws RawFileError (rejects) OPEN, NO_DIRECT */
+async function openFile(path: string, readOnly: boolean, cache: CacheMode): Promise<FileHandle> {
+  const access = readOnly ? constants.O_RDONLY : constants.O_RDWR;
   try {
     // O_NONBLOCK means nothing to a disk; without it the open of a FIFO would wait for its other end.
-    return await open(path, (readOnly ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK);
+    return await open(path, access | OPEN_FLAGS[cache] | constants.O_NONBLOCK);
   } catch (error) {
+    // What open(2) says of a file system that does not know O_DIRECT.
+    if (cache === 'direct' && error instanceof Error && 'code' in error && error.code === 'EINVAL') {
+      throw noDirect(path, error);
+    }
     throw new RawFileError(
       'OPEN',
       `cannot open the disk image ${path} ${readOnly ? 'for reading' : 'for reading and writing'}: ${messageOf(error)}`,
@@ -241,6 +317,30 @@ async function geometryOf(file: FileHandle, path: string): Promise<Geometry> {
   // Up to a page: Linux' own file systems do not go beyond.
   const physicalBlockSize = Math.max(blockSize, stat.blksize % PAGE_SIZE === 0 ? PAGE_SIZE : SECTOR_SIZE);
   return { size, blockSize, physicalBlockSize };
+}
+
+function noDirect(path: string, cause?: Error): RawFileError {
+  const message = `the file system of the disk image ${path} cannot pass by the host's page cache: use another cache mode`;
+  return new RawFileError('NO_DIRECT', message, { path }, cause === undefined ? undefined : { cause });
+}
+
+/** @throws RawFileError (rejects) NO_DIRECT, SIZE */
+async function probeDirect(file: FileHandle, path: string, { size }: Geometry): Promise<DirectTransfers> {
+  const transfers = await DirectTransfers.probe(file);
+  if (transfers === undefined) throw noDirect(path);
+  const { alignment } = transfers;
+  if (size % alignment === 0) return transfers;
+  transfers[Symbol.dispose]();
+  throw new RawFileError(
+    'SIZE',
+    `the disk image ${path} has ${size} bytes, and past the host's page cache it has blocks of ${alignment}: \`truncate -s %${alignment}\` extends it`,
+    { path, size, alignment },
+  );
+}
+
+function inBlocksOf(alignment: number, { size, blockSize, physicalBlockSize }: Geometry): Geometry {
+  const larger = Math.max(blockSize, alignment);
+  return { size, blockSize: larger, physicalBlockSize: Math.max(physicalBlockSize, larger) };
 }
 
 /** @throws RawFileError IN_USE */

@@ -1,7 +1,7 @@
 // `--disk`: a virtio block device on an image or a block device of the host, or on a program that serves one.
 import { basename } from 'node:path';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
-import { RawFile } from '../../host/raw-file.ts';
+import { CACHE_MODES, type CacheMode, RawFile } from '../../host/raw-file.ts';
 import { IMAGE_FORMATS, type ImageFormat } from '../../host/storage-daemon.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { VmConfigError } from '../config-error.ts';
@@ -20,6 +20,8 @@ export interface DiskConfig {
   readonly readOnly?: boolean;
   /** What the guest's GET_ID answers: at most 20 bytes; raw images only. @default the file's name, cut */
   readonly id?: string;
+  /** What the host does with writes before the guest asks for a flush; raw images only. @default writeback */
+  readonly cache?: CacheMode;
 }
 
 /** virtio 1.3, 5.2.6: VIRTIO_BLK_T_GET_ID answers 20 bytes. */
@@ -27,16 +29,23 @@ const MAXIMUM_ID_BYTES = 20;
 
 const FORM = {
   subject: 'disk',
-  fields: { path: 'text', 'vhost-user': 'text', format: ['raw', ...IMAGE_FORMATS], ro: 'flag', id: 'text' },
+  fields: {
+    path: 'text',
+    'vhost-user': 'text',
+    format: ['raw', ...IMAGE_FORMATS],
+    ro: 'flag',
+    id: 'text',
+    cache: CACHE_MODES,
+  },
   first: (item: string) => ({ path: item }),
 } as const;
 
 export const disk: DeviceKind<DiskConfig> = {
   read(source) {
-    const { path: image, 'vhost-user': socket, format, ro, id } = readOptions(source, FORM);
+    const { path: image, 'vhost-user': socket, format, ro, id, cache } = readOptions(source, FORM);
     const path = image ?? socket;
     if (path === undefined || (image !== undefined && socket !== undefined)) {
-      const form = 'PATH[,format=FORMAT][,ro][,id=ID] or vhost-user=SOCKET[,ro]';
+      const form = 'PATH[,format=FORMAT][,ro][,id=ID][,cache=MODE] or vhost-user=SOCKET[,ro]';
       throw new VmConfigError('disk', JSON.stringify(source), form);
     }
     return {
@@ -45,9 +54,10 @@ export const disk: DeviceKind<DiskConfig> = {
       ...(format === undefined ? {} : { format }),
       ...(ro === undefined ? {} : { readOnly: ro }),
       ...(id === undefined ? {} : { id }),
+      ...(cache === undefined ? {} : { cache }),
     };
   },
-  check({ format = 'raw', vhostUser = false, id }) {
+  check({ format = 'raw', vhostUser = false, id, cache }) {
     if (Buffer.byteLength(id ?? '') > MAXIMUM_ID_BYTES) {
       throw new VmConfigError('disk id', JSON.stringify(id), `at most ${MAXIMUM_ID_BYTES} bytes`);
     }
@@ -55,11 +65,14 @@ export const disk: DeviceKind<DiskConfig> = {
     if (id !== undefined && (vhostUser || format !== 'raw')) {
       throw new VmConfigError('disk id', JSON.stringify(id), 'none but with a raw image: other disks have no name');
     }
+    if (cache !== undefined && (vhostUser || format !== 'raw')) {
+      throw new VmConfigError('disk cache', cache, 'none but with a raw image: other programs choose their own');
+    }
   },
-  async open({ path, format = 'raw', vhostUser = false, readOnly = false, id }, context) {
+  async open({ path, format = 'raw', vhostUser = false, readOnly = false, id, cache = 'writeback' }, context) {
     if (vhostUser) return openDiskSocket(path, readOnly, context);
     if (format !== 'raw') return openFormattedDisk(path, format, readOnly, context);
-    const backend = context.resources.use(await RawFile.open(path, { readOnly }));
+    const backend = context.resources.use(await RawFile.open(path, { readOnly, cache }));
     return new BlockDevice({
       name: path,
       id: id ?? basename(path).slice(0, MAXIMUM_ID_BYTES),
