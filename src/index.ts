@@ -1,12 +1,16 @@
 // The library: what a program that wants virtual machines needs.
 export { type KvmVerdict, probeKvm } from './hypervisor/kvm/probe.ts';
-export { BootFileError, buildVm, type VmConnections } from './vmm/builder.ts';
+export { BootFileError } from './vmm/boot-files.ts';
+export { buildVm } from './vmm/builder.ts';
 export { checkVmConfig, type HugePageSize, parseMemoryMib, type VmConfig } from './vmm/config.ts';
 export { VmConfigError } from './vmm/config-error.ts';
 export { describedVm, mergeDescriptions, readDescriptionFile, type VmDescription } from './vmm/description.ts';
 export type { DiskConfig } from './vmm/devices/disk.ts';
 export type { ShareConfig } from './vmm/devices/share.ts';
 export type { VsockConfig } from './vmm/devices/vsock.ts';
+export type { VmConnections } from './vmm/machine.ts';
+export { type RestoredDevices, type RestoreOptions, restoreVm } from './vmm/restore.ts';
+export { SnapshotError } from './vmm/snapshot-folder.ts';
 export { describeStop, type StopReason } from './vmm/stop-reason.ts';
 export { Timeline, type TimelineMark, timelineRows, timelineSvg, timelineTable } from './vmm/timeline.ts';
 export { VmStateError } from './vmm/vcpu-group.ts';

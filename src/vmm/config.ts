@@ -1,4 +1,5 @@
 // What a VM is made of, as a program says it: checked before anything is opened.
+import { resolve } from 'node:path';
 import { MEMORY_SIZE_MAX, MEMORY_SIZE_MIN } from '../arch/x86_64/layout.ts';
 import { MIB } from '../lib/units.ts';
 import { checkInteger, VmConfigError } from './config-error.ts';
@@ -48,6 +49,22 @@ function checkDistinctTags(shares: readonly ShareConfig[]): void {
     if (tags.has(tag)) throw new VmConfigError('share tag', JSON.stringify(tag), 'a tag that no other share has');
     tags.add(tag);
   }
+}
+
+/** Whether a device has a back end in another process, which must be able to map guest memory. */
+export function needsSharedMemory({ shares = [] }: VmConfig): boolean {
+  return shares.length > 0;
+}
+
+/** The same with the paths of all that devices are made of from the root, so that it means the same in another folder. */
+export function withAbsolutePaths(config: VmConfig): VmConfig {
+  const { disks = [], shares = [], vsock: socket } = config;
+  return {
+    ...config,
+    disks: disks.map((one) => ({ ...one, path: resolve(one.path) })),
+    shares: shares.map((one) => ({ ...one, directory: resolve(one.directory) })),
+    ...(socket === undefined ? {} : { vsock: { ...socket, path: resolve(socket.path) } }),
+  };
 }
 
 /** Reads a memory size as `128M`, `2G` or a plain count of MiB. @throws VmConfigError */

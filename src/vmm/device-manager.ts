@@ -10,6 +10,8 @@ import {
 } from '../devices/virtio/abi.gen.ts';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
 import { COALESCABLE_REGISTERS, MmioTransport } from '../devices/virtio/mmio-transport.ts';
+import { TransportError } from '../devices/virtio/transport-error.ts';
+import type { TransportSnapshot } from '../devices/virtio/transport-snapshot.ts';
 import { watchFd } from '../ffi/event-loop.unsafe.ts';
 import { EventFd } from '../ffi/eventfd.unsafe.ts';
 import type { Hypervisor, IoEventAddress, VirtualMachine } from '../hypervisor/ports.ts';
@@ -55,9 +57,57 @@ export class DeviceManager implements Disposable {
     return this.#attached.map(({ slot }) => virtioMmioParameter(slot));
   }
 
+  /**
+   * Brings all devices to rest, for a snapshot; the vCPUs stand still by then.
+   * @throws what keeps one from it (rejects); all go on then
+   */
+  async quiesce(): Promise<void> {
+    const rested: AttachedDevice[] = [];
+    try {
+      for (const attached of this.#attached) {
+        await attached.transport.quiesce();
+        rested.push(attached);
+      }
+    } catch (error) {
+      for (const attached of rested) attached.resume();
+      throw error;
+    }
+  }
+
+  /** Lets all devices go on. */
+  resume(): void {
+    for (const attached of this.#attached) attached.resume();
+  }
+
+  /** What each device needs to go on in another process, in the order in which they were attached; asked for at rest. */
+  saveState(): DeviceSnapshot[] {
+    return this.#attached.map(({ transport }) => ({ name: transport.device.name, transport: transport.saveState() }));
+  }
+
+  /**
+   * Gives new devices the state of saved ones; they are at rest then.
+   * @throws TransportError when they are not the same devices
+   */
+  restoreState(snapshots: readonly unknown[]): void {
+    if (snapshots.length !== this.#attached.length) {
+      const counts = `${snapshots.length} devices were saved, ${this.#attached.length} are there`;
+      throw new TransportError('SNAPSHOT', `${counts}: give as many of each kind as there were`);
+    }
+    for (const [index, { transport }] of this.#attached.entries()) {
+      transport.restoreState((snapshots[index] as Partial<DeviceSnapshot> | null)?.transport);
+    }
+  }
+
   [Symbol.dispose](): void {
     for (const attached of this.#attached.splice(0).reverse()) attached[Symbol.dispose]();
   }
+}
+
+/** A device in a snapshot. */
+export interface DeviceSnapshot {
+  /** For a person who looks into the file. */
+  readonly name: string;
+  readonly transport: TransportSnapshot;
 }
 
 /**
@@ -66,7 +116,7 @@ export class DeviceManager implements Disposable {
  */
 class AttachedDevice implements Disposable {
   readonly slot: VirtioMmioSlot;
-  readonly #transport: MmioTransport;
+  readonly transport: MmioTransport;
   readonly #bells: readonly EventFd[];
   readonly #resources: DisposableStack;
   /** While a device model of this process is at work: its bells on the event loop. */
@@ -96,7 +146,7 @@ class AttachedDevice implements Disposable {
     connectDoorbell(resources.use(new EventFd()), VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
 
     this.#bells = bells;
-    this.#transport = resources.use(
+    this.transport = resources.use(
       new MmioTransport(device, {
         memory: options.memory,
         page: page.bytes,
@@ -119,9 +169,9 @@ class AttachedDevice implements Disposable {
         device.name,
         { base: address, length: PAGE_SIZE },
         {
-          read: (offset, data) => data.set(this.#transport.read(offset, data.length)),
+          read: (offset, data) => data.set(this.transport.read(offset, data.length)),
           write: (offset, data) => {
-            const busy = this.#transport.write(offset, data);
+            const busy = this.transport.write(offset, data);
             this.#followState();
             if (busy !== undefined) options.hold(busy);
           },
@@ -131,16 +181,21 @@ class AttachedDevice implements Disposable {
     this.#resources = resources.move();
   }
 
+  resume(): void {
+    this.transport.resume();
+    this.#followState();
+  }
+
   /** Bells are watched while a device model of this process answers them; other back ends watch them by themselves. */
   #followState(): void {
-    const { state } = this.#transport;
+    const { state } = this.transport;
     const answers = state.kind === 'active' && state.device.queueNotified !== undefined;
     if (!answers) this.#unwatch();
     else if (this.#watches.length === 0) {
       this.#watches = this.#bells.map((bell, queue) =>
         watchFd(bell.fd, () => {
           bell.drain();
-          this.#transport.notify(queue);
+          this.transport.notify(queue);
         }),
       );
     }

@@ -34,10 +34,24 @@ test('memory comes back as it was, from a file with holes', async () => {
   using fd = new OwnedFd(openSync(path, 'r'));
   const size = 10 * MIB;
   const read = new Uint8Array(size);
-  expect(readMemoryFile(fd.fd, size, (offset, length) => read.subarray(offset, offset + length))).toBe(digest);
+  readMemoryFile(fd.fd, { offset: 0, length: size }, (offset, length) => read.subarray(offset, offset + length));
+  expect(digestMemoryFile(fd.fd, size)).toBe(digest);
   expect(Buffer.compare(read, Buffer.concat([low, high]))).toBe(0);
   expect(statSync(path).size).toBe(size);
   expect(statSync(path).blocks * 512).toBeLessThan(MIB);
+});
+
+test('a part of it is read alone', async () => {
+  const [low, high] = [sampleMemory(MIB), sampleMemory(2 * MIB)];
+  const { path } = await write('parts', [{ bytes: low }, { bytes: high }]);
+  using fd = new OwnedFd(openSync(path, 'r'));
+  const read = new Uint8Array(2 * MIB);
+
+  readMemoryFile(fd.fd, { offset: MIB, length: 2 * MIB }, (offset, length) =>
+    read.subarray(offset - MIB, offset - MIB + length),
+  );
+
+  expect(Buffer.compare(read, high)).toBe(0);
 });
 
 test('a memfd says which of its pages were never touched', async () => {

@@ -43,18 +43,24 @@ function* chunks(ranges: Iterable<FileRange>, size: number): Generator<FileRange
   }
 }
 
-/** The blocks of a chunk that are not zero, neighbours joined; each is digested. */
-function* filledRanges(bytes: Uint8Array, offset: number, digest: MemoryDigest): Generator<FileRange> {
-  let start = -1;
+/** The blocks of a chunk that are not zero. */
+function* filledBlocks(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += BLOCK_SIZE) {
     const block = bytes.subarray(at, at + BLOCK_SIZE);
-    const zero = isZero(block);
-    if (!zero) digest.add(offset + at, block);
-    if (zero && start >= 0) yield { offset: start, length: at - start };
-    if (zero) start = -1;
-    else if (start < 0) start = at;
+    if (!isZero(block)) yield block;
   }
-  if (start >= 0) yield { offset: start, length: bytes.length - start };
+}
+
+/** Parts of a chunk: its blocks that are not zero, neighbours joined. */
+function joinNeighbours(blocks: Iterable<Uint8Array>, bytes: Uint8Array): FileRange[] {
+  const joined: { offset: number; length: number }[] = [];
+  for (const { byteOffset, length } of blocks) {
+    const offset = byteOffset - bytes.byteOffset;
+    const last = joined.at(-1);
+    if (last !== undefined && last.offset + last.length === offset) last.length += length;
+    else joined.push({ offset, length });
+  }
+  return joined;
 }
 
 /** Guest memory that is written: contiguous in the file, and perhaps a memfd that knows which pages were ever touched. */
@@ -81,7 +87,9 @@ export async function writeMemoryFile(
     const ranges = fd === undefined ? [{ offset: 0, length: bytes.length }] : dataRanges(fd, bytes.length);
     for (const chunk of chunks(ranges, bytes.length)) {
       const part = bytes.subarray(chunk.offset, chunk.offset + chunk.length);
-      for (const { offset, length } of filledRanges(part, base + chunk.offset, digest)) {
+      const blocks = [...filledBlocks(part)];
+      for (const block of blocks) digest.add(base + chunk.offset + block.byteOffset - part.byteOffset, block);
+      for (const { offset, length } of joinNeighbours(blocks, part)) {
         await writeAll(file, part.subarray(offset, offset + length), base + chunk.offset + offset);
       }
       report(base + chunk.offset + chunk.length);
@@ -99,31 +107,38 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): 
   }
 }
 
-/** Where a piece of the file goes: `undefined` when it is looked at only. */
+/** The memory, zeroed, that is to get these bytes of the file. */
 export type MemoryTarget = (offset: number, length: number) => Uint8Array;
 
 /**
- * Reads all that is in a memory file, into guest memory or to know its digest.
- * @param target memory, zeroed, of these bytes of the file
- * @returns the digest
+ * Reads what is in a part of a memory file.
  * @throws Node's errors of read(2)
  */
-export function readMemoryFile(fd: Fd, size: number, target: MemoryTarget): string {
-  const digest = new MemoryDigest();
-  for (const { offset, length } of chunks(dataRanges(fd, size), size)) {
-    const bytes = target(offset, length);
-    readFully(fd, bytes, offset);
-    for (const _ of filledRanges(bytes, offset, digest)) {
-      // The digest is all that is wanted.
-    }
+export function readMemoryFile(fd: Fd, part: FileRange, target: MemoryTarget): void {
+  const end = part.offset + part.length;
+  for (const { offset, length } of chunks(clip(dataRanges(fd, end), part.offset), end)) {
+    readFully(fd, target(offset, length), offset);
   }
-  return digest.hex;
 }
 
-/** The digest of a memory file. @throws Node's errors of read(2) */
+/** The ranges from `start` on. */
+function* clip(ranges: Iterable<FileRange>, start: number): Generator<FileRange> {
+  for (const { offset, length } of ranges) {
+    const from = Math.max(offset, start);
+    if (offset + length > from) yield { offset: from, length: offset + length - from };
+  }
+}
+
+/** The digest of a memory file of `size` bytes. @throws Node's errors of read(2) */
 export function digestMemoryFile(fd: Fd, size: number): string {
+  const digest = new MemoryDigest();
   const buffer = new Uint8Array(CHUNK_SIZE);
-  return readMemoryFile(fd, size, (_offset, length) => buffer.subarray(0, length));
+  for (const { offset, length } of chunks(dataRanges(fd, size), size)) {
+    const bytes = buffer.subarray(0, length);
+    readFully(fd, bytes, offset);
+    for (const block of filledBlocks(bytes)) digest.add(offset + block.byteOffset - bytes.byteOffset, block);
+  }
+  return digest.hex;
 }
 
 function readFully(fd: Fd, bytes: Uint8Array, position: number): void {

@@ -10,6 +10,7 @@ class FakeVcpu {
   readonly start = vi.fn<(handlers: VcpuHandlers) => void>();
   readonly resume = vi.fn();
   readonly kick = vi.fn();
+  readonly notifyClockPaused = vi.fn();
 
   exit(exit: VmExit): boolean | undefined {
     return this.start.mock.calls[0]?.[0].onExit(exit);
@@ -37,6 +38,7 @@ test('a pause is over when every vCPU has come to rest', async () => {
   expect(fakes[1]?.exit(INTERRUPTED)).toBe(false);
   await pause;
   expect(group.state).toBe('paused');
+  expect(fakes.map(({ notifyClockPaused }) => notifyClockPaused.mock.calls.length)).toEqual([1, 1]);
 });
 
 test('an exit that is on its way when the pause begins is answered first', async () => {
@@ -77,6 +79,18 @@ test('a vCPU that is held rests once it is not held any more', async () => {
   expect(group.state).toBe('paused');
 });
 
+test('a vCPU that is held when the VM ends does not go on', async () => {
+  const { group, fakes, hold, handleExit, latch } = makeGroup(1);
+  const busy = Promise.withResolvers<void>();
+  handleExit.mockImplementation(() => hold.set(busy.promise));
+  group.start();
+  fakes[0]?.exit(WRITE);
+  latch.stop({ kind: 'killed' });
+  busy.resolve();
+  await busy.promise;
+  expect(fakes[0]?.resume).not.toHaveBeenCalled();
+});
+
 test('a pause of a VM that ends meanwhile says so', async () => {
   const { group, latch } = makeGroup();
   group.start();
@@ -88,7 +102,7 @@ test('a pause of a VM that ends meanwhile says so', async () => {
 test('what the state does not allow is refused with the state', async () => {
   const { group, latch } = makeGroup();
   await expect(group.pause()).rejects.toThrow('cannot pause the VM: it is created, not running');
-  group.resume();
+  group.start();
   expect(() => group.resume()).toThrow('cannot resume the VM: it is running, not paused');
   expect(() => group.start()).toThrow('cannot start the VM: it is running, not created');
   latch.stop({ kind: 'killed' });

@@ -84,15 +84,12 @@ export class VcpuGroup {
     await Promise.race([all.promise, latch.stopped]);
     if (latch.hasStopped) throw new VmStateError('ENDED', 'the VM ended while it was being paused');
     this.#state = 'paused';
+    for (const vcpu of vcpus) vcpu.notifyClockPaused();
   }
 
-  /** Lets them go on; after the building too. @throws VmStateError WRONG_STATE when they run */
+  /** Lets them go on. @throws VmStateError WRONG_STATE when they run */
   resume(): void {
-    if (this.#state === 'created') {
-      this.start();
-      return;
-    }
-    if (this.#state !== 'paused') throw this.#wrongState('resume', 'paused');
+    if (this.#state !== 'paused' || this.#options.latch.hasStopped) throw this.#wrongState('resume', 'paused');
     this.#state = 'running';
     this.#rest = undefined;
     for (const vcpu of this.#options.vcpus) vcpu.resume();

@@ -1,19 +1,18 @@
 // A VM that has been built: it runs, rests, and ends for one reason, which is named.
-import type { AddressBus } from '../bus/address-bus.ts';
 import type { Vcpu, VmExit } from '../hypervisor/ports.ts';
-import type { StopLatch, StopReason } from './stop-reason.ts';
+import type { VmConfig } from './config.ts';
+import type { Machine } from './machine.ts';
+import { writeSnapshot } from './snapshot-folder.ts';
+import type { StopReason } from './stop-reason.ts';
 import type { Timeline } from './timeline.ts';
-import { type Hold, VcpuGroup, type VcpuGroupState } from './vcpu-group.ts';
+import { VcpuGroup, type VcpuGroupState } from './vcpu-group.ts';
+import { saveVmState } from './vm-state.ts';
 
-export interface VmParts {
-  readonly latch: StopLatch;
-  readonly hold: Hold;
+export interface VmParts extends Machine {
+  readonly config: VmConfig;
   readonly vcpus: readonly Vcpu[];
-  readonly pioBus: AddressBus;
-  readonly mmioBus: AddressBus;
-  readonly timeline: Timeline;
-  /** Bytes typed on the serial console. */
-  readonly serialInput: (bytes: Uint8Array) => void;
+  /** Whether its devices are at rest, from a snapshot. */
+  readonly isRestored?: boolean;
   /** Everything to be released at the end, in reverse order of its making. */
   readonly resources: AsyncDisposableStack;
 }
@@ -56,6 +55,7 @@ export class Vm implements AsyncDisposable {
   /** Lets the vCPUs run. Call once. @throws VmStateError */
   start(): void {
     this.#parts.timeline.mark('kernel-entry', process.hrtime.bigint());
+    if (this.#parts.isRestored === true) this.#parts.devices.resume();
     this.#vcpus.start();
   }
 
@@ -64,13 +64,41 @@ export class Vm implements AsyncDisposable {
     await this.#vcpus.pause();
   }
 
-  /** Lets a paused guest go on. @throws VmStateError */
+  /** Lets a paused guest go on, and one that was not started yet start. @throws VmStateError */
   resume(): void {
-    this.#vcpus.resume();
+    if (this.state === 'created') this.start();
+    else this.#vcpus.resume();
+  }
+
+  /**
+   * Writes a snapshot of the VM to a folder that is not there yet. The guest stands still meanwhile, and afterwards goes on,
+   * or rests if it rested before or is to stay so.
+   * @throws VmStateError, SnapshotError, and what keeps a device from resting (rejects); the VM is then as it was before
+   */
+  async snapshot(directory: string, { resume }: { readonly resume: boolean } = { resume: true }): Promise<void> {
+    const { devices, latch } = this.#parts;
+    const wasPaused = this.state === 'paused';
+    if (!wasPaused) await this.pause();
+    let isWritten = false;
+    try {
+      await devices.quiesce();
+      try {
+        const memory = this.#parts.ram.map(({ host: { bytes, fd } }) => ({
+          bytes,
+          ...(fd === undefined ? {} : { fd }),
+        }));
+        await writeSnapshot(directory, { state: saveVmState(this.#parts), memory });
+        isWritten = true;
+      } finally {
+        devices.resume();
+      }
+    } finally {
+      if (!wasPaused && (resume || !isWritten) && !latch.hasStopped) this.resume();
+    }
   }
 
   serialInput(bytes: Uint8Array): void {
-    this.#parts.serialInput(bytes);
+    this.#parts.legacy.serial.input(bytes);
   }
 
   /** Ends the VM at once, whatever the guest is doing. */

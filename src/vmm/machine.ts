@@ -1,0 +1,129 @@
+// The parts of a VM put together, but for what its processors start with: that comes from a kernel or from a snapshot.
+import { ramRegions } from '../arch/x86_64/layout.ts';
+import { AddressBus } from '../bus/address-bus.ts';
+import type { VirtioDevice } from '../devices/virtio/device.ts';
+import type { SharedMemory } from '../host/vhost-user.ts';
+import { KvmHypervisor } from '../hypervisor/kvm/hypervisor.ts';
+import type { HostMemory, Hypervisor, VirtualMachine } from '../hypervisor/ports.ts';
+import type { GuestAddress } from '../lib/brand.ts';
+import { MIB } from '../lib/units.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import type { VmConfig } from './config.ts';
+import { DeviceManager } from './device-manager.ts';
+import { LegacyDevices } from './legacy-devices.ts';
+import { limitLog } from './log-limit.ts';
+import { StopLatch } from './stop-reason.ts';
+import { Timeline } from './timeline.ts';
+import { Hold } from './vcpu-group.ts';
+import { openVirtioDevices } from './virtio-devices.ts';
+
+/** What a VM is connected to. */
+export interface VmConnections {
+  /** Bytes that the guest sent on its serial port. */
+  readonly serialOutput?: (bytes: Uint8Array) => void;
+  /** One line on something that a person who looks for a reason wants to know. */
+  readonly log: (line: string) => void;
+}
+
+/** A region of guest RAM. */
+export interface RamRegion {
+  readonly guestAddress: GuestAddress;
+  readonly host: HostMemory;
+}
+
+/** Gives the host memory of a region. @param offset of the region among all RAM, bytes, as if there were no hole */
+export type RamSource = (hypervisor: Hypervisor, offset: number, size: number) => HostMemory;
+
+export interface Machine {
+  readonly hypervisor: Hypervisor;
+  readonly machine: VirtualMachine;
+  readonly ram: readonly RamRegion[];
+  readonly memory: GuestMemory;
+  readonly pioBus: AddressBus;
+  readonly mmioBus: AddressBus;
+  readonly latch: StopLatch;
+  readonly hold: Hold;
+  readonly legacy: LegacyDevices;
+  readonly devices: DeviceManager;
+  readonly timeline: Timeline;
+}
+
+/**
+ * Opens the hypervisor and everything that the VM consists of.
+ * @param resources takes what must be released, in reverse order
+ * @throws KvmError, SystemError, and the errors of the back ends
+ */
+export async function assembleMachine(
+  config: VmConfig,
+  connections: VmConnections,
+  ramSource: RamSource,
+  resources: AsyncDisposableStack,
+): Promise<Machine> {
+  const timeline = new Timeline();
+  const hypervisor = resources.use(KvmHypervisor.open());
+  const machine = resources.use(hypervisor.createVm());
+  // The interrupt controllers come before the vCPUs: a vCPU's local APIC is made with them.
+  machine.createInterruptControllers();
+  const ram = allocateRam(hypervisor, machine, config.memoryMib * MIB, ramSource, resources);
+  const memory = new GuestMemory(ram.map(({ guestAddress, host }) => ({ guestAddress, bytes: host.bytes })));
+
+  const pioBus = new AddressBus('pio');
+  const mmioBus = new AddressBus('mmio');
+  const latch = new StopLatch();
+  const hold = new Hold();
+  const log = limitLog(connections.log);
+  const legacy = resources.use(
+    new LegacyDevices({
+      machine,
+      pioBus,
+      memory,
+      hasSerialPort: config.serial === true,
+      serialOutput: connections.serialOutput ?? (() => undefined),
+      stop: (reason) => latch.stop(reason),
+      log,
+    }),
+  );
+  // Back ends before devices, so that at the end the devices stop first, and what is in flight finds memory and files there.
+  const virtioDevices = await openVirtioDevices(config, {
+    get memory() {
+      return ram.map(shareRegion);
+    },
+    log,
+    onEnd: (error: Error) => latch.stop({ kind: 'back-end-ended', error }),
+    resources,
+  });
+  const devices = resources.use(
+    new DeviceManager({
+      hypervisor,
+      machine,
+      memory,
+      mmioBus,
+      hold: hold.set,
+      onDeviceFailure: (device: VirtioDevice, failure) => log(`${device.name} failed: ${failure.message}`),
+    }),
+  );
+  for (const device of virtioDevices) devices.attach(device);
+  return { hypervisor, machine, ram, memory, pioBus, mmioBus, latch, hold, legacy, devices, timeline };
+}
+
+function allocateRam(
+  hypervisor: Hypervisor,
+  machine: VirtualMachine,
+  memorySize: number,
+  source: RamSource,
+  resources: AsyncDisposableStack,
+): RamRegion[] {
+  let offset = 0;
+  return ramRegions(memorySize).map(({ address, size }, slot) => {
+    const host = resources.use(source(hypervisor, offset, size));
+    machine.setMemorySlot(slot, address, host);
+    offset += size;
+    return { guestAddress: address, host };
+  });
+}
+
+function shareRegion({ guestAddress, host }: RamRegion): SharedMemory {
+  const { fd, fdOffset, bytes } = host;
+  if (fd === undefined) throw new TypeError('a back end needs guest memory that other processes can map');
+  return { guestAddress, size: bytes.length, fd, fdOffset };
+}
