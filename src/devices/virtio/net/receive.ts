@@ -10,7 +10,7 @@ import type { Virtqueue } from '../queue.ts';
 import { QueueError } from '../queue-error.ts';
 import type { PacketBackend } from './backend.ts';
 import type { Link } from './link.ts';
-import { HEADER_SIZE, MAX_FRAME_SIZE, writeBufferCount } from './packet.ts';
+import { HEADER_SIZE, writeBufferCount } from './packet.ts';
 
 /** Frames per turn of the event loop, so that a busy network leaves time for all else. */
 const BATCH = 256;
@@ -99,15 +99,14 @@ export class Receiver {
 
   /** @returns what the back end wrote; more than there is room when the frame was cut; 0 when there is no frame */
   #read(backend: PacketBackend): number {
-    const mayBeCut = this.#room < HEADER_SIZE + MAX_FRAME_SIZE;
-    if (mayBeCut) this.#segments.push(this.#overflow);
+    this.#segments.push(this.#overflow);
     try {
       return backend.receive(this.#segments);
     } catch (error) {
       this.#link.lose(error);
       return 0;
     } finally {
-      if (mayBeCut) this.#segments.pop();
+      this.#segments.pop();
     }
   }
 
