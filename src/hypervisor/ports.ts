@@ -193,11 +193,19 @@ export type VmExit =
   | { readonly kind: 'mmio-write'; readonly address: number; readonly data: Uint8Array }
   | { readonly kind: 'hlt' }
   | { readonly kind: 'shutdown' }
-  | { readonly kind: 'system-event'; readonly type: number }
-  | { readonly kind: 'fail-entry'; readonly hardwareReason: bigint }
-  | { readonly kind: 'internal-error'; readonly suberror: number; readonly data: readonly bigint[] }
+  | { readonly kind: 'system-event'; readonly type: number; readonly name: string }
+  | { readonly kind: 'fail-entry'; readonly hardwareReason: bigint; readonly cpu: number }
+  | {
+      readonly kind: 'internal-error';
+      readonly suberror: number;
+      /** Of the suberror in linux/kvm.h. */
+      readonly name: string;
+      readonly data: readonly bigint[];
+      /** What the processor fetched at the instruction pointer, where KVM tells: the instruction it could not emulate. */
+      readonly instructionBytes?: Uint8Array;
+    }
   | { readonly kind: 'interrupted' }
-  | { readonly kind: 'unsupported'; readonly reason: number };
+  | { readonly kind: 'unsupported'; readonly reason: number; readonly name: string };
 
 /** Who decides what happens at a vCPU's exits; called on the JavaScript thread. */
 export interface VcpuHandlers {

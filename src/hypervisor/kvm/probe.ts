@@ -1,10 +1,9 @@
 // Whether this machine's /dev/kvm can run Linux: tiny guests try what a Linux kernel needs and software backends lack.
 import { messageOf } from '../../lib/errors.ts';
+import { describeExit } from '../describe.ts';
 import type { CpuidEntry, VmExit } from '../ports.ts';
-import { KVM_INTERNAL_ERROR_EMULATION } from './abi.gen.ts';
 import { BARE_LAYOUT, BARE_SELECTORS, BareGuest, BareGuestTimeout } from './bare-guest.ts';
 import { KvmError } from './error.ts';
-import { exitReasonName } from './exit.ts';
 import { KvmHypervisor, type KvmOptions } from './hypervisor.ts';
 import { machineCode } from './machine-code.ts';
 
@@ -184,24 +183,6 @@ const PROBES: readonly Probe[] = [
 function offers(cpuid: readonly CpuidEntry[], { leaf, register, bit }: CpuidFeature): boolean {
   const entry = cpuid.find((candidate) => candidate.function === leaf && candidate.index === 0);
   return entry !== undefined && ((entry[register] >>> bit) & 1) === 1;
-}
-
-/** What an exit that is not the report tells about the backend. */
-function describeExit(exit: VmExit): string {
-  switch (exit.kind) {
-    case 'internal-error':
-      return exit.suberror === KVM_INTERNAL_ERROR_EMULATION
-        ? 'KVM could not emulate the instruction'
-        : `KVM internal error ${exit.suberror}`;
-    case 'shutdown':
-      return 'the guest ended in a triple fault';
-    case 'fail-entry':
-      return `the processor refused to enter the guest (0x${exit.hardwareReason.toString(16)})`;
-    case 'unsupported':
-      return `unexpected exit ${exitReasonName(exit.reason)}`;
-    default:
-      return `unexpected exit ${exit.kind}`;
-  }
 }
 
 function hasPassed(exit: VmExit): boolean {
