@@ -576,6 +576,8 @@ export class MmioTransport implements Disposable {
       if (epoch === this.#epoch) this.#state = { kind: 'active', device, features };
       else device[Symbol.dispose]();
     });
+    // What changed since FEATURES_OK the driver may have read already.
+    if (this.#state.kind === 'active' && this.#showConfiguration()) this.#announceConfiguration();
   }
 
   /** What the activation that begins now may do, and until when. */
