@@ -1,7 +1,7 @@
 // The machine as a whole: clocks, memory, processors, randomness, reboot.
 import { decodeUtf8 } from 'tskata-sys';
 import * as abi from './abi.gen.ts';
-import { call, structure, tryCall } from './call.ts';
+import { call, SystemError, structure, tryCall } from './call.ts';
 
 const NANOSECONDS_PER_SECOND = 1_000_000_000n;
 
@@ -20,7 +20,10 @@ export function setWallClock(realtimeNs: bigint): void {
   call('clock_settime', 'CLOCK_REALTIME', abi.SYS_clock_settime, abi.CLOCK_REALTIME, bytes);
 }
 
-/** Mixes bytes into the kernel's random number generator and counts all their bits as entropy. */
+/**
+ * Mixes bytes into the kernel's random number generator, counts all their bits as entropy, and has it take a new key from them
+ * at once: two machines that go on from one snapshot have the same key.
+ */
 export function addEntropy(randomFd: number, entropy: Uint8Array): void {
   // struct rand_pool_info: entropy_count in bits, buf_size in bytes, buf
   const { bytes, view } = structure(8 + entropy.length);
@@ -28,6 +31,9 @@ export function addEntropy(randomFd: number, entropy: Uint8Array): void {
   view.setInt32(4, entropy.length, true);
   bytes.set(entropy, 8);
   call('ioctl', 'RNDADDENTROPY', abi.SYS_ioctl, randomFd, abi.RNDADDENTROPY, bytes);
+  // A generator that has no key yet (-ENODATA) takes its first one from them anyway.
+  const reseeded = tryCall(abi.SYS_ioctl, randomFd, abi.RNDRESEEDCRNG);
+  if (reseeded !== 0 && reseeded !== -abi.ENODATA) throw new SystemError('ioctl', 'RNDRESEEDCRNG', -reseeded);
 }
 
 /** Length of each of the six fields of struct new_utsname (include/uapi/linux/utsname.h). */
