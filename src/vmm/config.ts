@@ -1,9 +1,9 @@
 // What a VM is made of, as a program says it: checked before anything is opened.
-import { resolve } from 'node:path';
 import { MEMORY_SIZE_MAX, MEMORY_SIZE_MIN } from '../arch/x86_64/layout.ts';
 import { MIB } from '../lib/units.ts';
 import { checkInteger, VmConfigError } from './config-error.ts';
-import { type DiskConfig, disk } from './devices/disk.ts';
+import { type DiskConfig, disk, isServedByProgram } from './devices/disk.ts';
+import type { DeviceKind } from './devices/kind.ts';
 import { type ShareConfig, share } from './devices/share.ts';
 import { type VsockConfig, vsock } from './devices/vsock.ts';
 import { parseSize } from './options.ts';
@@ -33,14 +33,19 @@ export interface VmConfig {
 
 export const MAXIMUM_CPUS = 32;
 
+/** Calls a function with every device of a configuration and its kind, in the order in which the guest finds them. */
+function visitDevices(config: VmConfig, visit: <Config>(kind: DeviceKind<Config>, device: Config) => void): void {
+  for (const one of config.disks ?? []) visit(disk, one);
+  if (config.vsock !== undefined) visit(vsock, config.vsock);
+  for (const one of config.shares ?? []) visit(share, one);
+}
+
 /** Checks what can be checked without opening anything. @throws VmConfigError naming key, value and what is allowed */
 export function checkVmConfig(config: VmConfig): void {
   checkInteger('memory (MiB)', config.memoryMib, MEMORY_SIZE_MIN / MIB, MEMORY_SIZE_MAX / MIB);
   checkInteger('cpus', config.cpus, 1, MAXIMUM_CPUS);
-  for (const one of config.disks ?? []) disk.check(one);
-  for (const one of config.shares ?? []) share.check(one);
+  visitDevices(config, (kind, device) => kind.check(device));
   checkDistinctTags(config.shares ?? []);
-  if (config.vsock !== undefined) vsock.check(config.vsock);
 }
 
 function checkDistinctTags(shares: readonly ShareConfig[]): void {
@@ -52,18 +57,24 @@ function checkDistinctTags(shares: readonly ShareConfig[]): void {
 }
 
 /** Whether a device has a back end in another process, which must be able to map guest memory. */
-export function needsSharedMemory({ shares = [] }: VmConfig): boolean {
-  return shares.length > 0;
+export function needsSharedMemory(config: VmConfig): boolean {
+  let needed = false;
+  visitDevices(config, (kind, device) => {
+    needed ||= kind.needsSharedMemory?.(device) ?? false;
+  });
+  return needed;
 }
 
 /** The same with the paths of all that devices are made of from the root, so that it means the same in another folder. */
 export function withAbsolutePaths(config: VmConfig): VmConfig {
-  const { disks = [], shares = [], vsock: socket } = config;
+  const absolute = <Config>(kind: DeviceKind<Config>, device: Config): Config =>
+    kind.withAbsolutePaths?.(device) ?? device;
+  const { disks, shares } = config;
   return {
     ...config,
-    disks: disks.map((one) => ({ ...one, path: resolve(one.path) })),
-    shares: shares.map((one) => ({ ...one, directory: resolve(one.directory) })),
-    ...(socket === undefined ? {} : { vsock: { ...socket, path: resolve(socket.path) } }),
+    ...(disks === undefined ? {} : { disks: disks.map((one) => absolute(disk, one)) }),
+    ...(shares === undefined ? {} : { shares: shares.map((one) => absolute(share, one)) }),
+    ...(config.vsock === undefined ? {} : { vsock: absolute(vsock, config.vsock) }),
   };
 }
 

@@ -88,6 +88,11 @@ export async function assembleMachine(
     get memory() {
       return ram.map(shareRegion);
     },
+    mappedMemory: ram.map(({ guestAddress, host }) => ({
+      guestAddress,
+      size: host.bytes.length,
+      hostAddress: host.hostAddress,
+    })),
     log,
     onEnd: (error: Error) => latch.stop({ kind: 'back-end-ended', error }),
     resources,

@@ -1,5 +1,5 @@
 // `--disk`: a virtio block device on an image or a block device of the host, or on a program that serves one.
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { CACHE_MODES, type CacheMode, RawFile } from '../../host/raw-file.ts';
 import { IMAGE_FORMATS, type ImageFormat } from '../../host/storage-daemon.ts';
@@ -40,6 +40,11 @@ const FORM = {
   first: (item: string) => ({ path: item }),
 } as const;
 
+/** Whether a program has this disk, over vhost-user: it must be able to map guest memory. */
+export function isServedByProgram({ format = 'raw', vhostUser = false }: DiskConfig): boolean {
+  return vhostUser || format !== 'raw';
+}
+
 export const disk: DeviceKind<DiskConfig> = {
   read(source) {
     const { path: image, 'vhost-user': socket, format, ro, id, cache } = readOptions(source, FORM);
@@ -69,6 +74,8 @@ export const disk: DeviceKind<DiskConfig> = {
       throw new VmConfigError('disk cache', cache, 'none but with a raw image: other programs choose their own');
     }
   },
+  needsSharedMemory: ({ format = 'raw', vhostUser = false }) => vhostUser || format !== 'raw',
+  withAbsolutePaths: (config) => ({ ...config, path: resolve(config.path) }),
   async open({ path, format = 'raw', vhostUser = false, readOnly = false, id, cache = 'writeback' }, context) {
     if (vhostUser) return openDiskSocket(path, readOnly, context);
     if (format !== 'raw') return openFormattedDisk(path, format, readOnly, context);
