@@ -88,6 +88,8 @@ export interface BareGuestOptions {
   readonly mode: 'real' | 'long';
   /** What the first vCPU runs, at BARE_LAYOUT.code. */
   readonly code: Uint8Array;
+  /** BARE_LAYOUT.memorySize bytes, which the caller disposes. @default memory of its own */
+  readonly memory?: HostMemory;
   /** @default 1 */
   readonly vcpuCount?: number;
   /** LAPIC, IOAPIC, PIC and PIT in the kernel; HLT then waits there for an interrupt. @default false */
@@ -108,7 +110,7 @@ export class BareGuest implements Disposable {
   constructor(hypervisor: Hypervisor, options: BareGuestOptions) {
     using created = new DisposableStack();
     const size = BARE_LAYOUT.memorySize;
-    this.memory = created.use(hypervisor.allocateMemory(size, { shared: false, name: 'bare guest' }));
+    this.memory = options.memory ?? created.use(hypervisor.allocateMemory(size, { shared: false, name: 'bare guest' }));
     const { bytes } = this.memory;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.vm = created.use(hypervisor.createVm());
