@@ -48,7 +48,7 @@ export const vsock: DeviceKind<VsockConfig> = {
       throw new VmConfigError('vsock', vhost ? 'both a socket and vhost' : 'without a socket', ALLOWED);
     }
   },
-  withAbsolutePaths: (config) => ({ ...config, path: resolve(config.path) }),
+  withAbsolutePaths: (config) => (config.path === undefined ? config : { ...config, path: resolve(config.path) }),
   async open({ guestCid, path }, { mappedMemory, resources }) {
     if (path === undefined) {
       const backend = resources.use(new VhostVsock({ guestCid, memory: mappedMemory }));
