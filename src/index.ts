@@ -6,6 +6,7 @@ export { checkVmConfig, type HugePageSize, parseMemoryMib, type VmConfig } from 
 export { VmConfigError } from './vmm/config-error.ts';
 export { describedVm, mergeDescriptions, readDescriptionFile, type VmDescription } from './vmm/description.ts';
 export type { DiskConfig } from './vmm/devices/disk.ts';
+export type { NetConfig } from './vmm/devices/net.ts';
 export type { ShareConfig } from './vmm/devices/share.ts';
 export type { VsockConfig } from './vmm/devices/vsock.ts';
 export type { VmConnections } from './vmm/machine.ts';

@@ -48,6 +48,7 @@ function defineCommands(finish: (status: number) => void): Command {
       'virtio block device on a raw image or block device; may be repeated',
       collect,
     )
+    .option('--net <tap=NAME|fd=N|none[,mac=MAC][,mtu=BYTES]...>', 'virtio network device; may be repeated', collect)
     .option('--share <tag=directory>', 'virtio file system, served by virtiofsd; may be repeated', collect)
     .option('--vsock <cid=path>', "virtio vsock: the guest's CID and the Unix socket of the host side")
     .option('--no-serial', 'no serial port: nothing is shown, and fewer exits')

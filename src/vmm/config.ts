@@ -2,8 +2,9 @@
 import { MEMORY_SIZE_MAX, MEMORY_SIZE_MIN } from '../arch/x86_64/layout.ts';
 import { MIB } from '../lib/units.ts';
 import { checkInteger, VmConfigError } from './config-error.ts';
-import { type DiskConfig, disk, isServedByProgram } from './devices/disk.ts';
+import { type DiskConfig, disk } from './devices/disk.ts';
 import type { DeviceKind } from './devices/kind.ts';
+import { type NetConfig, net } from './devices/net.ts';
 import { type ShareConfig, share } from './devices/share.ts';
 import { type VsockConfig, vsock } from './devices/vsock.ts';
 import { parseSize } from './options.ts';
@@ -25,6 +26,8 @@ export interface VmConfig {
   /** A 16550A at COM1. Every byte on it costs exits, so a VM that does not need it has none. @default false */
   readonly serial?: boolean;
   readonly disks?: readonly DiskConfig[];
+  /** In the order of the guest's eth0, eth1 ... */
+  readonly nets?: readonly NetConfig[];
   readonly shares?: readonly ShareConfig[];
   readonly vsock?: VsockConfig;
   /** A virtio entropy device, fed by the host's generator. @default true */
@@ -36,6 +39,7 @@ export const MAXIMUM_CPUS = 32;
 /** Calls a function with every device of a configuration and its kind, in the order in which the guest finds them. */
 function visitDevices(config: VmConfig, visit: <Config>(kind: DeviceKind<Config>, device: Config) => void): void {
   for (const one of config.disks ?? []) visit(disk, one);
+  for (const one of config.nets ?? []) visit(net, one);
   if (config.vsock !== undefined) visit(vsock, config.vsock);
   for (const one of config.shares ?? []) visit(share, one);
 }

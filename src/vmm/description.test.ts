@@ -23,6 +23,7 @@ describe('a description', () => {
       serial: true,
       entropy: true,
       disks: [],
+      nets: [],
       shares: [],
     });
   });

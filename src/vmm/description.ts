@@ -5,6 +5,7 @@ import { messageOf } from '../lib/errors.ts';
 import { HUGE_PAGE_SIZES, type HugePageSize, parseMemoryMib, type VmConfig } from './config.ts';
 import { VmConfigError } from './config-error.ts';
 import { disk } from './devices/disk.ts';
+import { net } from './devices/net.ts';
 import { share } from './devices/share.ts';
 import { vsock } from './devices/vsock.ts';
 import type { OptionSource } from './options.ts';
@@ -20,6 +21,7 @@ export interface VmDescription {
   readonly serial?: boolean;
   readonly entropy?: boolean;
   readonly disk?: readonly OptionSource[];
+  readonly net?: readonly OptionSource[];
   readonly share?: readonly OptionSource[];
   readonly vsock?: OptionSource;
 }
@@ -37,6 +39,7 @@ const SHAPES: { readonly [Key in keyof Required<VmDescription>]: Shape } = {
   serial: 'flag',
   entropy: 'flag',
   disk: 'devices',
+  net: 'devices',
   share: 'devices',
   vsock: 'device',
 };
@@ -132,6 +135,7 @@ export function describedVm(description: VmDescription): VmConfig {
     serial: description.serial ?? true,
     entropy: description.entropy ?? true,
     disks: (description.disk ?? []).map((source) => disk.read(source)),
+    nets: (description.net ?? []).map((source) => net.read(source)),
     shares: (description.share ?? []).map((source) => share.read(source)),
     ...present<Pick<VmConfig, 'initrdPath' | 'hugePages' | 'vsock'>>({
       initrdPath: description.initrd,

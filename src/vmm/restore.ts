@@ -9,7 +9,7 @@ import { Vm } from './vm.ts';
 import { readVmState, restoreVmState } from './vm-state.ts';
 
 /** What of a VM may be another one after a restore: each list replaces the saved one, device by device. */
-export type RestoredDevices = Partial<Pick<VmConfig, 'disks' | 'shares' | 'vsock'>>;
+export type RestoredDevices = Partial<Pick<VmConfig, 'disks' | 'nets' | 'shares' | 'vsock'>>;
 
 export interface RestoreOptions {
   /** @default the snapshot's */

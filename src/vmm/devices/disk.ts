@@ -40,11 +40,6 @@ const FORM = {
   first: (item: string) => ({ path: item }),
 } as const;
 
-/** Whether a program has this disk, over vhost-user: it must be able to map guest memory. */
-export function isServedByProgram({ format = 'raw', vhostUser = false }: DiskConfig): boolean {
-  return vhostUser || format !== 'raw';
-}
-
 export const disk: DeviceKind<DiskConfig> = {
   read(source) {
     const { path: image, 'vhost-user': socket, format, ro, id, cache } = readOptions(source, FORM);

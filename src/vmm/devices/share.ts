@@ -1,4 +1,5 @@
 // `--share`: a virtio file system on a folder of the host.
+import { resolve } from 'node:path';
 import { FS_QUEUE, FsDevice } from '../../devices/virtio/fs/device.ts';
 import { VhostUserFrontEnd } from '../../host/vhost-user.ts';
 import { CACHE_POLICIES, type CachePolicy, startVirtiofsd } from '../../host/virtiofsd.ts';
@@ -48,6 +49,8 @@ export const share: DeviceKind<ShareConfig> = {
       throw new VmConfigError('share tag', JSON.stringify(tag), `1 to ${MAXIMUM_TAG_BYTES} bytes without NUL`);
     }
   },
+  needsSharedMemory: () => true,
+  withAbsolutePaths: (config) => ({ ...config, directory: resolve(config.directory) }),
   async open({ tag, ...served }, { memory, onEnd, resources }) {
     const program = resources.use(startVirtiofsd({ ...served, onEnd }));
     const backend = await program.open((connection) =>
