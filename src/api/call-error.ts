@@ -35,8 +35,14 @@ function statusOf(error: unknown): status {
   if (error instanceof VmStateError) return status.FAILED_PRECONDITION;
   if (error instanceof VmOperationError) return OF_OPERATION[error.code];
   if (error instanceof VmConfigError) return status.INVALID_ARGUMENT;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return OF_ERRNO[code] ?? status.INTERNAL;
+  return ofErrno(error) ?? status.INTERNAL;
+}
+
+/** The first errno among an error and its causes. */
+function ofErrno(error: unknown): status | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const code = 'code' in error ? String(error.code) : '';
+  return Object.hasOwn(OF_ERRNO, code) ? OF_ERRNO[code] : ofErrno(error.cause);
 }
 
 /** Whatever a handler threw, for the caller. */

@@ -57,10 +57,7 @@ export class ConsoleSessions {
       default:
         throw new StatusError('INVALID_ARGUMENT', `there is no console mode ${String(mode)}`);
     }
-    const attachment = this.#vm.attachConsole(name, {
-      output: (bytes) => session.output(bytes),
-      drain: () => session.drained(),
-    });
+    const attachment = this.#vm.attachConsole(name, (bytes) => session.output(bytes));
     const mayWrite = mode === ConsoleMode.READ_WRITE || mode === ConsoleMode.TAKE_OVER;
     if (mayWrite) {
       before?.inputTaken();
@@ -107,11 +104,6 @@ class Session {
     this.#pump.wake();
   }
 
-  /** The guest has taken what was written. */
-  drained(): void {
-    if (this.#call.isPaused()) this.#call.resume();
-  }
-
   inputTaken(): void {
     this.#mayWrite = false;
     this.#tell({ $case: 'inputTaken', value: {} });
@@ -130,12 +122,19 @@ class Session {
         break;
       case 'input':
         if (this.#attachment === undefined) this.#fail(new StatusError('INVALID_ARGUMENT', NOT_ATTACHED));
-        // What the guest has not read is not taken from the caller: HTTP/2 then makes it wait.
-        else if (this.#mayWrite && !this.#attachment.write(request.value)) this.#call.pause();
+        else if (this.#mayWrite) this.#write(this.#attachment, request.value);
         break;
       case undefined:
         this.#fail(new StatusError('INVALID_ARGUMENT', 'the message is neither `attach` nor `input`'));
     }
+  }
+
+  #write(attachment: ConsoleAttachment, bytes: Uint8Array): void {
+    const room = attachment.write(bytes);
+    if (room === undefined) return;
+    // While the guest does not read, nothing is taken from the caller: HTTP/2 makes it wait.
+    this.#call.pause();
+    void room.then(() => this.#call.resume());
   }
 
   #begin(attach: ConsoleAttach): void {

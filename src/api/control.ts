@@ -35,7 +35,7 @@ export interface VmControl {
   /** Ends the VM at once. Of a VM that has ended it asks nothing. */
   kill(): void;
   /**
-   * Writes a snapshot of a running or paused VM to a folder, which is made when it is not there.
+   * Writes a snapshot of a running or paused VM to a folder that is not there yet.
    * @throws VmStateError; the errors of the snapshot (rejects), the VM is then as it was before
    */
   snapshot(directory: string, options: SnapshotOptions): Promise<void>;

@@ -374,15 +374,16 @@ describe('consoles', () => {
   });
 
   test('a guest that does not read makes the writer wait, and nobody else', async () => {
-    vm.reads = false;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    vm.room = promise;
     const writer = attach('serial', ConsoleMode.READ_WRITE);
     await expect.poll(writer.cases).toEqual(['attached']);
     const piece = 'x'.repeat(32 * 1024);
     while (writer.type(piece)) await new Promise((resolve) => setImmediate(resolve));
     expect((await client.call((calls) => calls.getState, {})).state).toBe(State.RUNNING);
     const typedWhileBlocked = vm.typed.length;
-    vm.reads = true;
-    vm.consoles.serial.drained();
+    vm.room = undefined;
+    resolve();
 
     await expect.poll(() => vm.typed.length).toBeGreaterThan(typedWhileBlocked);
   });

@@ -180,7 +180,7 @@ export interface KillResponse {
 }
 
 export interface SnapshotRequest {
-  /** Absolute path of a folder of the VMM's machine; it is made when it is not there, and has to be empty otherwise. */
+  /** Absolute path of a folder of the VMM's machine that is not there yet (ALREADY_EXISTS). */
   directory: string;
   /** Whether a VM that was running goes on afterwards. One that was paused before stays paused. */
   resume: boolean;

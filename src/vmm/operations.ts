@@ -58,16 +58,15 @@ export interface BalloonStats {
 
 /** One reader, and perhaps writer, of a console. Disposing it ends the output. */
 export interface ConsoleAttachment extends Disposable {
-  /** Bytes for the guest. @returns false when the guest has not read what came before: then wait for `onDrain` */
-  write(bytes: Uint8Array): boolean;
+  /**
+   * Bytes for the guest.
+   * @returns undefined when there is room for more, else a promise that settles, and never rejects, when there is again
+   */
+  write(bytes: Uint8Array): Promise<void> | undefined;
 }
 
-export interface ConsoleReader {
-  /** Bytes from the guest. The reader may keep them; it bounds what it keeps. */
-  output(bytes: Uint8Array): void;
-  /** The guest has taken what was written: `write` may go on. */
-  drain?(): void;
-}
+/** Gets bytes from the guest. It bounds what it keeps of them. */
+export type ConsoleReader = (bytes: Uint8Array) => void;
 
 export type VmOperationErrorCode =
   /** The VM was built without what the request is about. */

@@ -45,19 +45,19 @@ export class FakeVm implements VmControl {
   readonly asked: string[] = [];
   /** What was typed, all consoles together. */
   typed = '';
-  /** Whether the guest reads what is typed. */
-  reads = true;
+  /** Set while the guest does not read what is typed. */
+  room: Promise<void> | undefined;
   readonly consoles: Readonly<Record<ConsoleName, ConsoleHub>>;
   readonly summary: VmSummary;
   #state: VmState = 'running';
 
   constructor(summary: Partial<VmSummary> = {}) {
     this.summary = { ...SUMMARY, ...summary };
-    const input = (bytes: Uint8Array): boolean => {
+    const input = (bytes: Uint8Array): Promise<void> | undefined => {
       this.typed += Buffer.from(bytes).toString();
-      return this.reads;
+      return this.room;
     };
-    this.consoles = { serial: new ConsoleHub({ input }), hvc0: new ConsoleHub({ input }) };
+    this.consoles = { serial: new ConsoleHub(input), hvc0: new ConsoleHub(input) };
   }
 
   get state(): VmState {
