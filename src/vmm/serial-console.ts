@@ -4,7 +4,11 @@ import { SerialPort, type SerialPortState } from '../devices/legacy/serial.ts';
 
 /** Output is passed on at the end of a line, when so much has gathered, and when the event loop comes round. */
 const OUTPUT_PIECE = 1024;
+/** Who types is asked to wait when so many bytes do. */
+const PENDING_INPUT_MAX = 64 * 1024;
 const LINE_FEED = 0x0a;
+/** Bytes that may wait for the guest before who gives them is asked to wait. */
+const MAX_PENDING_INPUT = 64 * 1024;
 /** So much of what waits for the port can be in a saved state, bytes. */
 const SAVED_INPUT_MAX = 1024 * 1024;
 
@@ -26,6 +30,10 @@ export class SerialConsole implements Disposable {
   #outgoing: number[] = [];
   #flushScheduled = false;
   #incoming: Uint8Array = new Uint8Array(0);
+  /** There while too much waits. */
+  #room: PromiseWithResolvers<void> | undefined;
+  /** While too many wait. */
+  #roomMade: PromiseWithResolvers<void> | undefined;
   #hasEnded = false;
 
   constructor({ setInterrupt, output }: SerialConsoleOptions) {
@@ -37,14 +45,20 @@ export class SerialConsole implements Disposable {
     });
   }
 
-  /** Bytes for the guest: kept until the port has room. After the end they are nobody's: there is no interrupt line then. */
-  input(bytes: Uint8Array): void {
-    if (this.#hasEnded) return;
+  /**
+   * Bytes for the guest: kept until the port has room. After the end they are nobody's: there is no interrupt line then.
+   * @returns a promise when so much waits that more should wait elsewhere until it has settled
+   */
+  input(bytes: Uint8Array): Promise<void> | undefined {
+    if (this.#hasEnded) return undefined;
     const joined = new Uint8Array(this.#incoming.length + bytes.length);
     joined.set(this.#incoming);
     joined.set(bytes, this.#incoming.length);
     this.#incoming = joined;
     this.#feed();
+    if (this.#incoming.length < MAX_PENDING_INPUT) return undefined;
+    this.#room ??= Promise.withResolvers();
+    return this.#room.promise;
   }
 
   /** Passes on what the guest has sent, and gives the rest. */
@@ -57,16 +71,24 @@ export class SerialConsole implements Disposable {
   restoreState(state: unknown): void {
     const fields = new SavedFields('serial console', state);
     this.port.restoreState(fields.value('port'));
-    this.input(Uint8Array.from(fields.bytes('incoming', SAVED_INPUT_MAX)));
+    void this.input(Uint8Array.from(fields.bytes('incoming', SAVED_INPUT_MAX)));
   }
 
   [Symbol.dispose](): void {
     this.#hasEnded = true;
     this.#flush();
+    this.#room?.resolve();
+    this.#roomMade?.resolve();
   }
 
   #feed(): void {
     if (this.#incoming.length > 0) this.#incoming = this.#incoming.subarray(this.port.receive(this.#incoming));
+    if (this.#incoming.length >= PENDING_INPUT_MAX) return;
+    this.#roomMade?.resolve();
+    this.#roomMade = undefined;
+    if (this.#incoming.length >= MAX_PENDING_INPUT) return;
+    this.#room?.resolve();
+    this.#room = undefined;
   }
 
   #transmit(byte: number): void {
