@@ -28,6 +28,14 @@ describe('GuestMemory', () => {
     expect([memory.size, memory.end, memory.contains(0, 1)]).toEqual([0, 0, false]);
   });
 
+  test('tells the address of its bytes, and of no others', () => {
+    const memory = makeMemory();
+
+    expect(memory.addressOf(memory.slice(HIGH_START + 16, 8))).toBe(HIGH_START + 16);
+    expect(memory.addressOf(memory.slice(LOW_SIZE - 1, 1))).toBe(LOW_SIZE - 1);
+    expect(() => memory.addressOf(new Uint8Array(8))).toThrow(RangeError);
+  });
+
   test('reads and writes integers little-endian, in every region', () => {
     const memory = makeMemory();
     for (const start of [0, HIGH_START]) {

@@ -79,6 +79,16 @@ export class GuestMemory {
     return region.bytes.subarray(address - region.start, address - region.start + length);
   }
 
+  /** Guest physical address of what `slice` gave. @throws RangeError when the bytes are not this guest's RAM */
+  addressOf(bytes: Uint8Array): number {
+    for (const region of this.#regions) {
+      const offset = bytes.byteOffset - region.bytes.byteOffset;
+      const isInside = offset >= 0 && offset + bytes.length <= region.bytes.length;
+      if (bytes.buffer === region.bytes.buffer && isInside) return region.start + offset;
+    }
+    throw new RangeError(`${bytes.length} bytes that are not RAM of this guest have no address in it`);
+  }
+
   /** A copy that the guest cannot change any more. @throws GuestMemoryError */
   copy(address: number, length: number): Uint8Array {
     return this.slice(address, length).slice();

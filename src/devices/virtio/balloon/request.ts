@@ -1,0 +1,107 @@
+// Page numbers of the inflate and deflate queues, and the statistics: bytes in, plain data out.
+import {
+  VIRTIO_BALLOON_S_AVAIL,
+  VIRTIO_BALLOON_S_CACHES,
+  VIRTIO_BALLOON_S_HTLB_PGALLOC,
+  VIRTIO_BALLOON_S_HTLB_PGFAIL,
+  VIRTIO_BALLOON_S_MAJFLT,
+  VIRTIO_BALLOON_S_MEMFREE,
+  VIRTIO_BALLOON_S_MEMTOT,
+  VIRTIO_BALLOON_S_MINFLT,
+  VIRTIO_BALLOON_S_SWAP_IN,
+  VIRTIO_BALLOON_S_SWAP_OUT,
+  virtio_balloon_stat,
+} from '../abi.gen.ts';
+import { BALLOON_PAGE_SIZE } from './config-space.ts';
+
+/** Bytes of a page number. */
+export const PAGE_NUMBER_SIZE: number = Uint32Array.BYTES_PER_ELEMENT;
+
+/** Neighbouring pages, in bytes. */
+export interface PageRange {
+  readonly address: number;
+  readonly length: number;
+}
+
+/**
+ * The ranges that a list of page numbers makes, in order and without overlap: a driver lists neighbours in any order.
+ * @param bytes whole page numbers of 32 bits, little-endian
+ */
+export function pageRanges(bytes: Uint8Array): PageRange[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const numbers = Uint32Array.from({ length: bytes.length / PAGE_NUMBER_SIZE }, (_, index) =>
+    view.getUint32(PAGE_NUMBER_SIZE * index, true),
+  ).sort();
+  const ranges: PageRange[] = [];
+  let first: number | undefined;
+  let end = 0;
+  const finish = () => {
+    if (first === undefined) return;
+    ranges.push({ address: first * BALLOON_PAGE_SIZE, length: (end - first) * BALLOON_PAGE_SIZE });
+  };
+  for (const number of numbers) {
+    if (first === undefined || number > end) {
+      finish();
+      first = number;
+    }
+    end = number + 1;
+  }
+  finish();
+  return ranges;
+}
+
+/** The part of a range that is whole pages; undefined when there is none. */
+export function wholePages({ address, length }: PageRange): PageRange | undefined {
+  const start = Math.ceil(address / BALLOON_PAGE_SIZE) * BALLOON_PAGE_SIZE;
+  const end = Math.floor((address + length) / BALLOON_PAGE_SIZE) * BALLOON_PAGE_SIZE;
+  return end > start ? { address: start, length: end - start } : undefined;
+}
+
+/** What the driver says about the guest's memory (virtio 1.3, 5.5.6.4). What it does not say is absent. */
+export interface BalloonStatistics {
+  readonly swappedInBytes?: number;
+  readonly swappedOutBytes?: number;
+  readonly majorFaults?: number;
+  readonly minorFaults?: number;
+  /** Memory that nothing uses. */
+  readonly freeBytes?: number;
+  readonly totalBytes?: number;
+  /** Memory that can be had without swapping. */
+  readonly availableBytes?: number;
+  /** Caches that can be taken back quickly. */
+  readonly cacheBytes?: number;
+  readonly hugePageAllocations?: number;
+  readonly failedHugePageAllocations?: number;
+}
+
+const STATISTICS: ReadonlyMap<number, keyof BalloonStatistics> = new Map([
+  [VIRTIO_BALLOON_S_SWAP_IN, 'swappedInBytes'],
+  [VIRTIO_BALLOON_S_SWAP_OUT, 'swappedOutBytes'],
+  [VIRTIO_BALLOON_S_MAJFLT, 'majorFaults'],
+  [VIRTIO_BALLOON_S_MINFLT, 'minorFaults'],
+  [VIRTIO_BALLOON_S_MEMFREE, 'freeBytes'],
+  [VIRTIO_BALLOON_S_MEMTOT, 'totalBytes'],
+  [VIRTIO_BALLOON_S_AVAIL, 'availableBytes'],
+  [VIRTIO_BALLOON_S_CACHES, 'cacheBytes'],
+  [VIRTIO_BALLOON_S_HTLB_PGALLOC, 'hugePageAllocations'],
+  [VIRTIO_BALLOON_S_HTLB_PGFAIL, 'failedHugePageAllocations'],
+]);
+
+/** Entries that are looked at: more than there are tags. */
+const MAX_STATISTICS = 32;
+/** Bytes of a statistics buffer that are looked at. */
+export const MAX_STATISTICS_SIZE: number = MAX_STATISTICS * virtio_balloon_stat.sizeof;
+
+/**
+ * Reads a statistics buffer: tags in any order, unknown ones left out, as is a part of an entry at the end.
+ * @param bytes that the guest cannot change any more
+ */
+export function decodeStatistics(bytes: Uint8Array): BalloonStatistics {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const found: { -readonly [Key in keyof BalloonStatistics]: number } = {};
+  for (let at = 0; at + virtio_balloon_stat.sizeof <= bytes.length; at += virtio_balloon_stat.sizeof) {
+    const name = STATISTICS.get(view.getUint16(at + virtio_balloon_stat.tag, true));
+    if (name !== undefined) found[name] = Number(view.getBigUint64(at + virtio_balloon_stat.val, true));
+  }
+  return found;
+}
