@@ -4,8 +4,6 @@ import { SerialPort, type SerialPortState } from '../devices/legacy/serial.ts';
 
 /** Output is passed on at the end of a line, when so much has gathered, and when the event loop comes round. */
 const OUTPUT_PIECE = 1024;
-/** Who types is asked to wait when so many bytes do. */
-const PENDING_INPUT_MAX = 64 * 1024;
 const LINE_FEED = 0x0a;
 /** Bytes that may wait for the guest before who gives them is asked to wait. */
 const MAX_PENDING_INPUT = 64 * 1024;
@@ -32,8 +30,6 @@ export class SerialConsole implements Disposable {
   #incoming: Uint8Array = new Uint8Array(0);
   /** There while too much waits. */
   #room: PromiseWithResolvers<void> | undefined;
-  /** While too many wait. */
-  #roomMade: PromiseWithResolvers<void> | undefined;
   #hasEnded = false;
 
   constructor({ setInterrupt, output }: SerialConsoleOptions) {
@@ -78,14 +74,10 @@ export class SerialConsole implements Disposable {
     this.#hasEnded = true;
     this.#flush();
     this.#room?.resolve();
-    this.#roomMade?.resolve();
   }
 
   #feed(): void {
     if (this.#incoming.length > 0) this.#incoming = this.#incoming.subarray(this.port.receive(this.#incoming));
-    if (this.#incoming.length >= PENDING_INPUT_MAX) return;
-    this.#roomMade?.resolve();
-    this.#roomMade = undefined;
     if (this.#incoming.length >= MAX_PENDING_INPUT) return;
     this.#room?.resolve();
     this.#room = undefined;
