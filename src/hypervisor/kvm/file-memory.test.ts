@@ -126,7 +126,7 @@ describe('what is discarded', () => {
 
     expect(mappingsIn(memory)).toBeLessThanOrEqual(2 * 8192 + 1);
     expect(pagesOf(memory).every((byte, page) => byte === (page % 2 === 0 ? 0 : (page + 1) & 0xff))).toBe(true);
-  });
+  }, 60_000);
 
   test('must be pages inside the memory', () => {
     using memory = mapFile();

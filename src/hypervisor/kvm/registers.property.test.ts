@@ -3,9 +3,11 @@ import { expect, test } from 'vitest';
 import type { Registers } from '../ports.ts';
 import {
   decodeCpuid,
+  decodeMsrs,
   decodeRegisters,
   decodeSpecialRegisters,
   encodeCpuid,
+  encodeMsrs,
   encodeRegisters,
   encodeSpecialRegisters,
 } from './registers.ts';
@@ -77,6 +79,15 @@ test('CPUID leaves survive struct kvm_cpuid2', () => {
   propertyAssert(
     property(array(cpuidEntry), (value) => {
       expect(decodeCpuid(encodeCpuid(value))).toEqual(value);
+    }),
+  );
+});
+
+test('model-specific registers survive struct kvm_msrs, whole or from the first on', () => {
+  propertyAssert(
+    property(array(record({ index: u32, value: u64 })), integer({ min: 0, max: 9 }), (value, count) => {
+      expect(decodeMsrs(encodeMsrs(value))).toEqual(value);
+      expect(decodeMsrs(encodeMsrs(value), Math.min(count, value.length))).toEqual(value.slice(0, count));
     }),
   );
 });
