@@ -10,9 +10,10 @@ export class ConsoleHub {
     this.#input = input;
   }
 
-  /** Bytes from the guest. */
-  output(bytes: Uint8Array): void {
-    for (const { read } of [...this.#readers]) read(bytes);
+  /** Bytes from the guest. @returns a promise when the guest is to wait with more, for the slowest of the readers */
+  output(bytes: Uint8Array): Promise<void> | undefined {
+    const busy = [...this.#readers].flatMap(({ read }) => read(bytes) ?? []);
+    return busy.length === 0 ? undefined : Promise.all(busy).then(() => undefined);
   }
 
   attach(read: ConsoleReader): ConsoleAttachment {

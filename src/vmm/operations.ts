@@ -65,8 +65,12 @@ export interface ConsoleAttachment extends Disposable {
   write(bytes: Uint8Array): Promise<void> | undefined;
 }
 
-/** Gets bytes from the guest. It bounds what it keeps of them. */
-export type ConsoleReader = (bytes: Uint8Array) => void;
+/**
+ * Gets bytes from the guest. It bounds what it keeps of them.
+ * @returns undefined when there is room for more, else a promise that settles, and never rejects, when there is again: the
+ * guest waits for it
+ */
+export type ConsoleReader = (bytes: Uint8Array) => Promise<void> | undefined;
 
 export type VmOperationErrorCode =
   /** The VM was built without what the request is about. */
