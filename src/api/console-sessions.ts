@@ -57,7 +57,10 @@ export class ConsoleSessions {
       default:
         throw new StatusError('INVALID_ARGUMENT', `there is no console mode ${String(mode)}`);
     }
-    const attachment = this.#vm.attachConsole(name, (bytes) => session.output(bytes));
+    const attachment = this.#vm.attachConsole(name, (bytes) => {
+      session.output(bytes);
+      return undefined;
+    });
     const mayWrite = mode === ConsoleMode.READ_WRITE || mode === ConsoleMode.TAKE_OVER;
     if (mayWrite) {
       before?.inputTaken();
@@ -99,7 +102,8 @@ class Session {
     call.once('cancelled', () => this.#close());
   }
 
-  output(bytes: Uint8Array): void {
+  /** Never makes the guest wait: the backlog is bounded. */
+  output(bytes: Uint8Array): undefined {
     this.#backlog.push(bytes);
     this.#pump.wake();
   }

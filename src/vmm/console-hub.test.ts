@@ -4,11 +4,11 @@ import { ConsoleHub } from './console-hub.ts';
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 test('all readers get the output, until they are disposed', () => {
-  const hub = new ConsoleHub({ input: () => undefined });
+  const hub = new ConsoleHub(() => undefined);
   const first = vi.fn();
   const second = vi.fn();
-  hub.attach({ output: first });
-  const attachment = hub.attach({ output: second });
+  hub.attach(first);
+  const attachment = hub.attach(second);
 
   hub.output(bytes('a'));
   attachment[Symbol.dispose]();
@@ -20,10 +20,10 @@ test('all readers get the output, until they are disposed', () => {
 
 test('the guest waits for the slowest reader, and not for readers that have room', async () => {
   const slow = Promise.withResolvers<void>();
-  const hub = new ConsoleHub({ input: () => undefined });
-  hub.attach({ output: () => undefined });
+  const hub = new ConsoleHub(() => undefined);
+  hub.attach(() => undefined);
   expect(hub.output(bytes('a'))).toBeUndefined();
-  hub.attach({ output: () => slow.promise });
+  hub.attach(() => slow.promise);
   const busy = hub.output(bytes('b'));
   slow.resolve();
 
@@ -33,7 +33,7 @@ test('the guest waits for the slowest reader, and not for readers that have room
 test('what is written goes to the guest, which may have no room; after the end it goes nowhere', () => {
   const room = Promise.resolve();
   const input = vi.fn(() => room);
-  const attachment = new ConsoleHub({ input }).attach({ output: () => undefined });
+  const attachment = new ConsoleHub(input).attach(() => undefined);
 
   expect(attachment.write(bytes('x'))).toBe(room);
   attachment[Symbol.dispose]();
