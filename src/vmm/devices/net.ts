@@ -1,4 +1,5 @@
-// `--net`: a virtio network device on a tap of the host, served here or by the kernel, or one whose cable is not plugged in.
+// `--net`: a virtio network device on a tap of the host, served here or by the kernel, on passt, or one whose cable is not
+// plugged in.
 import { randomFillSync } from 'node:crypto';
 import type { NetBackend } from '../../devices/virtio/net/backend.ts';
 import {
@@ -10,12 +11,14 @@ import {
   parseMac,
 } from '../../devices/virtio/net/config-space.ts';
 import { NetDevice } from '../../devices/virtio/net/device.ts';
+import { type PasstPorts, parsePorts } from '../../host/passt.ts';
 import { Tap } from '../../host/tap.ts';
 import { VhostNet } from '../../host/vhost-net.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { checkInteger, VmConfigError } from '../config-error.ts';
 import { readOptions } from '../options.ts';
 import type { BackendContext, DeviceKind } from './kind.ts';
+import { openPasst } from './passt-net.ts';
 import { checkRateLimit, makeRateLimiter, type RateLimitConfig, readRateLimit } from './rate-limit.ts';
 
 /** What is at the other end of the cable. */
@@ -24,6 +27,8 @@ export type NetEnd =
   | { readonly kind: 'tap'; readonly name: string }
   /** A tap that somebody else opened, as a descriptor that this process inherited. */
   | { readonly kind: 'fd'; readonly fd: number }
+  /** passt, a program that needs no privileges, with ports of the host that lead to the guest. */
+  | ({ readonly kind: 'passt' } & PasstPorts)
   /** Nobody: the link is down. */
   | { readonly kind: 'none' };
 
@@ -46,6 +51,9 @@ const FORM = {
   fields: {
     tap: 'text',
     fd: 'integer',
+    passt: 'flag',
+    tcp: 'text',
+    udp: 'text',
     none: 'flag',
     vhost: 'flag',
     mac: 'text',
@@ -60,19 +68,23 @@ const FORM = {
     'tx-ops-burst': 'integer',
   },
 } as const;
-const ALLOWED = 'tap=NAME, fd=N or none, with ,vhost=on ,mac=MAC ,mtu=BYTES ,rx-rate=BYTES and the like';
+const ALLOWED =
+  'tap=NAME, fd=N, passt or none, with ,vhost=on ,tcp=PORTS ,udp=PORTS ,mac=MAC ,mtu=BYTES ,rx-rate=BYTES and the like';
 
 export const net: DeviceKind<NetConfig, NetDevice> = {
   read(source) {
     const options = readOptions(source, FORM);
-    const { tap, fd, none, vhost, mac, mtu } = options;
+    const { tap, fd, passt, tcp, udp, none, vhost, mac, mtu } = options;
     const ends: NetEnd[] = [
       ...(tap === undefined ? [] : [{ kind: 'tap', name: tap } as const]),
       ...(fd === undefined ? [] : [{ kind: 'fd', fd } as const]),
+      ...(passt === true ? [{ kind: 'passt', ...readPorts(tcp, udp) } as const] : []),
       ...(none === true ? [{ kind: 'none' } as const] : []),
     ];
     const [end] = ends;
-    if (end === undefined || ends.length > 1) throw new VmConfigError('net', JSON.stringify(source), ALLOWED);
+    const isMixed = passt !== true && (tcp ?? udp) !== undefined;
+    if (end === undefined || ends.length > 1 || isMixed)
+      throw new VmConfigError('net', JSON.stringify(source), ALLOWED);
     const receiveLimit = readRateLimit({
       rate: options['rx-rate'],
       burst: options['rx-burst'],
@@ -95,7 +107,13 @@ export const net: DeviceKind<NetConfig, NetDevice> = {
     };
   },
   check({ end, vhost = false, mac, mtu, receiveLimit, transmitLimit }) {
-    if (vhost && end.kind === 'none') throw new VmConfigError('net vhost', 'on', 'off: vhost-net needs a tap');
+    if (vhost && end.kind !== 'tap' && end.kind !== 'fd') {
+      throw new VmConfigError('net vhost', 'on', 'off: vhost-net needs a tap');
+    }
+    if (end.kind === 'passt') {
+      checkPorts('net tcp', end.tcp);
+      checkPorts('net udp', end.udp);
+    }
     if (vhost && (receiveLimit ?? transmitLimit) !== undefined) {
       throw new VmConfigError('net vhost', 'on', 'off with rate limits, which are kept here and not by the kernel');
     }
@@ -106,9 +124,10 @@ export const net: DeviceKind<NetConfig, NetDevice> = {
     checkRateLimit('net rx', receiveLimit);
     checkRateLimit('net tx', transmitLimit);
   },
+  needsSharedMemory: ({ end }) => end.kind === 'passt',
   async open({ end, vhost = false, mac, mtu, receiveLimit, transmitLimit }, context) {
-    const tap = openTap(end, mtu, context);
-    const backend = tap !== undefined && vhost ? handOver(tap, context) : tap;
+    const isCounted = (receiveLimit ?? transmitLimit) !== undefined;
+    const backend = await openEnd(end, { vhost, isCounted, mtu }, context);
     const receiveLimiter = makeRateLimiter(receiveLimit);
     const transmitLimiter = makeRateLimiter(transmitLimit);
     const name = end.kind === 'tap' ? end.name : end.kind;
@@ -124,16 +143,50 @@ export const net: DeviceKind<NetConfig, NetDevice> = {
   },
 };
 
-/** @throws TapError */
-function openTap(end: NetEnd, mtu: number | undefined, { resources }: BackendContext): Tap | undefined {
+interface EndOptions {
+  readonly vhost: boolean;
+  /** Whether each frame has to go through this process. */
+  readonly isCounted: boolean;
+  readonly mtu: number | undefined;
+}
+
+/** @throws TapError, VhostError, BackEndError, VhostUserError, SystemError (rejects) */
+async function openEnd(
+  end: NetEnd,
+  { vhost, isCounted, mtu }: EndOptions,
+  context: BackendContext,
+): Promise<NetBackend | undefined> {
+  const size = mtu === undefined ? {} : { mtu };
   switch (end.kind) {
-    case 'tap':
-      return resources.use(Tap.open(end.name, mtu === undefined ? {} : { mtu }));
-    case 'fd':
-      return resources.use(Tap.adopt(end.fd));
+    case 'tap': {
+      const tap = context.resources.use(Tap.open(end.name, size));
+      return vhost ? handOver(tap, context) : tap;
+    }
+    case 'fd': {
+      const tap = context.resources.use(Tap.adopt(end.fd));
+      return vhost ? handOver(tap, context) : tap;
+    }
+    case 'passt': {
+      const { kind: _, ...ports } = end;
+      return openPasst({ ...ports, ...size, isCounted }, context);
+    }
     case 'none':
       return undefined;
   }
+}
+
+function readPorts(tcp: string | undefined, udp: string | undefined): PasstPorts {
+  return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
+}
+
+/** @throws VmConfigError */
+function checkPorts(key: string, ports: string | undefined): void {
+  if (ports === undefined || parsePorts(ports) !== undefined) return;
+  throw new VmConfigError(
+    key,
+    JSON.stringify(ports),
+    'ports such as 8080:80, 127.0.0.1/2222:22 or 5000-5010, each behind ",,"',
+  );
 }
 
 /** @throws VhostError, SystemError */

@@ -1,0 +1,185 @@
+// passt over a stream: each frame behind its length, 4 bytes, big-endian (passt(1), "-s"; QEMU's "-netdev stream"). For passts
+// that do not know vhost-user, and where frames are counted on their way.
+import { constants } from 'node:os';
+import type { PacketBackend, SendResult } from '../devices/virtio/net/backend.ts';
+import { NO_OFFLOADS } from '../devices/virtio/net/offloads.ts';
+import { HEADER_SIZE, MAX_FRAME_SIZE } from '../devices/virtio/net/packet.ts';
+import { watchFd } from '../ffi/event-loop.unsafe.ts';
+import { duplicateFd, setNonBlocking } from '../ffi/fd.unsafe.ts';
+import { IoVector, MAX_BUFFERS } from '../ffi/iovec.unsafe.ts';
+import { SystemError } from '../ffi/system-error.ts';
+import type { UnixConnection } from '../ffi/unix-socket.unsafe.ts';
+import { KIB } from '../lib/units.ts';
+import { BackEndError } from './back-end-process.ts';
+
+const LENGTH_SIZE = 4;
+/** Room for the largest frame and for many small ones. */
+const INPUT_SIZE = 256 * KIB;
+const { EAGAIN, EINTR, ECONNRESET, EPIPE } = constants.errno;
+const EMPTY = new Uint8Array();
+const EMPTY_HEADER = new Uint8Array(HEADER_SIZE);
+
+export class PasstStream implements PacketBackend, Disposable {
+  readonly offloads = NO_OFFLOADS;
+  /** For messages. */
+  readonly #name: string;
+  readonly #connection: UnixConnection;
+  readonly #vector = new IoVector();
+  readonly #input = new Uint8Array(new ArrayBuffer(INPUT_SIZE));
+  /** What of the input has come and was not taken yet. */
+  #inputStart = 0;
+  #inputEnd = 0;
+  /** The end of a frame that the socket had no room for. */
+  #output = EMPTY;
+  #onFrames: (() => void) | undefined;
+  #framesWatch: Disposable | undefined;
+  #framesTurn: NodeJS.Immediate | undefined;
+  #roomWatch: Disposable | undefined;
+
+  /** Takes the connection over. @throws SystemError */
+  constructor(connection: UnixConnection, name: string) {
+    this.#connection = connection;
+    this.#name = name;
+    setNonBlocking(connection.fd);
+  }
+
+  setOffloads(): void {}
+
+  /** @throws BackEndError ENDED when passt has gone; SystemError */
+  receive(buffers: readonly Uint8Array[]): number {
+    const frame = this.#takeFrame() ?? (this.#fill() ? this.#takeFrame() : undefined);
+    if (frame === undefined) return 0;
+    const targets = buffers.values();
+    let target: Uint8Array = EMPTY;
+    let written = 0;
+    for (const part of [EMPTY_HEADER, frame]) {
+      for (let rest = part; rest.length > 0; ) {
+        if (target.length === 0) {
+          const next = targets.next();
+          if (next.done === true) return written;
+          target = next.value;
+        }
+        const piece = rest.subarray(0, target.length);
+        target.set(piece);
+        target = target.subarray(piece.length);
+        rest = rest.subarray(piece.length);
+        written += piece.length;
+      }
+    }
+    return written;
+  }
+
+  /** @throws BackEndError ENDED when passt has gone; SystemError */
+  send(_header: Uint8Array, frame: readonly Uint8Array[]): SendResult {
+    if (!this.#flush()) return 'full';
+    const buffers = frame.length < MAX_BUFFERS ? frame : [Buffer.concat(frame)];
+    let size = 0;
+    for (const { length } of buffers) size += length;
+    const length = new Uint8Array(new ArrayBuffer(LENGTH_SIZE));
+    new DataView(length.buffer).setUint32(0, size);
+    const sent = this.#write(length, buffers);
+    if (sent === undefined) return 'full';
+    if (sent < LENGTH_SIZE + size) this.#output = Buffer.concat([length, ...buffers]).subarray(sent);
+    return 'sent';
+  }
+
+  awaitFrames(onFrames: (() => void) | undefined): void {
+    this.#onFrames = onFrames;
+    if (onFrames === undefined) {
+      this.#framesWatch?.[Symbol.dispose]();
+      this.#framesWatch = undefined;
+    } else {
+      this.#framesWatch ??= watchFd(this.#connection.fd, () => this.#onFrames?.(), { ref: false });
+      this.#offerFrames();
+    }
+  }
+
+  awaitRoom(onRoom: (() => void) | undefined): void {
+    this.#roomWatch?.[Symbol.dispose]();
+    this.#roomWatch = undefined;
+    if (onRoom === undefined) return;
+    // A descriptor has one watch.
+    using resources = new DisposableStack();
+    const second = resources.use(duplicateFd(this.#connection.fd));
+    resources.use(watchFd(second.fd, onRoom, { readable: false, writable: true, ref: false }));
+    this.#roomWatch = resources.move();
+  }
+
+  [Symbol.dispose](): void {
+    this.awaitFrames(undefined);
+    this.awaitRoom(undefined);
+    clearImmediate(this.#framesTurn);
+    this.#connection[Symbol.dispose]();
+  }
+
+  /** Frames that have come already make the socket readable no more. */
+  #offerFrames(): void {
+    this.#framesTurn ??= setImmediate(() => {
+      this.#framesTurn = undefined;
+      if (this.#onFrames === undefined || this.#frameSize() === undefined) return;
+      this.#onFrames();
+      if (this.#onFrames !== undefined) this.#offerFrames();
+    });
+  }
+
+  /** The size of the frame that is next, once all of it is there. @throws BackEndError ENDED when there is no such frame */
+  #frameSize(): number | undefined {
+    const available = this.#inputEnd - this.#inputStart;
+    if (available < LENGTH_SIZE) return undefined;
+    const size = new DataView(this.#input.buffer).getUint32(this.#inputStart);
+    if (size > MAX_FRAME_SIZE) {
+      throw new BackEndError('ENDED', `${this.#name}, sent a frame of ${size} bytes`, { name: this.#name, size });
+    }
+    return available - LENGTH_SIZE < size ? undefined : size;
+  }
+
+  #takeFrame(): Uint8Array | undefined {
+    const size = this.#frameSize();
+    if (size === undefined) return undefined;
+    const start = this.#inputStart + LENGTH_SIZE;
+    this.#inputStart = start + size;
+    return this.#input.subarray(start, this.#inputStart);
+  }
+
+  /** @returns whether something came */
+  #fill(): boolean {
+    this.#input.copyWithin(0, this.#inputStart, this.#inputEnd);
+    this.#inputEnd -= this.#inputStart;
+    this.#inputStart = 0;
+    for (;;) {
+      const result = this.#vector.read(this.#connection.fd, [this.#input.subarray(this.#inputEnd)]);
+      if (result > 0) {
+        this.#inputEnd += result;
+        return true;
+      }
+      if (result === -EAGAIN) return false;
+      if (result !== -EINTR) this.#raise('readv', -result);
+    }
+  }
+
+  /** Sends what is left of the last frame. @returns whether nothing is left */
+  #flush(): boolean {
+    while (this.#output.length > 0) {
+      const sent = this.#write(this.#output, []);
+      if (sent === undefined) return false;
+      this.#output = this.#output.subarray(sent);
+    }
+    return true;
+  }
+
+  /** @returns bytes sent; undefined when there is no room */
+  #write(first: Uint8Array, others: readonly Uint8Array[]): number | undefined {
+    for (;;) {
+      const result = this.#vector.write(this.#connection.fd, first, others);
+      if (result >= 0) return result;
+      if (result === -EAGAIN) return undefined;
+      if (result !== -EINTR) this.#raise('writev', -result);
+    }
+  }
+
+  #raise(syscall: string, errno: number): never {
+    const isGone = errno === 0 || errno === EPIPE || errno === ECONNRESET;
+    if (!isGone) throw new SystemError(syscall, errno, this.#name);
+    throw new BackEndError('ENDED', `${this.#name}, closed the connection`, { name: this.#name });
+  }
+}
