@@ -40,12 +40,17 @@ function writeReport(path: string, vm: Vm, commandStart: TimelineMark): void {
   writeFileSync(`${path.replace(/\.json$/, '')}.svg`, timelineSvg('tsvm boot', timelineRows(marks)));
 }
 
+/** Writes to standard output. @returns a promise when whoever reads it is slower than the guest */
+function writeOut(bytes: Uint8Array): Promise<void> | undefined {
+  if (process.stdout.write(bytes)) return undefined;
+  return new Promise((resolve) => process.stdout.once('drain', () => resolve()));
+}
+
 /** Boots a VM and stays until it ends. @returns the exit status; @throws when the VM cannot be made */
 export async function boot(flags: BootFlags): Promise<number> {
   const commandStart: TimelineMark = { name: 'command-start', monotonicNs: process.hrtime.bigint() };
   const config = toConfig(flags);
   await using vm = await buildVm(config, {
-    serialOutput: (bytes) => process.stdout.write(bytes),
     log: (line) => process.stderr.write(`tsvm: ${line}\n`),
   });
   let status: number | undefined;
@@ -56,9 +61,11 @@ export async function boot(flags: BootFlags): Promise<number> {
   const timer = flags.timeout === undefined ? undefined : setTimeout(() => end(TIMED_OUT), flags.timeout * 1000);
   process.stdout.on('error', () => end(BROKEN_PIPE));
   for (const [signal, number] of Object.entries(SIGNAL_NUMBERS)) process.once(signal, () => end(128 + number));
-  using _terminal = config.serial
-    ? attachTerminal({ input: (bytes) => vm.serialInput(bytes), quit: () => end(0) })
-    : undefined;
+  using terminal = new DisposableStack();
+  if (config.serial) {
+    const console = terminal.use(vm.attachConsole('serial', writeOut));
+    terminal.use(attachTerminal({ input: (bytes) => void console.write(bytes), quit: () => end(0) }));
+  }
   vm.start();
   const reason = await vm.stopped;
   clearTimeout(timer);

@@ -60,7 +60,7 @@ describe('a command line that does not parse', () => {
     [
       'an option of a disk that is unknown',
       ['boot', '--kernel', 'FOLDER/kernel', '--disk', 'x,qcow'],
-      /"qcow"; allowed is path, ro, id/,
+      /"qcow"; allowed is path, /,
     ],
     ['a share without a folder', ['boot', '--kernel', 'FOLDER/kernel', '--share', 'data'], /TAG=DIRECTORY/],
     ["the host's own vsock address", ['boot', '--kernel', 'FOLDER/kernel', '--vsock', '2=/v'], /from 3 to 4294967294/],

@@ -31,11 +31,14 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
       vsock: { guestCid: GUEST_CID, path: options.vsockPath },
       entropy: true,
     },
-    {
-      serialOutput: (bytes) => console.push(bytes),
-      log: options.onConsoleLine,
-    },
+    { log: options.onConsoleLine },
   );
+  if (options.console) {
+    vm.attachConsole('serial', (bytes) => {
+      console.push(bytes);
+      return undefined;
+    });
+  }
   const ended = vm.stopped.then(async (reason) => {
     await vm[Symbol.asyncDispose]();
     return describeStop(reason);

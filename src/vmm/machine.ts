@@ -9,18 +9,19 @@ import type { GuestAddress } from '../lib/brand.ts';
 import { MIB } from '../lib/units.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import type { VmConfig } from './config.ts';
+import { ConsoleHub } from './console-hub.ts';
 import { DeviceManager } from './device-manager.ts';
 import { LegacyDevices } from './legacy-devices.ts';
 import { limitLog } from './log-limit.ts';
+import type { ConsoleName } from './operations.ts';
 import { StopLatch } from './stop-reason.ts';
 import { Timeline } from './timeline.ts';
 import { Hold } from './vcpu-group.ts';
-import { openVirtioDevices } from './virtio-devices.ts';
+import { type OpenedDevices, openVirtioDevices } from './virtio-devices.ts';
+import { VmEvents } from './vm-events.ts';
 
-/** What a VM is connected to. */
+/** What a VM is connected to from its start; consoles are attached to a VM that is there. */
 export interface VmConnections {
-  /** Bytes that the guest sent on its serial port. */
-  readonly serialOutput?: (bytes: Uint8Array) => void;
   /** One line on something that a person who looks for a reason wants to know. */
   readonly log: (line: string) => void;
 }
@@ -44,7 +45,11 @@ export interface Machine {
   readonly latch: StopLatch;
   readonly hold: Hold;
   readonly legacy: LegacyDevices;
+  readonly virtio: OpenedDevices;
   readonly devices: DeviceManager;
+  /** The consoles that the guest has. */
+  readonly consoles: ReadonlyMap<ConsoleName, ConsoleHub>;
+  readonly events: VmEvents;
   readonly timeline: Timeline;
 }
 
@@ -71,20 +76,26 @@ export async function assembleMachine(
   const mmioBus = new AddressBus('mmio');
   const latch = new StopLatch();
   const hold = new Hold();
+  const events = new VmEvents();
   const log = limitLog(connections.log);
-  const legacy = resources.use(
+  const serialHub = new ConsoleHub((bytes) => legacy.serial.input(bytes));
+  const virtioHub = new ConsoleHub(() => undefined);
+  const legacy: LegacyDevices = resources.use(
     new LegacyDevices({
       machine,
       pioBus,
       memory,
       hasSerialPort: config.serial === true,
-      serialOutput: connections.serialOutput ?? (() => undefined),
+      serialOutput: (bytes) => {
+        const busy = serialHub.output(bytes);
+        if (busy !== undefined) hold.set(busy);
+      },
       stop: (reason) => latch.stop(reason),
       log,
     }),
   );
   // Back ends before devices, so that at the end the devices stop first, and what is in flight finds memory and files there.
-  const virtioDevices = await openVirtioDevices(config, {
+  const virtio = await openVirtioDevices(config, {
     get memory() {
       return ram.map(shareRegion);
     },
@@ -93,6 +104,8 @@ export async function assembleMachine(
       size: host.bytes.length,
       hostAddress: host.hostAddress,
     })),
+    discard: (address, length) => discardRam(ram, address, length),
+    consoleOutput: (bytes) => virtioHub.output(bytes),
     log,
     onEnd: (error: Error) => latch.stop({ kind: 'back-end-ended', error }),
     resources,
@@ -104,11 +117,32 @@ export async function assembleMachine(
       memory,
       mmioBus,
       hold: hold.set,
-      onDeviceFailure: (device: VirtioDevice, failure) => log(`${device.name} failed: ${failure.message}`),
+      onDeviceFailure: (device: VirtioDevice, { message }) => {
+        log(`${device.name} failed: ${message}`);
+        events.emit({ kind: 'device-failed', device: device.name, message });
+      },
     }),
   );
-  for (const device of virtioDevices) devices.attach(device);
-  return { hypervisor, machine, ram, memory, pioBus, mmioBus, latch, hold, legacy, devices, timeline };
+  for (const device of virtio.all) devices.attach(device);
+  const consoles: ReadonlyMap<ConsoleName, ConsoleHub> = new Map([
+    ...(config.serial === true ? [['serial', serialHub] as const] : []),
+  ]);
+  return {
+    hypervisor,
+    machine,
+    ram,
+    memory,
+    pioBus,
+    mmioBus,
+    latch,
+    hold,
+    legacy,
+    virtio,
+    devices,
+    consoles,
+    events,
+    timeline,
+  };
 }
 
 function allocateRam(
@@ -131,4 +165,13 @@ function shareRegion({ guestAddress, host }: RamRegion): SharedMemory {
   const { fd, fdOffset, bytes } = host;
   if (fd === undefined) throw new TypeError('a back end needs guest memory that other processes can map');
   return { guestAddress, size: bytes.length, fd, fdOffset };
+}
+
+/** @throws RangeError for a range that is not within a region */
+function discardRam(ram: readonly RamRegion[], address: GuestAddress, length: number): void {
+  const region = ram.find(
+    ({ guestAddress, host }) => address >= guestAddress && address + length <= guestAddress + host.bytes.length,
+  );
+  if (region === undefined) throw new RangeError(`no guest RAM has ${length} bytes at 0x${address.toString(16)}`);
+  region.host.discard(address - region.guestAddress, length);
 }

@@ -75,7 +75,7 @@ export class VcpuGroup {
    * @throws VmStateError (rejects) WRONG_STATE when they do not run, ENDED when the VM ends before they rest
    */
   async pause(): Promise<void> {
-    if (this.#state !== 'running') throw this.#wrongState('pause', 'running');
+    this.requireRunning('pause');
     const { vcpus, latch } = this.#options;
     this.#state = 'pausing';
     const all = Promise.withResolvers<void>();
@@ -93,6 +93,11 @@ export class VcpuGroup {
     this.#state = 'running';
     this.#rest = undefined;
     for (const vcpu of this.#options.vcpus) vcpu.resume();
+  }
+
+  /** @throws VmStateError WRONG_STATE unless they run, ENDED when the VM has ended */
+  requireRunning(what: string): void {
+    if (this.#state !== 'running' || this.#options.latch.hasStopped) throw this.#wrongState(what, 'running');
   }
 
   /** @returns whether the vCPU goes on */

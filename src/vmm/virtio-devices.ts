@@ -1,6 +1,7 @@
 // The virtio devices that a configuration asks for, each with its back end opened.
 import { randomFillSync } from 'node:crypto';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
+import type { NetDevice } from '../devices/virtio/net/device.ts';
 import { EntropyDevice } from '../devices/virtio/rng/device.ts';
 import type { VmConfig } from './config.ts';
 import { disk } from './devices/disk.ts';
@@ -9,16 +10,25 @@ import { net } from './devices/net.ts';
 import { share } from './devices/share.ts';
 import { vsock } from './devices/vsock.ts';
 
+/** The devices of a VM, and those among them of which more can be asked than what their driver asks. */
+export interface OpenedDevices {
+  /** In the order in which the guest finds them. */
+  readonly all: readonly VirtioDevice[];
+  readonly nets: readonly NetDevice[];
+}
+
 /**
- * Opens the back ends and makes the devices, in the order in which the guest finds them.
- * @throws VmConfigError, RawFileError, SystemError, TapError, VsockUnixError, BackEndError, VhostUserError
+ * Opens the back ends and makes the devices.
+ * @throws VmConfigError, RawFileError, SystemError, VsockUnixError, BackEndError, VhostUserError, TapError
  */
-export async function openVirtioDevices(config: VmConfig, context: BackendContext): Promise<VirtioDevice[]> {
-  const devices: VirtioDevice[] = [];
-  for (const one of config.disks ?? []) devices.push(await disk.open(one, context));
-  for (const one of config.nets ?? []) devices.push(await net.open(one, context));
-  if (config.vsock !== undefined) devices.push(await vsock.open(config.vsock, context));
-  for (const one of config.shares ?? []) devices.push(await share.open(one, context));
-  if (config.entropy ?? true) devices.push(new EntropyDevice({ fill: (bytes) => randomFillSync(bytes) }));
-  return devices;
+export async function openVirtioDevices(config: VmConfig, context: BackendContext): Promise<OpenedDevices> {
+  const all: VirtioDevice[] = [];
+  const nets: NetDevice[] = [];
+  for (const one of config.disks ?? []) all.push(await disk.open(one, context));
+  for (const one of config.nets ?? []) nets.push(await net.open(one, context));
+  all.push(...nets);
+  if (config.vsock !== undefined) all.push(await vsock.open(config.vsock, context));
+  for (const one of config.shares ?? []) all.push(await share.open(one, context));
+  if (config.entropy ?? true) all.push(new EntropyDevice({ fill: (bytes) => randomFillSync(bytes) }));
+  return { all, nets };
 }

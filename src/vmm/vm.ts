@@ -2,8 +2,19 @@
 import type { Vcpu, VmExit } from '../hypervisor/ports.ts';
 import type { VmConfig } from './config.ts';
 import type { Machine } from './machine.ts';
+import { collectMetrics, type VmMetrics } from './metrics.ts';
+import {
+  type ConsoleAttachment,
+  type ConsoleName,
+  type ConsoleReader,
+  type ShutdownMethod,
+  type VmEventListener,
+  VmOperationError,
+  type VmSummary,
+} from './operations.ts';
 import { writeSnapshot } from './snapshot-folder.ts';
-import type { StopReason } from './stop-reason.ts';
+import { describeStop, type StopReason } from './stop-reason.ts';
+import { summarizeVm } from './summary.ts';
 import type { Timeline } from './timeline.ts';
 import { VcpuGroup, type VcpuGroupState } from './vcpu-group.ts';
 import { saveVmState } from './vm-state.ts';
@@ -28,6 +39,9 @@ export class Vm implements AsyncDisposable {
     this.#parts = parts;
     const { vcpus, latch, hold } = parts;
     this.#vcpus = new VcpuGroup({ vcpus, latch, hold, handleExit: (vcpu, exit) => this.#handleExit(vcpu, exit) });
+    void latch.stopped.then((reason) => {
+      parts.events.emit({ kind: 'stopped', reason: reason.kind, message: describeStop(reason) });
+    });
   }
 
   /** Settles once, with the reason for which the VM ended. */
@@ -54,20 +68,27 @@ export class Vm implements AsyncDisposable {
 
   /** Lets the vCPUs run. Call once. @throws VmStateError */
   start(): void {
-    this.#parts.timeline.mark('kernel-entry', process.hrtime.bigint());
-    if (this.#parts.isRestored === true) this.#parts.devices.resume();
+    const { timeline, isRestored = false, devices, events } = this.#parts;
+    timeline.mark('kernel-entry', process.hrtime.bigint());
+    if (isRestored) devices.resume();
     this.#vcpus.start();
+    events.emit({ kind: 'started' });
   }
 
   /** Stops the guest between two instructions; its devices stay. @throws VmStateError (rejects) */
   async pause(): Promise<void> {
     await this.#vcpus.pause();
+    this.#parts.events.emit({ kind: 'paused' });
   }
 
   /** Lets a paused guest go on, and one that was not started yet start. @throws VmStateError */
   resume(): void {
-    if (this.state === 'created') this.start();
-    else this.#vcpus.resume();
+    if (this.state === 'created') {
+      this.start();
+      return;
+    }
+    this.#vcpus.resume();
+    this.#parts.events.emit({ kind: 'resumed' });
   }
 
   /**
@@ -76,7 +97,7 @@ export class Vm implements AsyncDisposable {
    * @throws VmStateError, SnapshotError, and what keeps a device from resting (rejects); the VM is then as it was before
    */
   async snapshot(directory: string, { resume }: { readonly resume: boolean } = { resume: true }): Promise<void> {
-    const { devices, latch } = this.#parts;
+    const { devices, latch, events } = this.#parts;
     const wasPaused = this.state === 'paused';
     if (!wasPaused) await this.pause();
     let isWritten = false;
@@ -89,6 +110,7 @@ export class Vm implements AsyncDisposable {
         }));
         await writeSnapshot(directory, { state: saveVmState(this.#parts), memory });
         isWritten = true;
+        events.emit({ kind: 'snapshot-taken', directory });
       } finally {
         devices.resume();
       }
@@ -97,8 +119,63 @@ export class Vm implements AsyncDisposable {
     }
   }
 
-  serialInput(bytes: Uint8Array): void {
-    this.#parts.legacy.serial.input(bytes);
+  /** What the VM is made of. */
+  get summary(): VmSummary {
+    const { config, virtio } = this.#parts;
+    return summarizeVm(config, virtio.all);
+  }
+
+  metrics(): VmMetrics {
+    const { virtio, timeline } = this.#parts;
+    const startedNs = timeline.marks.find(({ name }) => name === 'kernel-entry')?.monotonicNs;
+    return collectMetrics({ exitCounts: this.exitCounts, devices: virtio.all, startedNs });
+  }
+
+  /** Calls the listener with what happens from now on, until the result is disposed. */
+  watch(listener: VmEventListener): Disposable {
+    return this.#parts.events.watch(listener);
+  }
+
+  /**
+   * Connects a reader to a console, beside those that are there: each gets all output from now on.
+   * @throws VmOperationError NO_SUCH_PART
+   */
+  attachConsole(name: ConsoleName, reader: ConsoleReader): ConsoleAttachment {
+    const hub = this.#parts.consoles.get(name);
+    if (hub === undefined) throw new VmOperationError('NO_SUCH_PART', `the VM has no console ${name}`, { name });
+    return hub.attach(reader);
+  }
+
+  /** Plugs a network device's cable in or out. @throws VmOperationError NO_SUCH_PART, UNKNOWN_DEVICE */
+  setLink(name: string, isUp: boolean): void {
+    const { nets } = this.#parts.virtio;
+    if (nets.length === 0) throw new VmOperationError('NO_SUCH_PART', 'the VM has no network device');
+    const device = nets.find((one) => one.name === name);
+    if (device === undefined) {
+      const names = nets.map((one) => one.name).join(', ');
+      throw new VmOperationError('UNKNOWN_DEVICE', `the VM has no network device ${name}; it has ${names}`, { name });
+    }
+    device.setLink(isUp);
+  }
+
+  /**
+   * Asks the guest to end, and does not wait for it; `kill` ends the VM at once.
+   * @throws VmStateError WRONG_STATE when it does not run; VmOperationError GUEST_NOT_READY when nobody would hear it
+   */
+  shutdown(method: ShutdownMethod): void {
+    const { legacy } = this.#parts;
+    if (method === 'kill') {
+      this.kill();
+      return;
+    }
+    this.#vcpus.requireRunning('ask the guest to end');
+    if (method === 'acpi') legacy.pressPowerButton();
+    else if (!legacy.pressCtrlAltDel()) {
+      throw new VmOperationError(
+        'GUEST_NOT_READY',
+        'the guest has no driver for the keyboard controller: Ctrl-Alt-Del would not be heard',
+      );
+    }
   }
 
   /** Ends the VM at once, whatever the guest is doing. */

@@ -3,6 +3,7 @@ import type { VirtioDevice } from '../../devices/virtio/device.ts';
 import type { Timers } from '../../devices/virtio/timers.ts';
 import type { MappedMemory } from '../../host/vhost.ts';
 import type { SharedMemory } from '../../host/vhost-user.ts';
+import type { GuestAddress } from '../../lib/brand.ts';
 import type { OptionSource } from '../options.ts';
 
 /** What a device's back end may need of its VM. */
@@ -11,6 +12,10 @@ export interface BackendContext {
   readonly memory: readonly SharedMemory[];
   /** Guest RAM, for back ends in the kernel. */
   readonly mappedMemory: readonly MappedMemory[];
+  /** Gives pages of guest RAM back to the host; they read as zeros then. Both are multiples of the page size, within a region. */
+  readonly discard: (address: GuestAddress, length: number) => void;
+  /** Takes what the guest writes on its virtio console. @returns a promise when the guest is to wait with more */
+  readonly consoleOutput: (bytes: Uint8Array) => Promise<void> | undefined;
   readonly log: (line: string) => void;
   /** A back end that the guest cannot do without has ended. */
   readonly onEnd: (error: Error) => void;

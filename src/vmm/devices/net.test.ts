@@ -39,7 +39,9 @@ describe('--net', () => {
 
   test('a device without an end has an address of its own, and no link', async () => {
     await using resources = new AsyncDisposableStack();
-    const context = { resources, memory: [], mappedMemory: [], log: () => {}, onEnd: () => {} };
+    const nothing = (): undefined => undefined;
+    const memory = { memory: [], mappedMemory: [], discard: nothing };
+    const context = { ...memory, resources, consoleOutput: nothing, log: nothing, onEnd: nothing };
     const open = () => net.open({ end: { kind: 'none' } }, context);
     const [first, second] = [await open(), await open()].map((device) => device.configurationSpace);
     expect((first?.[0] ?? 0) & 3).toBe(2);
