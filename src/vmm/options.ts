@@ -32,6 +32,15 @@ export interface OptionForm<F extends Fields> {
   readonly first?: (item: string) => OptionTable;
 }
 
+/** A `first` for devices that need no settings: nothing is nothing, and a value without a key is this key's. */
+export function optionalFirst(key: string): (item: string) => OptionTable {
+  return (item) => {
+    const at = item.indexOf('=');
+    if (at >= 0) return { [item.slice(0, at)]: item.slice(at + 1) };
+    return item === '' ? {} : { [key]: item };
+  };
+}
+
 const FLAG_WORDS: Readonly<Record<string, boolean>> = { on: true, true: true, off: false, false: false };
 const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, K: KIB, M: MIB, G: GIB, T: 1024 * GIB };
 

@@ -189,7 +189,7 @@ describe('statistics', () => {
     const guest = new BalloonGuest();
     expect(guest.device.statistics).toBeUndefined();
     guest.offerStatistics(STATISTICS, [[VIRTIO_BALLOON_S_MEMFREE, 4096n]]);
-    expect(guest.device.statistics).toEqual({ freeBytes: 4096 });
+    expect(guest.device.statistics).toEqual({ free_memory_bytes: 4096 });
     expect(guest.queue(STATISTICS).takeUsed()).toEqual([]);
   });
 
@@ -199,7 +199,7 @@ describe('statistics', () => {
     const answers = [guest.device.requestStatistics(), guest.device.requestStatistics()];
     expect(guest.queue(STATISTICS).takeUsed()).toHaveLength(1);
     guest.offerStatistics(STATISTICS, [[VIRTIO_BALLOON_S_MEMFREE, 8192n]]);
-    expect(await Promise.all(answers)).toEqual([{ freeBytes: 8192 }, { freeBytes: 8192 }]);
+    expect(await Promise.all(answers)).toEqual([{ free_memory_bytes: 8192 }, { free_memory_bytes: 8192 }]);
   });
 
   test('are looked at regularly', () => {
@@ -229,7 +229,7 @@ describe('statistics', () => {
     const guest = new BalloonGuest();
     guest.offerStatistics(STATISTICS, [[VIRTIO_BALLOON_S_MEMFREE, 1n]]);
     guest.offerStatistics(STATISTICS, [[VIRTIO_BALLOON_S_MEMFREE, 2n]]);
-    expect(guest.device.statistics).toEqual({ freeBytes: 2 });
+    expect(guest.device.statistics).toEqual({ free_memory_bytes: 2 });
     expect(guest.queue(STATISTICS).takeUsed()).toHaveLength(1);
   });
 });
@@ -252,11 +252,11 @@ describe('restored from a snapshot', () => {
     guest.offerStatistics(STATISTICS, [[VIRTIO_BALLOON_S_MEMFREE, 4096n]]);
     await guest.move();
     guest.machine.transport.resume();
-    expect(guest.device.statistics).toEqual({ freeBytes: 4096 });
+    expect(guest.device.statistics).toEqual({ free_memory_bytes: 4096 });
     const answer = guest.device.requestStatistics();
     expect(guest.queue(STATISTICS).takeUsed()).toHaveLength(1);
     guest.offerStatistics(STATISTICS, [[VIRTIO_BALLOON_S_MEMFREE, 8192n]]);
-    expect(await answer).toEqual({ freeBytes: 8192 });
+    expect(await answer).toEqual({ free_memory_bytes: 8192 });
   });
 
   test('pages that were listed are given back once', async () => {

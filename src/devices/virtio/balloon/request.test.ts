@@ -65,7 +65,7 @@ describe('statistics', () => {
       [VIRTIO_BALLOON_S_MEMFREE, 512n],
       [VIRTIO_BALLOON_S_MEMFREE, 99n],
     ]);
-    expect(decodeStatistics(bytes.subarray(0, -1))).toEqual({ totalBytes: 1024, freeBytes: 512 });
+    expect(decodeStatistics(bytes.subarray(0, -1))).toEqual({ total_memory_bytes: 1024, free_memory_bytes: 512 });
   });
 
   test('may be anything', () => {

@@ -57,34 +57,25 @@ export function wholePages({ address, length }: PageRange): PageRange | undefine
   return end > start ? { address: start, length: end - start } : undefined;
 }
 
-/** What the driver says about the guest's memory (virtio 1.3, 5.5.6.4). What it does not say is absent. */
-export interface BalloonStatistics {
-  readonly swappedInBytes?: number;
-  readonly swappedOutBytes?: number;
-  readonly majorFaults?: number;
-  readonly minorFaults?: number;
-  /** Memory that nothing uses. */
-  readonly freeBytes?: number;
-  readonly totalBytes?: number;
-  /** Memory that can be had without swapping. */
-  readonly availableBytes?: number;
-  /** Caches that can be taken back quickly. */
-  readonly cacheBytes?: number;
-  readonly hugePageAllocations?: number;
-  readonly failedHugePageAllocations?: number;
-}
+/**
+ * What the driver says about the guest's memory (virtio 1.3, 5.5.6.4), by name with the unit at its end. What it does not say
+ * is absent.
+ */
+export type BalloonStatistics = Readonly<Record<string, number>>;
 
-const STATISTICS: ReadonlyMap<number, keyof BalloonStatistics> = new Map([
-  [VIRTIO_BALLOON_S_SWAP_IN, 'swappedInBytes'],
-  [VIRTIO_BALLOON_S_SWAP_OUT, 'swappedOutBytes'],
-  [VIRTIO_BALLOON_S_MAJFLT, 'majorFaults'],
-  [VIRTIO_BALLOON_S_MINFLT, 'minorFaults'],
-  [VIRTIO_BALLOON_S_MEMFREE, 'freeBytes'],
-  [VIRTIO_BALLOON_S_MEMTOT, 'totalBytes'],
-  [VIRTIO_BALLOON_S_AVAIL, 'availableBytes'],
-  [VIRTIO_BALLOON_S_CACHES, 'cacheBytes'],
-  [VIRTIO_BALLOON_S_HTLB_PGALLOC, 'hugePageAllocations'],
-  [VIRTIO_BALLOON_S_HTLB_PGFAIL, 'failedHugePageAllocations'],
+const STATISTICS: ReadonlyMap<number, string> = new Map([
+  [VIRTIO_BALLOON_S_SWAP_IN, 'swapped_in_bytes'],
+  [VIRTIO_BALLOON_S_SWAP_OUT, 'swapped_out_bytes'],
+  [VIRTIO_BALLOON_S_MAJFLT, 'major_faults'],
+  [VIRTIO_BALLOON_S_MINFLT, 'minor_faults'],
+  [VIRTIO_BALLOON_S_MEMFREE, 'free_memory_bytes'],
+  [VIRTIO_BALLOON_S_MEMTOT, 'total_memory_bytes'],
+  // Can be had without swapping.
+  [VIRTIO_BALLOON_S_AVAIL, 'available_memory_bytes'],
+  // Can be taken back without reading or writing anything.
+  [VIRTIO_BALLOON_S_CACHES, 'disk_caches_bytes'],
+  [VIRTIO_BALLOON_S_HTLB_PGALLOC, 'huge_page_allocations'],
+  [VIRTIO_BALLOON_S_HTLB_PGFAIL, 'failed_huge_page_allocations'],
 ]);
 
 /** Entries that are looked at: more than there are tags. */
@@ -98,7 +89,7 @@ export const MAX_STATISTICS_SIZE: number = MAX_STATISTICS * virtio_balloon_stat.
  */
 export function decodeStatistics(bytes: Uint8Array): BalloonStatistics {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const found: { -readonly [Key in keyof BalloonStatistics]: number } = {};
+  const found: Record<string, number> = {};
   for (let at = 0; at + virtio_balloon_stat.sizeof <= bytes.length; at += virtio_balloon_stat.sizeof) {
     const name = STATISTICS.get(view.getUint16(at + virtio_balloon_stat.tag, true));
     if (name !== undefined) found[name] = Number(view.getBigUint64(at + virtio_balloon_stat.val, true));
