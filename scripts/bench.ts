@@ -15,6 +15,9 @@ const SUITES: Readonly<Record<string, { readonly what: string; readonly runs: nu
   runtime: { what: 'tskata run beside runc and crun', runs: 5 },
   boot: { what: "start of tsvm to the guest's agent, and exits, beside QEMU's microvm", runs: 5 },
   memory: { what: "memory of tsvm besides the guest's, for one VM and ten, beside QEMU's microvm", runs: 3 },
+  block: { what: "disks of tsvm beside QEMU's microvm", runs: 3 },
+  vsock: { what: "streams between guest and host, tsvm beside QEMU's microvm", runs: 3 },
+  fs: { what: "shared folders, tsvm beside QEMU's microvm", runs: 3 },
 };
 const NAMES = Object.keys(SUITES);
 const USAGE = `usage: npm run bench [-- SUITE...] [--runs N]

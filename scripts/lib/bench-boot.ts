@@ -61,11 +61,7 @@ async function spans(place: Place, runs: number): Promise<string[]> {
   for (let run = 0; run < runs; run++) {
     let [started, connected] = [0, 0];
     {
-      await using vm = new RunningVm(
-        tsvm('tsvm', () => ['--report', path]),
-        GUEST,
-        place,
-      );
+      await using vm = new RunningVm(tsvm('tsvm', { devices: () => ['--report', path] }), GUEST, place);
       connected = await vm.connectedMs();
       started = Number(await vm.startedNs()) / 1e6;
     }

@@ -30,14 +30,18 @@ function family(pid: number): number[] {
   return found;
 }
 
-/** Starts `count` VMs, waits until all are idle. @returns proportional and private memory per VM, MiB */
-async function measure(competitor: Competitor, count: number, folder: string): Promise<{ pss: number; own: number }> {
+/** Starts `count` VMs, waits until all are idle. @returns proportional and anonymous memory per VM, MiB */
+async function measure(
+  competitor: Competitor,
+  count: number,
+  folder: string,
+): Promise<{ pss: number; anonymous: number }> {
   await using vms = new AsyncDisposableStack();
   const started: RunningVm[] = [];
   for (let index = 0; index < count; index++) {
     const place = { folder, guestCid: FIRST_CID + index };
     const where = competitor.listen(place);
-    // vhost-vsock's ports are the host's own: the first waits for all guests.
+    // vhost-vsock's ports are the host's anonymous: the first waits for all guests.
     const shared = where === 'vsock' && index > 0;
     const vm = vms.use(new RunningVm(competitor, GUEST, place, shared ? [] : [where]));
     started.push(vm);
@@ -47,7 +51,10 @@ async function measure(competitor: Competitor, count: number, folder: string): P
   const pids = (await Promise.all(started.map((vm) => vm.pid()))).flatMap(family);
   const found = pids.map((pid) => memoryBesideGuest(readFileSync(`/proc/${pid}/smaps`, 'utf8'), GUEST.memoryMib));
   const total = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / count / 1024;
-  return { pss: total(found.map(({ pssKib }) => pssKib)), own: total(found.map(({ privateKib }) => privateKib)) };
+  return {
+    pss: total(found.map(({ pssKib }) => pssKib)),
+    anonymous: total(found.map(({ anonymousKib }) => anonymousKib)),
+  };
 }
 
 await runSuite(async (runs, folder): Promise<SuiteResult> => {
@@ -57,7 +64,7 @@ await runSuite(async (runs, folder): Promise<SuiteResult> => {
     runs,
     {
       pss: { title: 'one VM: proportional memory (PSS) besides the guest’s', unit: 'MiB' },
-      own: { title: 'one VM: private memory besides the guest’s', unit: 'MiB' },
+      anonymous: { title: 'one VM: memory besides the guest’s that no file holds', unit: 'MiB' },
     },
     (competitor) => measure(competitor, 1, folder),
   );
@@ -67,7 +74,7 @@ await runSuite(async (runs, folder): Promise<SuiteResult> => {
     1,
     {
       pss: { title: `each of ${MANY} VMs: proportional memory (PSS) besides the guest’s`, unit: 'MiB' },
-      own: { title: `each of ${MANY} VMs: private memory besides the guest’s`, unit: 'MiB' },
+      anonymous: { title: `each of ${MANY} VMs: memory besides the guest’s that no file holds`, unit: 'MiB' },
     },
     (competitor) => measure(competitor, MANY, folder),
   );

@@ -3,8 +3,8 @@
 export interface ProcessMemory {
   /** Each page divided by the number of its mappings. */
   readonly pssKib: number;
-  /** Pages that nobody else maps. */
-  readonly privateKib: number;
+  /** Of it what no file holds, so that the kernel can neither drop it nor share it with the next such process. */
+  readonly anonymousKib: number;
 }
 
 /** `start-end perms offset device inode name` */
@@ -15,7 +15,7 @@ const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \S+ *(.*)$/;
  * @param smaps the file's text
  */
 export function memoryBesideGuest(smaps: string, guestMemoryMib: number): ProcessMemory {
-  let [pssKib, privateKib] = [0, 0];
+  let [pssKib, anonymousKib] = [0, 0];
   let counts = true;
   for (const line of smaps.split('\n')) {
     const mapping = MAPPING.exec(line);
@@ -28,7 +28,7 @@ export function memoryBesideGuest(smaps: string, guestMemoryMib: number): Proces
     const [key, value] = line.split(/:\s+/);
     if (!counts || value === undefined) continue;
     if (key === 'Pss') pssKib += Number.parseInt(value, 10);
-    if (key === 'Private_Clean' || key === 'Private_Dirty') privateKib += Number.parseInt(value, 10);
+    if (key === 'Anonymous') anonymousKib += Number.parseInt(value, 10);
   }
-  return { pssKib, privateKib };
+  return { pssKib, anonymousKib };
 }

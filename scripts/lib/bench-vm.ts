@@ -37,14 +37,23 @@ export interface Competitor {
   command(guest: Guest, place: Place): string[];
   /** What host.c listens on for the guest. */
   listen(place: Place): string;
+  /** Starts the programs that this VMM does not start itself. */
+  readonly helpers?: ((place: Place) => Promise<AsyncDisposable>) | undefined;
+}
+
+/** What a VMM gets besides kernel and memory. */
+export interface Equipment {
+  /** More arguments. */
+  readonly devices?: (place: Place, guest: Guest) => string[];
+  readonly helpers?: (place: Place) => Promise<AsyncDisposable>;
 }
 
 function commandLine({ parameters }: Guest): string {
   return parameters === undefined ? COMMAND_LINE : `${COMMAND_LINE} ${parameters}`;
 }
 
-/** `tsvm boot` without a serial port. @param devices more arguments */
-export function tsvm(name: string, devices: (place: Place) => string[] = () => []): Competitor {
+/** `tsvm boot` without a serial port. */
+export function tsvm(name: string, { devices, helpers }: Equipment = {}): Competitor {
   const socket = ({ folder, guestCid }: Place): string => join(folder, `tsvm-${guestCid}.sock`);
   return {
     name,
@@ -52,8 +61,9 @@ export function tsvm(name: string, devices: (place: Place) => string[] = () => [
       ...[TSVM, 'boot', '--kernel', KERNEL, '--initrd', guest.initrd, '--cmdline', commandLine(guest)],
       ...['--memory', `${guest.memoryMib}M`, '--cpus', String(guest.cpus ?? 1), '--no-serial'],
       ...['--vsock', `${place.guestCid}=${socket(place)}`],
-      ...devices(place),
+      ...(devices?.(place, guest) ?? []),
     ],
+    helpers,
     listen: (place) => `unix:${socket(place)}_`,
   };
 }
@@ -67,7 +77,7 @@ export const SHARED_RAM = ({ memoryMib }: Guest): string[] => [
  * QEMU's microvm as its documentation recommends it for a Linux guest with kvm-clock: no legacy devices, no option ROMs, no
  * firmware tables (`acpi=off` starts qboot instead of SeaBIOS), virtio 1 over MMIO, and the devices that `tsvm boot` has.
  */
-export function microvm(name: string, devices: (place: Place, guest: Guest) => string[] = () => []): Competitor {
+export function microvm(name: string, { devices, helpers }: Equipment = {}): Competitor {
   return {
     name,
     command: (guest, place) => [
@@ -77,8 +87,9 @@ export function microvm(name: string, devices: (place: Place, guest: Guest) => s
       ...['-global', 'virtio-mmio.force-legacy=false'],
       ...['-kernel', KERNEL, '-initrd', guest.initrd, '-append', commandLine(guest)],
       ...['-device', 'virtio-rng-device', '-device', `vhost-vsock-device,guest-cid=${place.guestCid}`],
-      ...devices(place, guest),
+      ...(devices?.(place, guest) ?? []),
     ],
+    helpers,
     listen: () => 'vsock',
   };
 }
@@ -166,4 +177,26 @@ export class RunningVm implements AsyncDisposable {
     this.#child.stdin?.end();
     await this.#closed;
   }
+}
+
+/** Runs a guest that measures, with the programs that its VMM needs, to its last figure. */
+export async function measureInGuest(
+  competitor: Competitor,
+  guest: Guest,
+  place: Place,
+  listen: readonly string[] = [],
+): Promise<Map<string, GuestResult>> {
+  await using _helpers = await competitor.helpers?.(place);
+  await using vm = new RunningVm(competitor, guest, place, [competitor.listen(place), ...listen]);
+  return await vm.results();
+}
+
+/** MiB a second. */
+export function rate(result: GuestResult | undefined): number {
+  return result === undefined ? Number.NaN : result.count / 2 ** 20 / (result.ns / 1e9);
+}
+
+/** Operations a second. */
+export function frequency(result: GuestResult | undefined): number {
+  return result === undefined ? Number.NaN : result.count / (result.ns / 1e9);
 }

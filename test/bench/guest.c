@@ -152,6 +152,7 @@ static void measure_stream(int fd) {
   order(fd, 'P', count);
   for (uint64_t i = 0; i < count; i++) check(write_all(fd, buffer, 1) || read_all(fd, buffer, 1), "ping");
   result("round-trips", count, started);
+  close(fd); // host.c does nothing else meanwhile
 }
 
 static struct sockaddr_in internet_address(const char *name, in_port_t port) {
