@@ -4,7 +4,7 @@ import { release } from 'node:os';
 import { buildVm } from '../vmm/builder.ts';
 import type { VmConfig } from '../vmm/config.ts';
 import { describedVm, mergeDescriptions, readDescriptionFile, type VmDescription } from '../vmm/description.ts';
-import { describeStop } from '../vmm/stop-reason.ts';
+import { describeStop, stopDetails } from '../vmm/stop-reason.ts';
 import { type StartReport, type TimelineMark, timelineRows, timelineSvg } from '../vmm/timeline.ts';
 import type { Vm } from '../vmm/vm.ts';
 import { attachTerminal } from './terminal.ts';
@@ -73,6 +73,7 @@ export async function boot(flags: BootFlags): Promise<number> {
   if (status === TIMED_OUT) process.stderr.write(`tsvm: ended after ${flags.timeout} s (--timeout)\n`);
   if (status !== undefined) return status;
   if (reason.kind === 'guest-reset' || reason.kind === 'guest-power-off') return 0;
-  process.stderr.write(`tsvm: ${describeStop(reason)}\n`);
+  const details = stopDetails(reason);
+  process.stderr.write(`tsvm: ${describeStop(reason)}\n${details === undefined ? '' : `${details}\n`}`);
   return 1;
 }

@@ -39,9 +39,13 @@ function defineCommands(finish: (status: number) => void): Command {
     .option('--kernel <file>', 'ELF vmlinux or bzImage')
     .option('--initrd <file>', 'initial RAM file system (alias: --initramfs)')
     .addOption(new Option('--initramfs <file>', 'the same as --initrd').hideHelp())
-    .option('--cmdline <text>', 'the kernel\'s command line (default: "console=ttyS0 reboot=k panic=-1")')
+    .option(
+      '--cmdline <text>',
+      'the kernel\'s command line (default: "console=ttyS0 reboot=k panic=-1"; hvc0 with --console)',
+    )
     .option('--memory <size>', 'guest memory: 128M, 2G; a plain number is MiB (default: 256M)')
-    .option('--hugepages <size>', "guest memory from the host's pool of huge pages: 2M or 1G")
+    .option('--hugepages <size>', "guest memory from the host's pool of huge pages, 2M or 1G, or transparent")
+    .option('--prefault', 'take all of guest memory before the guest starts')
     .option('--cpus <count>', 'virtual CPUs, 1 to 32 (default: 1)', positiveNumber)
     .option(
       '--disk <path[,ro][,id=ID]>',
@@ -51,6 +55,14 @@ function defineCommands(finish: (status: number) => void): Command {
     .option('--net <tap=NAME|fd=N|none[,mac=MAC][,mtu=BYTES]...>', 'virtio network device; may be repeated', collect)
     .option('--share <tag=directory>', 'virtio file system, served by virtiofsd; may be repeated', collect)
     .option('--vsock <cid=path>', "virtio vsock: the guest's CID and the Unix socket of the host side")
+    .option(
+      '--console [file=PATH]',
+      'virtio console hvc0 on the terminal instead of the serial port; its output is appended to the file',
+    )
+    .option(
+      '--balloon [target=SIZE][,deflate-on-oom][,free-page-reporting][,stats=SECONDS]',
+      'virtio balloon, by which the guest gives memory back; target: how much it is to give up',
+    )
     .option('--no-serial', 'no serial port: nothing is shown, and fewer exits')
     .option('--no-entropy', 'no virtio entropy device')
     .option('--timeout <seconds>', 'end the VM after this time, with exit status 124', positiveNumber)

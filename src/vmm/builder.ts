@@ -16,7 +16,7 @@ import { Vm } from './vm.ts';
  */
 export async function buildVm(config: VmConfig, connections: VmConnections): Promise<Vm> {
   checkVmConfig(config);
-  const { cpus, hugePages, commandLine = '', serial = false } = config;
+  const { cpus, hugePages, prefault = false, commandLine = '', serial = false } = config;
   const planWith = readBootFiles(config);
   await using resources = new AsyncDisposableStack();
   const machine = await assembleMachine(
@@ -27,6 +27,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
       hypervisor.allocateMemory(size, {
         shared: true,
         name: 'guest-ram',
+        prefault,
         ...(hugePages === undefined ? {} : { hugePages }),
       }),
     resources,

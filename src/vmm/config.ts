@@ -2,6 +2,8 @@
 import { MEMORY_SIZE_MAX, MEMORY_SIZE_MIN } from '../arch/x86_64/layout.ts';
 import { MIB } from '../lib/units.ts';
 import { checkInteger, VmConfigError } from './config-error.ts';
+import { type BalloonConfig, balloon } from './devices/balloon.ts';
+import { type ConsoleConfig, virtioConsole } from './devices/console.ts';
 import { type DiskConfig, disk } from './devices/disk.ts';
 import type { DeviceKind } from './devices/kind.ts';
 import { type NetConfig, net } from './devices/net.ts';
@@ -9,8 +11,8 @@ import { type ShareConfig, share } from './devices/share.ts';
 import { type VsockConfig, vsock } from './devices/vsock.ts';
 import { parseSize } from './options.ts';
 
-/** Sizes of the huge pages that guest memory may consist of. */
-export const HUGE_PAGE_SIZES = ['2M', '1G'] as const;
+/** What guest memory may consist of besides ordinary pages. */
+export const HUGE_PAGE_SIZES = ['2M', '1G', 'transparent'] as const;
 export type HugePageSize = (typeof HUGE_PAGE_SIZES)[number];
 
 export interface VmConfig {
@@ -20,8 +22,13 @@ export interface VmConfig {
   /** The kernel's command line; the VMM adds the devices. @default '' */
   readonly commandLine?: string;
   readonly memoryMib: number;
-  /** Guest memory from the host's pool of huge pages of this size. @default ordinary pages */
+  /**
+   * Guest memory from the host's pool of huge pages of this size, or of huge pages where the kernel happens to have them
+   * (transparent). @default ordinary pages
+   */
   readonly hugePages?: HugePageSize;
+  /** Takes all of guest memory before the guest starts. @default false */
+  readonly prefault?: boolean;
   readonly cpus: number;
   /** A 16550A at COM1. Every byte on it costs exits, so a VM that does not need it has none. @default false */
   readonly serial?: boolean;
@@ -30,6 +37,9 @@ export interface VmConfig {
   readonly nets?: readonly NetConfig[];
   readonly shares?: readonly ShareConfig[];
   readonly vsock?: VsockConfig;
+  /** A virtio console, the guest's hvc0. */
+  readonly console?: ConsoleConfig;
+  readonly balloon?: BalloonConfig;
   /** A virtio entropy device, fed by the host's generator. @default true */
   readonly entropy?: boolean;
 }
@@ -42,6 +52,8 @@ function visitDevices(config: VmConfig, visit: <Config>(kind: DeviceKind<Config>
   for (const one of config.nets ?? []) visit(net, one);
   if (config.vsock !== undefined) visit(vsock, config.vsock);
   for (const one of config.shares ?? []) visit(share, one);
+  if (config.console !== undefined) visit(virtioConsole, config.console);
+  if (config.balloon !== undefined) visit(balloon, config.balloon);
 }
 
 /** Checks what can be checked without opening anything. @throws VmConfigError naming key, value and what is allowed */
@@ -79,6 +91,7 @@ export function withAbsolutePaths(config: VmConfig): VmConfig {
     ...(disks === undefined ? {} : { disks: disks.map((one) => absolute(disk, one)) }),
     ...(shares === undefined ? {} : { shares: shares.map((one) => absolute(share, one)) }),
     ...(config.vsock === undefined ? {} : { vsock: absolute(vsock, config.vsock) }),
+    ...(config.console === undefined ? {} : { console: absolute(virtioConsole, config.console) }),
   };
 }
 

@@ -4,7 +4,10 @@ import { parse as parseToml } from 'smol-toml';
 import { messageOf } from '../lib/errors.ts';
 import { HUGE_PAGE_SIZES, type HugePageSize, parseMemoryMib, type VmConfig } from './config.ts';
 import { VmConfigError } from './config-error.ts';
+import { balloon } from './devices/balloon.ts';
+import { virtioConsole } from './devices/console.ts';
 import { disk } from './devices/disk.ts';
+import type { DeviceKind } from './devices/kind.ts';
 import { net } from './devices/net.ts';
 import { share } from './devices/share.ts';
 import { vsock } from './devices/vsock.ts';
@@ -17,6 +20,7 @@ export interface VmDescription {
   readonly cmdline?: string;
   readonly memory?: string | number;
   readonly hugepages?: string;
+  readonly prefault?: boolean;
   readonly cpus?: number;
   readonly serial?: boolean;
   readonly entropy?: boolean;
@@ -24,9 +28,12 @@ export interface VmDescription {
   readonly net?: readonly OptionSource[];
   readonly share?: readonly OptionSource[];
   readonly vsock?: OptionSource;
+  /** `true` is a device without settings. */
+  readonly console?: OptionSource | boolean;
+  readonly balloon?: OptionSource | boolean;
 }
 
-type Shape = 'text' | 'number' | 'size' | 'flag' | 'device' | 'devices';
+type Shape = 'text' | 'number' | 'size' | 'flag' | 'device' | 'devices' | 'optional-device';
 
 /** Every key of a description. */
 const SHAPES: { readonly [Key in keyof Required<VmDescription>]: Shape } = {
@@ -35,6 +42,7 @@ const SHAPES: { readonly [Key in keyof Required<VmDescription>]: Shape } = {
   cmdline: 'text',
   memory: 'size',
   hugepages: 'text',
+  prefault: 'flag',
   cpus: 'number',
   serial: 'flag',
   entropy: 'flag',
@@ -42,6 +50,8 @@ const SHAPES: { readonly [Key in keyof Required<VmDescription>]: Shape } = {
   net: 'devices',
   share: 'devices',
   vsock: 'device',
+  console: 'optional-device',
+  balloon: 'optional-device',
 };
 
 const isOptionValue = (value: unknown): boolean => ['string', 'number', 'boolean'].includes(typeof value);
@@ -59,6 +69,10 @@ const MATCHES: Readonly<Record<Shape, { readonly allowed: string; matches(value:
   size: { allowed: 'a size', matches: (value) => typeof value === 'string' || typeof value === 'number' },
   flag: { allowed: 'true or false', matches: (value) => typeof value === 'boolean' },
   device: { allowed: "a flag's text or a table", matches: isOptionSource },
+  'optional-device': {
+    allowed: "true, false, a flag's text or a table",
+    matches: (value) => typeof value === 'boolean' || isOptionSource(value),
+  },
   devices: {
     allowed: "a list of flags' texts or tables",
     matches: (value) => Array.isArray(value) && value.every(isOptionSource),
@@ -109,7 +123,7 @@ export function mergeDescriptions(base: VmDescription, over: VmDescription): VmD
   return merged;
 }
 
-const DEFAULT_COMMAND_LINE = 'console=ttyS0 reboot=k panic=-1';
+const DEFAULT_COMMAND_LINE = 'reboot=k panic=-1';
 const DEFAULT_MEMORY = '256M';
 
 function readHugePages(text: string): HugePageSize {
@@ -123,13 +137,24 @@ function present<T extends object>(value: { readonly [Key in keyof T]: T[Key] | 
   return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as Partial<T>;
 }
 
+/** A device that there is or is not, perhaps without settings. */
+function readOptional<Config>(
+  kind: Pick<DeviceKind<Config>, 'read'>,
+  source: OptionSource | boolean | undefined,
+): Config | undefined {
+  if (source === undefined || source === false) return undefined;
+  return kind.read(source === true ? '' : source);
+}
+
 /** The VM that a description means. @throws VmConfigError */
 export function describedVm(description: VmDescription): VmConfig {
   const { kernel, hugepages } = description;
+  const console = readOptional(virtioConsole, description.console);
+  const defaultCommandLine = `console=${console === undefined ? 'ttyS0' : 'hvc0'} ${DEFAULT_COMMAND_LINE}`;
   if (kernel === undefined) throw new VmConfigError('kernel', 'missing', 'the path of an ELF vmlinux or a bzImage');
   return {
     kernelPath: kernel,
-    commandLine: description.cmdline ?? DEFAULT_COMMAND_LINE,
+    commandLine: description.cmdline ?? defaultCommandLine,
     memoryMib: parseMemoryMib(String(description.memory ?? DEFAULT_MEMORY)),
     cpus: description.cpus ?? 1,
     serial: description.serial ?? true,
@@ -137,10 +162,13 @@ export function describedVm(description: VmDescription): VmConfig {
     disks: (description.disk ?? []).map((source) => disk.read(source)),
     nets: (description.net ?? []).map((source) => net.read(source)),
     shares: (description.share ?? []).map((source) => share.read(source)),
-    ...present<Pick<VmConfig, 'initrdPath' | 'hugePages' | 'vsock'>>({
+    ...present<Pick<VmConfig, 'initrdPath' | 'hugePages' | 'prefault' | 'vsock' | 'console' | 'balloon'>>({
       initrdPath: description.initrd,
       hugePages: hugepages === undefined ? undefined : readHugePages(hugepages),
+      prefault: description.prefault,
       vsock: description.vsock === undefined ? undefined : vsock.read(description.vsock),
+      console,
+      balloon: readOptional(balloon, description.balloon),
     }),
   };
 }

@@ -1,6 +1,15 @@
 // Why a VM ended: one reason, named, and said to a person.
-import type { VmExit } from '../hypervisor/ports.ts';
 import { messageOf } from '../lib/errors.ts';
+
+/** The vCPU that cannot go on. */
+export interface VcpuFailure {
+  readonly vcpu: number;
+  readonly instructionPointer: bigint;
+  /** What it left the guest with, in words. */
+  readonly exit: string;
+  /** Its registers, several to a line. */
+  readonly registers: string;
+}
 
 /** Why a VM ended. */
 export type StopReason =
@@ -13,21 +22,15 @@ export type StopReason =
   /** kill() was called. */
   | { readonly kind: 'killed' }
   /** A fault while a fault was being handled: the guest's kernel is broken, or was entered wrongly. */
-  | { readonly kind: 'triple-fault'; readonly vcpu: number; readonly instructionPointer: bigint }
+  | ({ readonly kind: 'triple-fault' } & VcpuFailure)
   /** The processor or KVM refused to run the guest as it was set up. */
-  | { readonly kind: 'entry-failure'; readonly vcpu: number; readonly hardwareReason: bigint }
+  | ({ readonly kind: 'entry-failure' } & VcpuFailure)
   /** KVM could not emulate what the guest did. */
-  | {
-      readonly kind: 'internal-error';
-      readonly vcpu: number;
-      readonly suberror: number;
-      readonly data: readonly bigint[];
-      readonly instructionPointer: bigint;
-    }
+  | ({ readonly kind: 'internal-error' } & VcpuFailure)
+  /** An exit that this VMM does not know what to do with. */
+  | ({ readonly kind: 'unhandled-exit' } & VcpuFailure)
   /** A program without which the guest cannot go on, such as virtiofsd, has ended. */
   | { readonly kind: 'back-end-ended'; readonly error: Error }
-  /** An exit that this VMM does not know what to do with. */
-  | { readonly kind: 'unhandled-exit'; readonly vcpu: number; readonly exit: VmExit }
   /** The VMM itself failed. */
   | { readonly kind: 'vmm-failure'; readonly error: unknown };
 
@@ -47,16 +50,21 @@ export function describeStop(reason: StopReason): string {
     case 'triple-fault':
       return `vCPU ${reason.vcpu} had a triple fault at ${hex(reason.instructionPointer)}: the guest kernel crashed before it could say why`;
     case 'entry-failure':
-      return `vCPU ${reason.vcpu} could not enter the guest, hardware reason ${hex(reason.hardwareReason)}: run "tsvm check"`;
+      return `vCPU ${reason.vcpu} could not enter the guest: ${reason.exit}; run "tsvm check"`;
     case 'internal-error':
-      return `KVM could not go on with vCPU ${reason.vcpu} at ${hex(reason.instructionPointer)}: internal error ${reason.suberror}, data ${reason.data.map(hex).join(' ')}; run "tsvm check"`;
+      return `KVM could not go on with vCPU ${reason.vcpu} at ${hex(reason.instructionPointer)}: ${reason.exit}; run "tsvm check"`;
+    case 'unhandled-exit':
+      return `vCPU ${reason.vcpu} left the guest at ${hex(reason.instructionPointer)} for a reason that is not handled: ${reason.exit}`;
     case 'back-end-ended':
       return reason.error.message;
-    case 'unhandled-exit':
-      return `vCPU ${reason.vcpu} left the guest for a reason that is not handled: ${reason.exit.kind}`;
     case 'vmm-failure':
       return `the VMM failed: ${messageOf(reason.error)}`;
   }
+}
+
+/** What a developer wants to know beyond that: the registers of the vCPU that could not go on. */
+export function stopDetails(reason: StopReason): string | undefined {
+  return 'registers' in reason ? reason.registers : undefined;
 }
 
 /** Holds the reason for which a VM ends: the first that is given. */

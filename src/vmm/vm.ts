@@ -1,9 +1,13 @@
 // A VM that has been built: it runs, rests, and ends for one reason, which is named.
+import { type BalloonDevice, NoStatisticsError } from '../devices/virtio/balloon/device.ts';
+import type { BalloonStatistics } from '../devices/virtio/balloon/request.ts';
+import { describeExit, describeRegisters } from '../hypervisor/describe.ts';
 import type { Vcpu, VmExit } from '../hypervisor/ports.ts';
 import type { VmConfig } from './config.ts';
 import type { Machine } from './machine.ts';
 import { collectMetrics, type VmMetrics } from './metrics.ts';
 import {
+  type BalloonStats,
   type ConsoleAttachment,
   type ConsoleName,
   type ConsoleReader,
@@ -13,11 +17,14 @@ import {
   type VmSummary,
 } from './operations.ts';
 import { writeSnapshot } from './snapshot-folder.ts';
-import { describeStop, type StopReason } from './stop-reason.ts';
+import { describeStop, type StopReason, type VcpuFailure } from './stop-reason.ts';
 import { summarizeVm } from './summary.ts';
 import type { Timeline } from './timeline.ts';
 import { VcpuGroup, type VcpuGroupState } from './vcpu-group.ts';
 import { saveVmState } from './vm-state.ts';
+
+/** How long a guest may take to tell its statistics, milliseconds. */
+const STATISTICS_TIMEOUT_MS = 1000;
 
 export interface VmParts extends Machine {
   readonly config: VmConfig;
@@ -146,6 +153,55 @@ export class Vm implements AsyncDisposable {
     return hub.attach(reader);
   }
 
+  /** Tells the driver of hvc0 the size of its terminal, in characters. @throws VmOperationError NO_SUCH_PART */
+  resizeConsole(columns: number, rows: number): void {
+    const { console } = this.#parts.virtio;
+    if (console === undefined) throw new VmOperationError('NO_SUCH_PART', 'the VM has no virtio console');
+    console.resize(columns, rows);
+  }
+
+  /** What the balloon is to hold, MiB. @throws VmOperationError NO_SUCH_PART, INVALID_VALUE */
+  setBalloonTarget(mib: number): void {
+    try {
+      this.#balloon.setTarget(mib);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new VmOperationError('INVALID_VALUE', error.message, { mib }, { cause: error });
+    }
+  }
+
+  /** Asks the driver for new statistics where it has them. @throws VmOperationError NO_SUCH_PART (rejects) */
+  async balloonStats(): Promise<BalloonStats> {
+    const balloon = this.#balloon;
+    const statistics = await this.#statisticsOf(balloon);
+    return { targetMib: balloon.targetMib, actualMib: balloon.actualMib, statistics };
+  }
+
+  /** What the driver tells, or what it told last when it does not answer now: its vCPUs may rest, or be busy. */
+  async #statisticsOf(balloon: BalloonDevice): Promise<BalloonStatistics> {
+    const known = balloon.statistics ?? {};
+    if (this.state !== 'running') return known;
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<BalloonStatistics>((resolve) => {
+      timer = setTimeout(() => resolve(known), STATISTICS_TIMEOUT_MS);
+    });
+    const answer = balloon.requestStatistics().catch((error: unknown) => {
+      if (error instanceof NoStatisticsError) return known;
+      throw error;
+    });
+    try {
+      return await Promise.race([answer, patience]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  get #balloon(): BalloonDevice {
+    const { balloon } = this.#parts.virtio;
+    if (balloon === undefined) throw new VmOperationError('NO_SUCH_PART', 'the VM has no balloon');
+    return balloon;
+  }
+
   /** Plugs a network device's cable in or out. @throws VmOperationError NO_SUCH_PART, UNKNOWN_DEVICE */
   setLink(name: string, isUp: boolean): void {
     const { nets } = this.#parts.virtio;
@@ -206,22 +262,29 @@ export class Vm implements AsyncDisposable {
       case 'interrupted':
         break;
       case 'shutdown':
-        latch.stop({ kind: 'triple-fault', vcpu: vcpu.index, instructionPointer: vcpu.getRegisters().rip });
+        latch.stop({ kind: 'triple-fault', ...vcpuFailure(vcpu, exit) });
         break;
       case 'fail-entry':
-        latch.stop({ kind: 'entry-failure', vcpu: vcpu.index, hardwareReason: exit.hardwareReason });
+        latch.stop({ kind: 'entry-failure', ...vcpuFailure(vcpu, exit) });
         break;
-      case 'internal-error': {
-        const { suberror, data } = exit;
-        const instructionPointer = vcpu.getRegisters().rip;
-        latch.stop({ kind: 'internal-error', vcpu: vcpu.index, suberror, data, instructionPointer });
+      case 'internal-error':
+        latch.stop({ kind: 'internal-error', ...vcpuFailure(vcpu, exit) });
         break;
-      }
       case 'hlt':
       case 'system-event':
       case 'unsupported':
-        latch.stop({ kind: 'unhandled-exit', vcpu: vcpu.index, exit });
+        latch.stop({ kind: 'unhandled-exit', ...vcpuFailure(vcpu, exit) });
         break;
     }
   }
+}
+
+function vcpuFailure(vcpu: Vcpu, exit: VmExit): VcpuFailure {
+  const registers = vcpu.getRegisters();
+  return {
+    vcpu: vcpu.index,
+    instructionPointer: registers.rip,
+    exit: describeExit(exit),
+    registers: describeRegisters(registers, vcpu.getSpecialRegisters()),
+  };
 }
