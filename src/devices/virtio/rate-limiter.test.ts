@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { RateLimiter, type RateLimits, TokenBucket } from './rate-limiter.ts';
+import { RateLimiter, type RateLimits, readLimiterState, TokenBucket } from './rate-limiter.ts';
 import { FakeClock } from './testing/fake-clock.ts';
 
 function limiter(limits: RateLimits) {
@@ -76,11 +76,20 @@ describe('a rate limiter', () => {
     const former = limiter(BYTES);
     former.limits.charge(1500);
     const { clock, limits } = limiter(BYTES);
-    limits.state = JSON.parse(JSON.stringify(former.limits.state));
+    limits.state = readLimiterState(JSON.parse(JSON.stringify(former.limits.state)));
     expect(limits.admits()).toBe(false);
     clock.advance(51);
     expect(limits.admits()).toBe(true);
   });
+
+  test.each([undefined, null, 5, [], { bytes: 5 }, { bytes: [1, 'x'] }, { bytes: [0, -1] }, { other: [0, 0] }])(
+    'takes no tokens away for the saved state %j',
+    (saved) => {
+      const { limits } = limiter(BYTES);
+      limits.state = readLimiterState(saved);
+      expect(limits.state).toEqual({ bytes: [1000, 0] });
+    },
+  );
 
   test('keeps the rate over a long time, whatever the sizes are', () => {
     const { clock, limits } = limiter(BYTES);

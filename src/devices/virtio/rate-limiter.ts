@@ -1,6 +1,7 @@
 // Token buckets that bound what a guest takes of a back end. The form is Firecracker's: a bucket of `size` tokens that
 // refills evenly in `refillTimeMs`, and a burst on top that is there once. An operation may begin when there is a token left,
 // and is charged for all of what it takes, so a large one is never stuck: what follows waits until the debt is paid.
+import type { JsonValue } from './device.ts';
 import type { Timers } from './timers.ts';
 
 /** Timers, and the time that they go by. */
@@ -82,6 +83,22 @@ export interface RateLimits {
 
 /** What a limiter holds, for a snapshot. */
 export type RateLimiterState = { readonly [Name in keyof RateLimits]?: readonly [tokens: number, burst: number] };
+
+/** Takes what a snapshot says of a limiter, as far as it makes sense: of the rest the buckets are full. */
+export function readLimiterState(saved: JsonValue | undefined): RateLimiterState {
+  const table = typeof saved === 'object' && saved !== null && !Array.isArray(saved) ? saved : {};
+  const entries = Object.entries(table).flatMap(([name, value]) => {
+    const pair = name === 'bytes' || name === 'operations' ? readBucketState(value) : undefined;
+    return pair === undefined ? [] : [[name, pair] as const];
+  });
+  return Object.fromEntries(entries);
+}
+
+function readBucketState(saved: JsonValue | undefined): readonly [number, number] | undefined {
+  const [tokens, burst]: readonly JsonValue[] = Array.isArray(saved) ? saved : [];
+  const isState = Number.isFinite(tokens) && Number.isFinite(burst) && Number(burst) >= 0;
+  return isState ? [Number(tokens), Number(burst)] : undefined;
+}
 
 /** The buckets of one device or direction. They are the device's, not the driver's: a reset refills nothing. */
 export class RateLimiter {

@@ -7,6 +7,7 @@ import { messageOf } from '../../lib/errors.ts';
 import { VmConfigError } from '../config-error.ts';
 import { readOptions } from '../options.ts';
 import type { DeviceKind } from './kind.ts';
+import { checkRateLimit, makeRateLimiter, type RateLimitConfig, readRateLimit } from './rate-limit.ts';
 import { openDiskSocket, openFormattedDisk } from './vhost-user-disk.ts';
 
 export interface DiskConfig {
@@ -22,6 +23,8 @@ export interface DiskConfig {
   readonly id?: string;
   /** What the host does with writes before the guest asks for a flush; raw images only. @default writeback */
   readonly cache?: CacheMode;
+  /** What the guest may read and write; raw images only. @default no limit */
+  readonly limit?: RateLimitConfig;
 }
 
 /** virtio 1.3, 5.2.6: VIRTIO_BLK_T_GET_ID answers 20 bytes. */
@@ -36,18 +39,24 @@ const FORM = {
     ro: 'flag',
     id: 'text',
     cache: CACHE_MODES,
+    rate: 'size',
+    burst: 'size',
+    ops: 'integer',
+    'ops-burst': 'integer',
   },
   first: (item: string) => ({ path: item }),
 } as const;
 
 export const disk: DeviceKind<DiskConfig> = {
   read(source) {
-    const { path: image, 'vhost-user': socket, format, ro, id, cache } = readOptions(source, FORM);
+    const options = readOptions(source, FORM);
+    const { path: image, 'vhost-user': socket, format, ro, id, cache, rate, burst, ops } = options;
     const path = image ?? socket;
     if (path === undefined || (image !== undefined && socket !== undefined)) {
-      const form = 'PATH[,format=FORMAT][,ro][,id=ID][,cache=MODE] or vhost-user=SOCKET[,ro]';
+      const form = 'PATH[,format=FORMAT][,ro][,id=ID][,cache=MODE][,rate=BYTES][,ops=N] or vhost-user=SOCKET[,ro]';
       throw new VmConfigError('disk', JSON.stringify(source), form);
     }
+    const limit = readRateLimit({ rate, burst, ops, opsBurst: options['ops-burst'] });
     return {
       path,
       ...(socket === undefined ? {} : { vhostUser: true }),
@@ -55,9 +64,11 @@ export const disk: DeviceKind<DiskConfig> = {
       ...(ro === undefined ? {} : { readOnly: ro }),
       ...(id === undefined ? {} : { id }),
       ...(cache === undefined ? {} : { cache }),
+      ...(limit === undefined ? {} : { limit }),
     };
   },
-  check({ format = 'raw', vhostUser = false, id, cache }) {
+  check({ format = 'raw', vhostUser = false, id, cache, limit }) {
+    checkRateLimit('disk', limit);
     if (Buffer.byteLength(id ?? '') > MAXIMUM_ID_BYTES) {
       throw new VmConfigError('disk id', JSON.stringify(id), `at most ${MAXIMUM_ID_BYTES} bytes`);
     }
@@ -68,17 +79,23 @@ export const disk: DeviceKind<DiskConfig> = {
     if (cache !== undefined && (vhostUser || format !== 'raw')) {
       throw new VmConfigError('disk cache', cache, 'none but with a raw image: other programs choose their own');
     }
+    if (limit !== undefined && (vhostUser || format !== 'raw')) {
+      throw new VmConfigError('disk rate limit', 'given', 'none but with a raw image: other programs do the transfers');
+    }
   },
   needsSharedMemory: ({ format = 'raw', vhostUser = false }) => vhostUser || format !== 'raw',
   withAbsolutePaths: (config) => ({ ...config, path: resolve(config.path) }),
-  async open({ path, format = 'raw', vhostUser = false, readOnly = false, id, cache = 'writeback' }, context) {
+  async open(config, context) {
+    const { path, format = 'raw', vhostUser = false, readOnly = false, id, cache = 'writeback' } = config;
     if (vhostUser) return openDiskSocket(path, readOnly, context);
     if (format !== 'raw') return openFormattedDisk(path, format, readOnly, context);
     const backend = context.resources.use(await RawFile.open(path, { readOnly, cache }));
+    const limiter = makeRateLimiter(config.limit);
     return new BlockDevice({
       name: path,
       id: id ?? basename(path).slice(0, MAXIMUM_ID_BYTES),
       backend,
+      ...(limiter === undefined ? {} : { limiter }),
       onError: (error) => context.log(`${path}: ${messageOf(error)}`),
     });
   },

@@ -23,7 +23,9 @@ import {
   virtio_blk_config,
 } from '../abi.gen.ts';
 import { hasFeature } from '../features.ts';
+import { RateLimiter } from '../rate-limiter.ts';
 import { BlockGuest, MemoryDisk, requestHeader, requestRange } from '../testing/block-guest.ts';
+import { FakeClock } from '../testing/fake-clock.ts';
 import { SECTOR_SIZE } from './config-space.ts';
 import { BlockDevice, MAX_IN_FLIGHT } from './device.ts';
 
@@ -453,6 +455,59 @@ describe('restored from a snapshot', () => {
   });
 });
 
+describe('a rate limit', () => {
+  const limiter = (clock: FakeClock) => new RateLimiter({ bytes: { size: 1024, refillTimeMs: 100 } }, clock);
+
+  test('lets requests wait in the ring until there are tokens', async () => {
+    const clock = new FakeClock();
+    const guest = new BlockGuest({ limiter: limiter(clock) });
+    for (let index = 0; index < 4; index++) guest.submit(VIRTIO_BLK_T_IN, 0n, { write: 512 });
+    expect(await guest.settle()).toHaveLength(2);
+    clock.advance(1);
+    expect(await guest.settle()).toHaveLength(1);
+    clock.advance(100);
+    expect(await guest.settle()).toHaveLength(1);
+    expect(guest.device.metrics()).toMatchObject({ throttled_events: 2, read_requests: 4 });
+  });
+
+  test('counts requests without data where operations are limited', async () => {
+    const clock = new FakeClock();
+    const operations = new RateLimiter({ operations: { size: 1, refillTimeMs: 10 } }, clock);
+    const guest = new BlockGuest({ limiter: operations });
+    for (let index = 0; index < 3; index++) guest.submit(VIRTIO_BLK_T_FLUSH, 0n);
+    expect(await guest.settle()).toHaveLength(1);
+    clock.advance(10);
+    expect(await guest.settle()).toHaveLength(1);
+  });
+
+  test('holds nothing back after a reset, and is not refilled by it', async () => {
+    const clock = new FakeClock();
+    const guest = new BlockGuest({ limiter: limiter(clock) });
+    for (let index = 0; index < 2; index++) guest.submit(VIRTIO_BLK_T_IN, 0n, { write: 1024 });
+    await guest.settle();
+    guest.machine.driver.reset();
+    guest.machine.driver.start();
+    guest.submit(VIRTIO_BLK_T_IN, 0n, { write: 512 });
+    expect(await guest.settle()).toHaveLength(0);
+    clock.advance(1000);
+    expect(await guest.settle()).toHaveLength(1);
+  });
+
+  test('goes on in a restored disk where it stood', async () => {
+    const clock = new FakeClock();
+    const guest = new BlockGuest({ limiter: limiter(clock) });
+    guest.submit(VIRTIO_BLK_T_IN, 0n, { write: 2048 });
+    await guest.settle();
+    guest.submit(VIRTIO_BLK_T_IN, 0n, { write: 512 });
+    const device = new BlockDevice({ name: 'disk0', backend: guest.disk, limiter: limiter(clock) });
+    const moved = await guest.machine.moveTo(device);
+    moved.transport.resume();
+    expect(await guest.settle()).toHaveLength(0);
+    clock.advance(101);
+    expect(await guest.settle()).toHaveLength(1);
+  });
+});
+
 test('requests and bytes are counted, by kind and by how they ended', async () => {
   const guest = new BlockGuest();
   await guest.request(VIRTIO_BLK_T_OUT, 0n, { read: data(1024) });
@@ -474,5 +529,6 @@ test('requests and bytes are counted, by kind and by how they ended', async () =
     write_zeroes_requests: 1,
     refused_requests: 1,
     failed_requests: 1,
+    throttled_events: 0,
   });
 });

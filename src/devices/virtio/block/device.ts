@@ -26,6 +26,7 @@ import type { Chain, ScatterList } from '../chain.ts';
 import type { ActivationContext, ActiveDevice, DeviceState, VirtioDevice } from '../device.ts';
 import { drain, interruptIfWanted, type QueueWork, requireQueue } from '../drain.ts';
 import { featureSet, hasFeature } from '../features.ts';
+import { type RateLimiter, readLimiterState } from '../rate-limiter.ts';
 import type { BlockBackend } from './backend.ts';
 import { blockConfigSpace, type RangeLimits, SECTOR_SIZE, WRITEBACK, WRITETHROUGH } from './config-space.ts';
 import { type BlockRequest, type DiskRange, dataRoom, HEADER_SIZE, parseRequest } from './request.ts';
@@ -49,6 +50,8 @@ export interface BlockOptions {
   readonly backend: BlockBackend;
   /** The serial number that the guest sees, up to 20 characters of ASCII. @default `name`, cut to 20 characters */
   readonly id?: string;
+  /** What the driver may ask for: requests of all kinds, and bytes of reads and writes. @default no limit */
+  readonly limiter?: RateLimiter;
   /** Told of every request that the back end failed, for logs; the driver sees VIRTIO_BLK_S_IOERR. */
   readonly onError?: (error: unknown) => void;
 }
@@ -61,6 +64,7 @@ export class BlockDevice implements VirtioDevice {
   readonly configurationSpace: Uint8Array;
   readonly #backend: BlockBackend;
   readonly #id: Uint8Array;
+  readonly #limiter: RateLimiter | undefined;
   readonly #onError: (error: unknown) => void;
   #active: ActiveBlock | undefined;
   /** Requests that the back end works on, those of drivers that have gone included. */
@@ -80,9 +84,10 @@ export class BlockDevice implements VirtioDevice {
   };
 
   /** @throws RangeError when the id does not fit or the back end's sizes do not make a disk */
-  constructor({ name, backend, id = name.slice(0, VIRTIO_BLK_ID_BYTES), onError = () => {} }: BlockOptions) {
+  constructor({ name, backend, id = name.slice(0, VIRTIO_BLK_ID_BYTES), limiter, onError = () => {} }: BlockOptions) {
     this.name = `block:${name}`;
     this.#backend = backend;
+    this.#limiter = limiter;
     this.#onError = onError;
     this.#id = encodeId(id);
     const { size, blockSize, physicalBlockSize, readOnly } = backend;
@@ -116,6 +121,7 @@ export class BlockDevice implements VirtioDevice {
       const { writethrough } = context.restored;
       if (typeof writethrough !== 'boolean') throw new TypeError('the state of a disk has no cache mode');
       this.#setCacheMode(writethrough ? WRITETHROUGH : WRITEBACK);
+      if (this.#limiter !== undefined) this.#limiter.state = readLimiterState(context.restored['limiter']);
     }
     // "If VIRTIO_BLK_F_CONFIG_WCE is negotiated but VIRTIO_BLK_F_FLUSH is not, the device MUST initialize writeback to 0"
     // (virtio 1.3, 5.2.5.2). Without either, the driver may rely on a writethrough cache (5.2.5.1).
@@ -125,6 +131,7 @@ export class BlockDevice implements VirtioDevice {
     }
     const active = new ActiveBlock(context, this.#backend, {
       id: this.#id,
+      limiter: this.#limiter,
       isWritethrough: () => this.configurationSpace[virtio_blk_config.wce] === WRITETHROUGH,
       started: () => {
         this.#inFlight += 1;
@@ -162,7 +169,7 @@ export class BlockDevice implements VirtioDevice {
   }
 
   metrics(): Readonly<Record<string, number>> {
-    return { ...this.#counts };
+    return { ...this.#counts, throttled_events: this.#limiter?.throttled ?? 0 };
   }
 
   #setCacheMode(mode: number): void {
@@ -189,6 +196,7 @@ type BlockCounts = Record<
 interface Owner {
   /** VIRTIO_BLK_ID_BYTES bytes. */
   readonly id: Uint8Array;
+  readonly limiter: RateLimiter | undefined;
   isWritethrough(): boolean;
   started(): void;
   finished(): void;
@@ -209,6 +217,7 @@ class ActiveBlock implements ActiveDevice {
   #inFlight = 0;
   #waitsForRoom = false;
   #isResting = false;
+  #limiterWait: Disposable | undefined;
   #ended = false;
 
   constructor(context: ActivationContext, backend: BlockBackend, owner: Owner) {
@@ -223,7 +232,7 @@ class ActiveBlock implements ActiveDevice {
         // What a former driver asked for must not change the disk after what this one asks for.
         const former = owner.inFlight() - this.#inFlight;
         this.#waitsForRoom = former > 0 || this.#inFlight >= MAX_IN_FLIGHT;
-        return !this.#waitsForRoom && !this.#isResting;
+        return !this.#waitsForRoom && !this.#isResting && this.#isAdmitted();
       },
     };
   }
@@ -244,6 +253,7 @@ class ActiveBlock implements ActiveDevice {
    */
   async quiesce(): Promise<void> {
     this.#isResting = true;
+    this.#stopWaiting();
     await this.#owner.idle();
   }
 
@@ -252,18 +262,38 @@ class ActiveBlock implements ActiveDevice {
   }
 
   saveState(): DeviceState {
-    return { writethrough: this.#owner.isWritethrough() };
+    return { writethrough: this.#owner.isWritethrough(), limiter: { ...this.#owner.limiter?.state } };
   }
 
   [Symbol.dispose](): void {
     this.#ended = true;
+    this.#stopWaiting();
     this.#owner.onDispose();
+  }
+
+  /** Whether the limiter lets the next request begin; else it calls when it does. */
+  #isAdmitted(): boolean {
+    const { limiter } = this.#owner;
+    if (limiter === undefined || !this.#work.queue.hasAvailable) return true;
+    if (this.#limiterWait !== undefined) return false;
+    if (limiter.admits()) return true;
+    this.#limiterWait = limiter.whenAdmitted(() => {
+      this.#limiterWait = undefined;
+      this.#context.guard(() => drain(this.#context, this.#work));
+    });
+    return false;
+  }
+
+  #stopWaiting(): void {
+    this.#limiterWait?.[Symbol.dispose]();
+    this.#limiterWait = undefined;
   }
 
   #handle(chain: Chain): void {
     const { size, readOnly } = this.#backend;
     const { features } = this.#context;
     const request = parseRequest(chain, { size, readOnly, features, rangeLimits: RANGE_LIMITS });
+    this.#owner.limiter?.charge(request.kind === 'read' || request.kind === 'write' ? request.length : 0);
     switch (request.kind) {
       case 'unsupported':
         this.#owner.counts.refused_requests += 1;

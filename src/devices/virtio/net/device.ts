@@ -82,7 +82,8 @@ export class NetDevice implements VirtioDevice, Link {
   readonly receive: Direction;
   readonly transmit: Direction;
   readonly #config: NetConfigSpace;
-  readonly #mac: Uint8Array;
+  /** The address that the device was made with. */
+  #mac: Uint8Array;
   readonly #mtu: number | undefined;
   readonly #offloads: Offloads;
   readonly #server: QueueServer | undefined;
@@ -266,6 +267,7 @@ export class NetDevice implements VirtioDevice, Link {
     const { receive, transmit } = this;
     return encodeState({
       mac: this.#config.mac,
+      ownMac: this.#mac,
       isUp: this.isUp,
       guestOffloads: guestOffloadFeatures(this.#guestOffloads),
       receiveLimiter: receive.limiter?.state,
@@ -273,8 +275,9 @@ export class NetDevice implements VirtioDevice, Link {
     });
   }
 
-  #restore({ mac, isUp, receiveLimiter, transmitLimiter }: NetState): void {
+  #restore({ mac, ownMac, isUp, receiveLimiter, transmitLimiter }: NetState): void {
     this.#config.mac = mac;
+    this.#mac = ownMac;
     // Who is restored without a back end stays without a link.
     this.#config.isLinkUp = isUp && (this.#backend !== undefined || this.#server !== undefined);
     if (receiveLimiter !== undefined && this.receive.limiter !== undefined) this.receive.limiter.state = receiveLimiter;

@@ -1,11 +1,13 @@
 // What a network device keeps of itself in a snapshot.
 import type { DeviceState, JsonValue } from '../device.ts';
-import type { RateLimiterState } from '../rate-limiter.ts';
+import { type RateLimiterState, readLimiterState } from '../rate-limiter.ts';
 import { formatMac, parseMac } from './config-space.ts';
 
 export interface NetState {
   /** As the driver set it last. */
   readonly mac: Uint8Array;
+  /** As the device was made: that of the next driver. */
+  readonly ownMac: Uint8Array;
   readonly isUp: boolean;
   /** Feature bits of what the driver takes unfinished. */
   readonly guestOffloads: bigint;
@@ -17,6 +19,7 @@ export function encodeState(state: NetState): DeviceState {
   const limiter = (tokens: RateLimiterState | undefined): JsonValue => ({ ...tokens });
   return {
     mac: formatMac(state.mac),
+    ownMac: formatMac(state.ownMac),
     isUp: state.isUp,
     guestOffloads: String(state.guestOffloads),
     receiveLimiter: limiter(state.receiveLimiter),
@@ -27,29 +30,18 @@ export function encodeState(state: NetState): DeviceState {
 /** @throws RangeError when this was not saved by a network device */
 export function decodeState(saved: DeviceState): NetState {
   const mac = parseMac(String(saved['mac']));
+  const ownMac = parseMac(String(saved['ownMac']));
   const guestOffloads = String(saved['guestOffloads']);
-  if (mac === undefined || typeof saved['isUp'] !== 'boolean' || !/^\d{1,20}$/.test(guestOffloads)) {
+  const hasMacs = mac !== undefined && ownMac !== undefined;
+  if (!hasMacs || typeof saved['isUp'] !== 'boolean' || !/^\d{1,20}$/.test(guestOffloads)) {
     throw new RangeError('the saved state is not that of a network device');
   }
   return {
     mac,
+    ownMac,
     isUp: saved['isUp'],
     guestOffloads: BigInt(guestOffloads),
-    receiveLimiter: decodeLimiter(saved['receiveLimiter']),
-    transmitLimiter: decodeLimiter(saved['transmitLimiter']),
+    receiveLimiter: readLimiterState(saved['receiveLimiter']),
+    transmitLimiter: readLimiterState(saved['transmitLimiter']),
   };
-}
-
-function decodeLimiter(saved: JsonValue | undefined): RateLimiterState {
-  const table = typeof saved === 'object' && saved !== null && !Array.isArray(saved) ? saved : {};
-  const bucket = (value: JsonValue | undefined): readonly [number, number] | undefined => {
-    if (!Array.isArray(value) || value.length !== 2) return undefined;
-    const [tokens, burst]: readonly JsonValue[] = value;
-    return Number.isFinite(tokens) && Number.isFinite(burst) ? [Number(tokens), Number(burst)] : undefined;
-  };
-  const entries = Object.entries(table).flatMap(([name, value]) => {
-    const pair = name === 'bytes' || name === 'operations' ? bucket(value) : undefined;
-    return pair === undefined ? [] : [[name, pair] as const];
-  });
-  return Object.fromEntries(entries);
 }

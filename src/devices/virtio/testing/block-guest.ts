@@ -3,6 +3,7 @@ import { MIB } from '../../../lib/units.ts';
 import { virtio_blk_discard_write_zeroes, virtio_blk_outhdr } from '../abi.gen.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { BlockDevice } from '../block/device.ts';
+import type { RateLimiter } from '../rate-limiter.ts';
 import { type BufferPart, concatenate, MockMachine, type MockMachineOptions, type UsedBuffer } from './mock-driver.ts';
 
 /** Microtasks without an answer after which none comes: several times what an operation of MemoryDisk takes. */
@@ -86,6 +87,7 @@ export interface BlockGuestOptions extends MockMachineOptions {
   /** Features that the driver does not take. */
   readonly refuse?: readonly number[];
   readonly queueSize?: number;
+  readonly limiter?: RateLimiter;
 }
 
 /** What became of a request. */
@@ -104,11 +106,19 @@ export class BlockGuest {
   readonly errors: unknown[] = [];
 
   constructor(options: BlockGuestOptions = {}) {
-    const { disk = new MemoryDisk(64 * 1024), backend = disk, refuse = [], queueSize, ...machineOptions } = options;
+    const {
+      disk = new MemoryDisk(64 * 1024),
+      backend = disk,
+      refuse = [],
+      queueSize,
+      limiter,
+      ...machineOptions
+    } = options;
     this.disk = disk;
     this.device = new BlockDevice({
       name: 'disk0',
       backend,
+      ...(limiter === undefined ? {} : { limiter }),
       onError: (error) => void this.errors.push(error),
     });
     this.machine = new MockMachine(this.device, { memorySize: MIB, ...machineOptions });
