@@ -2,7 +2,7 @@
 import { defineConfig } from 'vitest/config';
 
 const OTHER_KINDS = ['**/*.property.test.ts', '**/*.kvm.test.ts'];
-const PLACES = ['src', 'guest-agent', 'native', 'scripts', 'kernel-config', 'images', 'test/support'];
+const PLACES = ['src', 'guest-agent', 'native', 'scripts', 'kernel-config', 'images', 'test/support', 'test/hostile'];
 const in_ = (pattern: string): string[] => PLACES.map((place) => `${place}/**/${pattern}`);
 
 /** In the emulated host, and where this machine's KVM can run Linux, guest tests run directly. */
