@@ -59,3 +59,14 @@ export function attachTerminal(handlers: TerminalHandlers): Disposable {
     },
   };
 }
+
+/** Tells the size of the terminal that standard output is, in characters: at once and whenever it changes, until disposed. */
+export function followTerminalSize(resize: (columns: number, rows: number) => void): Disposable {
+  const { stdout } = process;
+  const tell = (): void => {
+    if (stdout.isTTY) resize(stdout.columns, stdout.rows);
+  };
+  tell();
+  stdout.on('resize', tell);
+  return { [Symbol.dispose]: () => void stdout.off('resize', tell) };
+}

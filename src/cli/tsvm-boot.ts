@@ -7,7 +7,7 @@ import { describedVm, mergeDescriptions, readDescriptionFile, type VmDescription
 import { describeStop, stopDetails } from '../vmm/stop-reason.ts';
 import { type StartReport, type TimelineMark, timelineRows, timelineSvg } from '../vmm/timeline.ts';
 import type { Vm } from '../vmm/vm.ts';
-import { attachTerminal } from './terminal.ts';
+import { attachTerminal, followTerminalSize } from './terminal.ts';
 
 /** The flags of `tsvm boot` as commander gives them. */
 export interface BootFlags extends VmDescription {
@@ -62,10 +62,14 @@ export async function boot(flags: BootFlags): Promise<number> {
   process.stdout.on('error', () => end(BROKEN_PIPE));
   for (const [signal, number] of Object.entries(SIGNAL_NUMBERS)) process.once(signal, () => end(128 + number));
   using terminal = new DisposableStack();
-  if (config.serial) {
-    const console = terminal.use(vm.attachConsole('serial', writeOut));
+  // Where there is hvc0, the serial port is for what the kernel says before that is up.
+  const attached = vm.summary.consoles.map((name) => terminal.use(vm.attachConsole(name, writeOut)));
+  const console = attached.at(-1);
+  if (console !== undefined) {
     terminal.use(attachTerminal({ input: (bytes) => void console.write(bytes), quit: () => end(0) }));
   }
+  if (config.console !== undefined)
+    terminal.use(followTerminalSize((columns, rows) => vm.resizeConsole(columns, rows)));
   vm.start();
   const reason = await vm.stopped;
   clearTimeout(timer);

@@ -50,6 +50,16 @@ describe('a description', () => {
     });
   });
 
+  test('has a console and a balloon with settings, without, or not at all', () => {
+    const vms = [true, false, 'target=64M', { target: '64M' }].map((balloon) => describedVm({ kernel: '/k', balloon }));
+
+    expect(vms.map(({ balloon }) => balloon)).toEqual([{}, undefined, { targetMib: 64 }, { targetMib: 64 }]);
+    expect(describedVm({ kernel: '/k', console: 'file=/log' })).toMatchObject({
+      console: { path: '/log' },
+      commandLine: 'console=hvc0 reboot=k panic=-1',
+    });
+  });
+
   test('is refused without a kernel', () => {
     expect(() => describedVm({})).toThrow('kernel is missing');
   });

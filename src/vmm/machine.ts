@@ -79,7 +79,7 @@ export async function assembleMachine(
   const events = new VmEvents();
   const log = limitLog(connections.log);
   const serialHub = new ConsoleHub((bytes) => legacy.serial.input(bytes));
-  const virtioHub = new ConsoleHub(() => undefined);
+  const virtioHub = new ConsoleHub((bytes) => virtio.console?.input(bytes));
   const legacy: LegacyDevices = resources.use(
     new LegacyDevices({
       machine,
@@ -95,7 +95,7 @@ export async function assembleMachine(
     }),
   );
   // Back ends before devices, so that at the end the devices stop first, and what is in flight finds memory and files there.
-  const virtio = await openVirtioDevices(config, {
+  const virtio: OpenedDevices = await openVirtioDevices(config, {
     get memory() {
       return ram.map(shareRegion);
     },
@@ -126,6 +126,7 @@ export async function assembleMachine(
   for (const device of virtio.all) devices.attach(device);
   const consoles: ReadonlyMap<ConsoleName, ConsoleHub> = new Map([
     ...(config.serial === true ? [['serial', serialHub] as const] : []),
+    ...(virtio.console === undefined ? [] : [['hvc0', virtioHub] as const]),
   ]);
   return {
     hypervisor,

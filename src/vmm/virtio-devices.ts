@@ -1,9 +1,13 @@
 // The virtio devices that a configuration asks for, each with its back end opened.
 import { randomFillSync } from 'node:crypto';
+import type { BalloonDevice } from '../devices/virtio/balloon/device.ts';
+import type { ConsoleDevice } from '../devices/virtio/console/device.ts';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
 import type { NetDevice } from '../devices/virtio/net/device.ts';
 import { EntropyDevice } from '../devices/virtio/rng/device.ts';
 import type { VmConfig } from './config.ts';
+import { balloon } from './devices/balloon.ts';
+import { virtioConsole } from './devices/console.ts';
 import { disk } from './devices/disk.ts';
 import type { BackendContext } from './devices/kind.ts';
 import { net } from './devices/net.ts';
@@ -15,6 +19,8 @@ export interface OpenedDevices {
   /** In the order in which the guest finds them. */
   readonly all: readonly VirtioDevice[];
   readonly nets: readonly NetDevice[];
+  readonly console?: ConsoleDevice;
+  readonly balloon?: BalloonDevice;
 }
 
 /**
@@ -29,6 +35,11 @@ export async function openVirtioDevices(config: VmConfig, context: BackendContex
   all.push(...nets);
   if (config.vsock !== undefined) all.push(await vsock.open(config.vsock, context));
   for (const one of config.shares ?? []) all.push(await share.open(one, context));
+  const opened = {
+    ...(config.console === undefined ? {} : { console: await virtioConsole.open(config.console, context) }),
+    ...(config.balloon === undefined ? {} : { balloon: await balloon.open(config.balloon, context) }),
+  };
+  all.push(...Object.values(opened));
   if (config.entropy ?? true) all.push(new EntropyDevice({ fill: (bytes) => randomFillSync(bytes) }));
-  return { all, nets };
+  return { all, nets, ...opened };
 }
