@@ -1,4 +1,5 @@
 // Where the time of a start went: named moments on one clock, and the counts that hold on any machine.
+import { barSection, type Section, svgPage } from './svg.ts';
 
 /** Names of the moments of a start, in the order in which they come. */
 export const TIMELINE_MARKS = [
@@ -83,46 +84,21 @@ export function timelineTable(rows: readonly TimelineRow[]): string {
   ].join('\n');
 }
 
-/** Plain hues that stay apart for most eyes, one a span. */
-const COLOURS = ['#4e79a7', '#f28e2b', '#59a14f', '#e15759', '#76b7b2', '#edc948', '#b07aa1', '#9c755f'];
-
-/** The rows as an SVG picture: a bar a span, on one axis of milliseconds. */
-export function timelineSvg(title: string, rows: readonly TimelineRow[]): string {
-  const left = 270;
-  const plot = 560;
-  const rowHeight = 28;
-  const top = 56;
-  const spans = rows.slice(1);
+/** A bar a span, on one axis of milliseconds. */
+export function timelineSection(rows: readonly TimelineRow[]): Section {
   const totalMs = Math.max(rows.at(-1)?.atMs ?? 0, 1e-6);
-  const x = (ms: number): number => left + (plot * ms) / totalMs;
-  const height = top + spans.length * rowHeight + 36;
-  const bars = spans.map(({ meaning, atMs, tookMs }, index) => {
-    const y = top + index * rowHeight;
-    const startX = x(atMs - tookMs);
-    const width = Math.max((plot * tookMs) / totalMs, 1.5);
-    return [
-      `<text x="${left - 10}" y="${y + 17}" text-anchor="end">${escapeXml(meaning)}</text>`,
-      `<rect x="${startX.toFixed(1)}" y="${y + 4}" width="${width.toFixed(1)}" height="${rowHeight - 8}" rx="2" fill="${COLOURS[index % COLOURS.length]}"/>`,
-      `<text x="${(startX + width + 6).toFixed(1)}" y="${y + 17}" class="value">${tookMs.toFixed(tookMs < 10 ? 1 : 0)} ms</text>`,
-    ].join('\n');
-  });
-  const axis = [0, 0.25, 0.5, 0.75, 1].map((share) => {
-    const at = x(share * totalMs).toFixed(1);
-    const bottom = top + spans.length * rowHeight;
-    return `<line x1="${at}" y1="${top - 6}" x2="${at}" y2="${bottom}" class="grid"/>\n<text x="${at}" y="${bottom + 18}" text-anchor="middle" class="value">${Math.round(share * totalMs)} ms</text>`;
-  });
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${left + plot + 90}" height="${height}" viewBox="0 0 ${left + plot + 90} ${height}" font-family="sans-serif" font-size="13">
-<style>text { fill: #222 } .value { fill: #666; font-size: 11px } .grid { stroke: #ddd } .title { font-size: 16px; font-weight: bold }</style>
-<rect width="100%" height="100%" fill="#fff"/>
-<text x="20" y="28" class="title">${escapeXml(title)}</text>
-${axis.join('\n')}
-${bars.join('\n')}
-</svg>
-`;
+  const bars = rows.slice(1).map(({ meaning, atMs, tookMs }) => ({
+    label: meaning,
+    start: (atMs - tookMs) / totalMs,
+    length: tookMs / totalMs,
+    value: `${tookMs.toFixed(tookMs < 10 ? 1 : 0)} ms`,
+  }));
+  return barSection(bars, { axis: (share) => `${Math.round(share * totalMs)} ms`, colourful: true });
 }
 
-function escapeXml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+/** The rows as an SVG picture. */
+export function timelineSvg(title: string, rows: readonly TimelineRow[]): string {
+  return svgPage(title, [timelineSection(rows)]);
 }
 
 /** A start as a file: what `--report FILE` writes. Integers beyond 2^53 are strings of digits. */
@@ -130,7 +106,7 @@ export interface StartReport {
   readonly hostKernelRelease: string;
   readonly guestKernelRelease?: string;
   readonly marks: readonly { readonly name: TimelineMarkName; readonly monotonicNs: string }[];
-  /** Why the sandbox ended. */
+  /** Why it ended, for a person. */
   readonly endReason?: string;
   /** Exits of the vCPUs to the VMM, by reason. */
   readonly exits: Readonly<Record<string, number>>;
