@@ -56,7 +56,7 @@ function text(x: number, y: number, content: string, { anchor = 'start', style }
 
 /** As many characters as fit before the plot; the end of a path says more than its beginning. */
 function shorten(label: string): string {
-  const fitting = 34;
+  const fitting = 38;
   return label.length <= fitting ? label : `…${label.slice(1 - fitting)}`;
 }
 
