@@ -90,10 +90,25 @@ export class HostileMachine {
    * @throws HostileViolation (rejects) naming the step
    */
   async run(program: Program): Promise<void> {
+    await this.runSteps(program);
+    await this.finish();
+  }
+
+  /** The device's state as a driver sees it. */
+  get status(): number {
+    return this.#transport.status;
+  }
+
+  /** @throws HostileViolation (rejects) naming the step */
+  async runSteps(program: Program): Promise<void> {
     for (const [index, step] of program.entries()) {
       await this.#perform(step);
       this.#judge(`step ${index} (${step.do})`);
     }
+  }
+
+  /** Comes to rest, then has a good driver use the device. @throws HostileViolation (rejects) */
+  async finish(): Promise<void> {
     this.#races = [];
     this.#tested.release();
     await this.#settle();

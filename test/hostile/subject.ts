@@ -1,6 +1,7 @@
 // What the hostile suite needs to know of a device. A new one takes part with one line in subjects.ts.
 import type { VirtioDevice } from '../../src/devices/virtio/device.ts';
 import type { MockDriver } from '../../src/devices/virtio/testing/mock-driver.ts';
+import type { Step } from './step.ts';
 
 /** A device with its host's end. */
 export interface Tested {
@@ -23,6 +24,10 @@ export interface Tested {
 
 export interface Subject {
   readonly name: string;
+  /** A queue from which the device takes at once whatever is offered. */
+  readonly eagerQueue: number;
+  /** What makes it look there, when that is not the queue's bell. */
+  readonly bell?: Step;
   /** What buffers for this device begin with. */
   readonly openings: readonly Uint8Array[];
   create(): Tested;

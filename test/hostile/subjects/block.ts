@@ -74,5 +74,10 @@ function create(readOnly: boolean): Tested {
 
 const openings = TYPES.flatMap((type) => SECTORS.map((sector) => opening(type, sector)));
 
-export const block: Subject = { name: 'block', openings, create: () => create(false) };
-export const readOnlyBlock: Subject = { name: 'block, read-only', openings, create: () => create(true) };
+export const block: Subject = { name: 'block', eagerQueue: 0, openings, create: () => create(false) };
+export const readOnlyBlock: Subject = {
+  name: 'block, read-only',
+  eagerQueue: 0,
+  openings,
+  create: () => create(true),
+};

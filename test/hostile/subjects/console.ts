@@ -6,6 +6,7 @@ import type { Subject } from '../subject.ts';
 
 export const console: Subject = {
   name: 'console',
+  eagerQueue: CONSOLE_QUEUE.transmit,
   openings: [],
   create() {
     const terminal = new FakeTerminal();

@@ -4,7 +4,7 @@ import {
   VIRTIO_RING_F_INDIRECT_DESC,
 } from '../../../src/devices/virtio/abi.gen.ts';
 import type { ActivationContext } from '../../../src/devices/virtio/device.ts';
-import { drain } from '../../../src/devices/virtio/drain.ts';
+import { drain, requireQueue } from '../../../src/devices/virtio/drain.ts';
 import { featureSet } from '../../../src/devices/virtio/features.ts';
 import type { FsBackend } from '../../../src/devices/virtio/fs/backend.ts';
 import { FS_QUEUE, FsDevice } from '../../../src/devices/virtio/fs/device.ts';
@@ -20,6 +20,8 @@ class EchoServer implements FsBackend {
   #isResting = false;
 
   start(context: ActivationContext): ServedQueues {
+    // Without them there is nothing to serve.
+    for (const queue of Object.values(FS_QUEUE)) requireQueue(context, queue);
     this.context = context;
     return {
       quiesce: async () => {
@@ -71,6 +73,8 @@ class EchoServer implements FsBackend {
 
 export const fs: Subject = {
   name: 'fs',
+  eagerQueue: FS_QUEUE.request,
+  bell: { do: 'host', choice: FS_QUEUE.request, size: 0 },
   openings: [],
   create() {
     const server = new EchoServer();

@@ -9,6 +9,7 @@ const command = (...bytes: number[]): Uint8Array => Uint8Array.from(bytes);
 
 export const net: Subject = {
   name: 'net',
+  eagerQueue: NET_QUEUE.transmit,
   openings: [
     concatenate([new Uint8Array(12), FRAME]),
     concatenate([CHECKSUM_HEADER, FRAME]),

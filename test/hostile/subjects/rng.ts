@@ -5,6 +5,7 @@ const RANDOM = 0x5a;
 
 export const rng: Subject = {
   name: 'rng',
+  eagerQueue: 0,
   openings: [],
   create: () => ({
     device: new EntropyDevice({ fill: (bytes) => void bytes.fill(RANDOM) }),

@@ -35,6 +35,7 @@ function packet(operation: number, destinationPort: number, length: number): Uin
 
 export const vsock: Subject = {
   name: 'vsock',
+  eagerQueue: VSOCK_QUEUE.tx,
   openings: OPERATIONS.flatMap((operation) => [
     packet(operation, HOST_PORT, 0),
     packet(operation, HOST_PORT, 16),
