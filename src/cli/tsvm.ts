@@ -3,7 +3,10 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { messageOf } from '../lib/errors.ts';
 import { VERSION } from '../lib/version.ts';
 import { VmConfigError } from '../vmm/config-error.ts';
+import type { RunFlags } from './run-vm.ts';
 import type { BootFlags } from './tsvm-boot.ts';
+import { defineCtl, defineSnapshot } from './tsvm-ctl-commands.ts';
+import type { RestoreFlags } from './tsvm-restore.ts';
 
 /** Exit status of a command line that does not parse, as in getopt's tradition. */
 const USAGE_ERROR = 2;
@@ -16,7 +19,7 @@ function positiveNumber(text: string): number {
 }
 
 /** What was typed, without the defaults: those of `--no-...` flags would hide what a configuration file says. */
-function givenFlags(command: Command): BootFlags {
+function givenFlags(command: Command): BootFlags & RestoreFlags {
   const given = Object.entries(command.opts()).filter(([name]) => command.getOptionValueSource(name) === 'cli');
   return Object.fromEntries(given);
 }
@@ -25,6 +28,26 @@ function collect(text: string, previous: string[] = []): string[] {
   return [...previous, text];
 }
 
+/** The flags of every verb that runs a VM, after those that say what it is. */
+function addRunFlags(command: Command): void {
+  command
+    .option('--api-socket <path>', 'serve the management API there, for `tsvm ctl`; the socket is for this user alone')
+    .option('--paused', 'do not start the guest: `tsvm ctl resume` does')
+    .option('--timeout <seconds>', 'end the VM after this time, with exit status 124', positiveNumber)
+    .option('--report <file>', 'at the end write timeline, exits, devices and memory as JSON, and as a picture (.svg)')
+    .hook('preAction', () => {
+      const { paused, apiSocket } = command.opts<RunFlags>();
+      if (paused === true && apiSocket === undefined)
+        command.error('error: --paused needs --api-socket: nobody could resume it');
+    });
+}
+
+const RUN_HELP = `
+Keys: Ctrl-a x ends the VM, Ctrl-a a sends Ctrl-a, Ctrl-a h shows this; all others are the guest's, Ctrl-c too.
+Exit status: 0 the guest reset, powered off, or was ended by Ctrl-a x; 1 it failed or could not start; 2 usage;
+  124 --timeout; 128+n ended by signal n (a second signal ends it at once); 137 killed by \`tsvm ctl\`;
+  141 nobody reads the output any more.`;
+
 function defineCommands(finish: (status: number) => void): Command {
   const program = new Command('tsvm')
     .description('A virtual machine monitor on /dev/kvm, for experiments and CI.')
@@ -32,7 +55,7 @@ function defineCommands(finish: (status: number) => void): Command {
     .exitOverride()
     .showHelpAfterError(HELP_HINT);
 
-  program
+  const boot = program
     .command('boot')
     .description('Boot a kernel; the terminal is its serial console. Ends when the guest resets or powers off.')
     .option('--config <file>', "TOML or JSON file with these flags' names as keys; flags come on top of it")
@@ -65,13 +88,9 @@ function defineCommands(finish: (status: number) => void): Command {
     )
     .option('--no-serial', 'no serial port: nothing is shown, and fewer exits')
     .option('--no-entropy', 'no virtio entropy device')
-    .option('--timeout <seconds>', 'end the VM after this time, with exit status 124', positiveNumber)
-    .option('--report <file>', 'write the timeline and the counts of exits as JSON, and as a picture beside it (.svg)')
     .addHelpText(
       'after',
-      `
-Keys: Ctrl-a x ends the VM, Ctrl-a a sends Ctrl-a, Ctrl-a h shows this.
-Exit status: 0 the guest ended by itself; 1 it failed or could not start; 2 usage; 124 --timeout; 128+n ended by signal n.
+      `${RUN_HELP}
 
 Examples:
   tsvm boot --kernel vmlinux --initrd initramfs.cpio --memory 128M --cpus 2
@@ -79,9 +98,38 @@ Examples:
   tsvm boot --kernel vmlinux --initrd i.cpio --share data=/srv/data --vsock 3=/run/vm.sock`,
     )
     .action(async (_flags: BootFlags, command: Command) => {
-      const { boot } = await import('./tsvm-boot.ts');
-      finish(await boot(givenFlags(command)));
+      const verb = await import('./tsvm-boot.ts');
+      finish(await verb.boot(givenFlags(command)));
     });
+  addRunFlags(boot);
+
+  const restore = program
+    .command('restore')
+    .description('Make a VM go on from a snapshot. Ends as a VM that was booted does.')
+    .argument('<directory>', 'what `tsvm snapshot` wrote')
+    .option('--disk <path[,ro][,id=ID]>', "disks instead of the snapshot's; all that there were", collect)
+    .option('--net <tap=NAME|fd=N|none[,mac=MAC]...>', "network devices instead of the snapshot's", collect)
+    .option('--share <tag=directory>', "shares instead of the snapshot's", collect)
+    .option('--vsock <cid=path>', "vsock instead of the snapshot's: a clone needs a path of its own")
+    .option(
+      '--no-verify',
+      'do not compare the memory file with its digest: saves reading it, when it is known to be whole',
+    )
+    .addHelpText(
+      'after',
+      `${RUN_HELP}
+
+Examples:
+  tsvm restore /srv/snapshots/one
+  tsvm restore /srv/snapshots/one --vsock 3=/run/clone.sock --api-socket /run/clone-api.sock`,
+    )
+    .action(async (directory: string, _flags: RestoreFlags, command: Command) => {
+      const verb = await import('./tsvm-restore.ts');
+      finish(await verb.restore(directory, givenFlags(command)));
+    });
+  addRunFlags(restore);
+  defineSnapshot(program, finish);
+  defineCtl(program, finish);
 
   program
     .command('check')
