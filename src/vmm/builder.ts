@@ -5,7 +5,7 @@ import { guestCpuid } from '../arch/x86_64/cpuid.ts';
 import { loadKernel } from '../arch/x86_64/load-kernel.ts';
 import { configureLocalApic } from '../arch/x86_64/local-apic.ts';
 import { BOOT_MSRS } from '../arch/x86_64/msrs.ts';
-import { readBootFiles } from './boot-files.ts';
+import { BootFiles } from './boot-files.ts';
 import { checkVmConfig, type VmConfig } from './config.ts';
 import { assembleMachine, type VmConnections } from './machine.ts';
 import { Vm } from './vm.ts';
@@ -17,7 +17,7 @@ import { Vm } from './vm.ts';
 export async function buildVm(config: VmConfig, connections: VmConnections): Promise<Vm> {
   checkVmConfig(config);
   const { cpus, hugePages, prefault = false, commandLine = '', serial = false } = config;
-  const planWith = readBootFiles(config);
+  using bootFiles = new BootFiles(config);
   await using resources = new AsyncDisposableStack();
   const machine = await assembleMachine(
     config,
@@ -34,7 +34,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   );
   const { hypervisor, memory, devices, legacy, timeline } = machine;
 
-  const plan = planWith(addParameters(commandLine, devices.kernelParameters));
+  const plan = bootFiles.plan(addParameters(commandLine, devices.kernelParameters));
   const supported = hypervisor.supportedCpuid();
   const cpuid = (vcpuIndex: number) =>
     guestCpuid(supported, { vcpuIndex, vcpuCount: cpus, hasTscDeadlineTimer: hypervisor.hasTscDeadlineTimer });
