@@ -1,9 +1,5 @@
 // What `tsvm boot` and `tsvm restore` share: a VM with the user's terminal, its API, its time limit and its report.
-import { writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { messageOf } from '../lib/errors.ts';
-import { vmReport } from '../vmm/report.ts';
-import { reportSvg } from '../vmm/report-svg.ts';
 import { describeStop, type StopReason, stopDetails } from '../vmm/stop-reason.ts';
 import type { Vm } from '../vmm/vm.ts';
 import { Ending, EXIT_STATUS } from './ending.ts';
@@ -49,8 +45,9 @@ export async function runVm(makeVm: MakeVm, options: RunOptions): Promise<number
   // What the guest sent last comes out when the event loop comes round.
   await setImmediate();
   const status = ending.status ?? statusOf(reason);
-  const isReported = options.report === undefined || writeReport(options.report, vm, reason, options.title);
-  return isReported ? status : status || 1;
+  if (options.report === undefined) return status;
+  const { writeReport } = await import('./write-report.ts');
+  return writeReport(options.report, vm, reason, options.title) ? status : status || 1;
 }
 
 /** The server is loaded only when somebody wants it: it is large. */
@@ -92,20 +89,4 @@ function statusOf(reason: StopReason): number {
   const details = stopDetails(reason);
   process.stderr.write(`tsvm: ${describeStop(reason)}\n${details === undefined ? '' : `${details}\n`}`);
   return reason.kind === 'killed' ? EXIT_STATUS.killed : 1;
-}
-
-/** @returns whether it could be written */
-function writeReport(path: string, vm: Vm, reason: StopReason, title: string): boolean {
-  const sinceStartNs = BigInt(Math.round(performance.now() * 1e6));
-  const commandStart = { name: 'command-start', monotonicNs: process.hrtime.bigint() - sinceStartNs } as const;
-  const marks = [commandStart, ...vm.timeline.marks];
-  const report = vmReport({ marks, machine: vm.summary, metrics: vm.metrics(), reason });
-  try {
-    writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`);
-    writeFileSync(`${path.replace(/\.json$/, '')}.svg`, reportSvg(title, report));
-    return true;
-  } catch (error) {
-    log(`cannot write the report: ${messageOf(error)}`);
-    return false;
-  }
 }

@@ -7,7 +7,6 @@ import {
   type ConsoleName,
   type ConsoleReader,
   type ShutdownMethod,
-  type VmEvent,
   type VmEventListener,
   VmOperationError,
   type VmSummary,
@@ -43,6 +42,8 @@ export class FakeVm implements VmControl {
   readonly events = new VmEvents();
   /** What was asked, in words. */
   readonly asked: string[] = [];
+  /** How many have asked to watch. */
+  watchers = 0;
   /** What was typed, all consoles together. */
   typed = '';
   /** Set while the guest does not read what is typed. */
@@ -109,11 +110,8 @@ export class FakeVm implements VmControl {
   }
 
   watch(listener: VmEventListener): Disposable {
+    this.watchers += 1;
     return this.events.watch(listener);
-  }
-
-  emit(event: VmEvent): void {
-    this.events.emit(event);
   }
 
   setBalloonTarget(mib: number): void {
