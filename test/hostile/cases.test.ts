@@ -159,6 +159,26 @@ const ODD: Readonly<Record<string, Program>> = {
     ),
   ],
   'reads across the end of the page': everyStep(16, (index) => [{ do: 'read', offset: 0xff8 + index, length: 8 }]),
+  'an index that another processor moves on and on': [
+    start,
+    ...ALL_QUEUES.flatMap((queue): Step[] => [
+      { do: 'push', queue, parts: [{ kind: 'bytes', length: 64, byte: 0 }] },
+      { do: 'churn', queue, every: 3, isToAndFro: false },
+      { do: 'kick', queue },
+      { do: 'host', choice: queue, size: 100 },
+      { do: 'turn', microtasks: 20 },
+    ]),
+  ],
+  'an index that another processor moves to and fro': everyStep(12, (every) => [
+    start,
+    ...ALL_QUEUES.flatMap((queue): Step[] => [
+      { do: 'push', queue, parts: [{ kind: 'bytes', length: 64, byte: 0 }] },
+      { do: 'churn', queue, every: every + 1, isToAndFro: true },
+      { do: 'kick', queue },
+      { do: 'host', choice: queue, size: 100 },
+      { do: 'turn', microtasks: 20 },
+    ]),
+  ]),
   'resets while requests are at work': everyStep(20, (index) => [
     start,
     { do: 'host', choice: 2, size: 0 },

@@ -50,6 +50,7 @@ export class HostileMachine {
   #transport: MmioTransport;
   #deferred: (() => void)[] = [];
   #races: Race[] = [];
+  #churn: { queue: number; every: number; isToAndFro: boolean; times: number } | undefined;
   /** By index: the queues of the driver at work, or of the last one until the next reset. */
   readonly #layouts = new Map<number, QueueLayout>();
   #offered: OfferedMemory;
@@ -110,6 +111,7 @@ export class HostileMachine {
   /** Comes to rest, then has a good driver use the device. @throws HostileViolation (rejects) */
   async finish(): Promise<void> {
     this.#races = [];
+    this.#churn = undefined;
     this.#tested.release();
     await this.#settle();
     this.#judge('the rest after the program');
@@ -210,6 +212,8 @@ export class HostileMachine {
       this.#violation ??= `one turn took ${this.#accesses} accesses to memory and ${this.#bytes} bytes`;
       throw new HostileViolation('enough');
     }
+    if (this.#isSettling) return;
+    this.#moveIndex();
     const [race] = this.#races;
     // One for a turn: then what the device sees is what memory held before or after it.
     if (race === undefined || this.#hasRaced) return;
@@ -220,6 +224,19 @@ export class HostileMachine {
     unwatched(() => {
       this.#poke(race.place, race.value);
       this.#offer();
+    });
+  }
+
+  /** Another processor at work on an index: that changes nothing of what is offered in the slots. */
+  #moveIndex(): void {
+    const churn = this.#churn;
+    const layout = this.#layouts.get(churn?.queue ?? 0);
+    if (churn === undefined || layout === undefined || this.#accesses % churn.every !== 0) return;
+    churn.times += 1;
+    const by = churn.isToAndFro && churn.times % 2 === 0 ? -1 : 1;
+    unwatched(() => {
+      const address = layout.availableRing + abi.vring_avail.idx;
+      this.#pokeAt(address, (this.#guarded.memory.readU16(address) + by) & 0xffff);
     });
   }
 
@@ -327,6 +344,9 @@ export class HostileMachine {
         return;
       case 'race':
         this.#races.push({ reads: step.reads, place: step.place, value: step.value });
+        return;
+      case 'churn':
+        this.#churn = { queue: this.#queueIndex(step.queue), every: step.every, isToAndFro: step.isToAndFro, times: 0 };
         return;
       case 'kick':
         this.turn(() => this.#transport.notify(this.#queueIndex(step.queue)));
@@ -455,7 +475,10 @@ export class HostileMachine {
   }
 
   #poke(place: Place, value: number): void {
-    const address = Number(this.#resolve(place)) & ~1;
+    this.#pokeAt(Number(this.#resolve(place)) & ~1, value);
+  }
+
+  #pokeAt(address: number, value: number): void {
     if (!this.#guarded.memory.contains(address, 2)) return;
     this.#guarded.memory.writeU16(address, value);
     const range = this.#guarded.locate(address, 2);

@@ -57,6 +57,11 @@ export type Step =
   | { readonly do: 'poke'; readonly place: Place; readonly value: number }
   /** A poke by another processor, before the device's read of this number in one of the next turns. */
   | { readonly do: 'race'; readonly reads: number; readonly place: Place; readonly value: number }
+  /**
+   * From now on another processor moves a queue's available index after each so many accesses of the device: on and on, or
+   * to and fro.
+   */
+  | { readonly do: 'churn'; readonly queue: number; readonly every: number; readonly isToAndFro: boolean }
   | { readonly do: 'kick'; readonly queue: number }
   | { readonly do: 'storm'; readonly queue: number; readonly times: number }
   | { readonly do: 'take'; readonly queue: number }
@@ -183,6 +188,15 @@ const other: fc.Arbitrary<Step> = fc.oneof(
       reads: fc.nat(60),
       place,
       value: fc.oneof(fc.nat(8), u16),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('churn' as const),
+      queue,
+      every: fc.integer({ min: 1, max: 24 }),
+      isToAndFro: fc.boolean(),
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('take' as const), queue }) },
