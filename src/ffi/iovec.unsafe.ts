@@ -32,6 +32,9 @@ export class IoVector {
   readonly #bytes = new Uint8Array(new ArrayBuffer(MAX_BUFFERS * iovec.sizeof));
   readonly #words = new Uint32Array(this.#bytes.buffer);
   #count = 0;
+  /** Most buffers are pieces of one memory. */
+  #latest: ArrayBufferLike | undefined;
+  #latestAddress = 0;
 
   /** Reads into the buffers. @returns bytes read, or the errno below 0 */
   read(fd: Fd, buffers: readonly Uint8Array[]): number {
@@ -57,8 +60,13 @@ export class IoVector {
   /** @throws RangeError when there are more buffers than a call takes */
   #add(buffer: Uint8Array): void {
     if (this.#count === MAX_BUFFERS) throw new RangeError(`more than ${MAX_BUFFERS} buffers in one call`);
-    // The address first: that of a revoked buffer is of no use, and its length is 0 then.
-    const address = addressOf(buffer.buffer) + buffer.byteOffset;
+    // The address of revoked memory is of no use, but then the length is 0.
+    const memory = buffer.buffer;
+    if (memory !== this.#latest) {
+      this.#latest = memory;
+      this.#latestAddress = addressOf(memory);
+    }
+    const address = this.#latestAddress + buffer.byteOffset;
     const at = this.#count * WORDS;
     this.#words[at + BASE] = address;
     this.#words[at + BASE + 1] = address / TWO_32;

@@ -36,9 +36,9 @@ async function nextIpv4(tap: Tap): Promise<Uint8Array> {
 
 /** Gives a tap an address, and a neighbour that needs no ARP. @returns the neighbour's address */
 function addressed(tap: Tap, subnet: number): string {
-  execFileSync('ip', ['address', 'add', `192.0.2.${subnet + 1}/30`, 'dev', tap.name]);
-  execFileSync('ip', ['neigh', 'add', `192.0.2.${subnet + 2}`, 'lladdr', '02:00:00:00:00:02', 'dev', tap.name]);
-  return `192.0.2.${subnet + 2}`;
+  execFileSync('ip', ['address', 'add', `198.51.100.${subnet + 1}/30`, 'dev', tap.name]);
+  execFileSync('ip', ['neigh', 'add', `198.51.100.${subnet + 2}`, 'lladdr', '02:00:00:00:00:02', 'dev', tap.name]);
+  return `198.51.100.${subnet + 2}`;
 }
 
 test('a tap that is not there is created, up, and goes with its owner', () => {
@@ -77,7 +77,7 @@ test('a frame for the host arrives, and one without sense is dropped', async () 
   const received = Promise.withResolvers<string>();
   try {
     const peer = addressed(tap, 20);
-    await new Promise<void>((resolve) => socket.bind(4000, '192.0.2.21', resolve));
+    await new Promise<void>((resolve) => socket.bind(4000, '198.51.100.21', resolve));
     socket.on('message', (message) => received.resolve(message.toString()));
     socket.send('template', 4000, peer);
     const template = await nextIpv4(tap);
