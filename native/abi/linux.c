@@ -7,6 +7,7 @@
 #include <linux/memfd.h>
 #include <linux/mman.h>
 #include <linux/sockios.h>
+#include <linux/stat.h>
 #include <linux/vhost.h>
 #include <net/if.h>
 #include <poll.h>
@@ -64,6 +65,10 @@ int main(void)
 
   // linux/fs.h
   X(BLKGETSIZE64) X(BLKSSZGET) X(BLKDISCARD) X(BLKZEROOUT)
+
+  // linux/stat.h
+  X(AT_EMPTY_PATH) X(STATX_DIOALIGN)
+  STRUCT(statx, M(stx_mask) M(stx_dio_mem_align) M(stx_dio_offset_align))
 
   // linux/if_tun.h, net/if.h
   X(TUNSETIFF) X(TUNGETIFF) X(TUNSETOFFLOAD) X(TUNSETVNETHDRSZ) X(TUNGETFEATURES) X(TUNSETPERSIST)

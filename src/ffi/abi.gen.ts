@@ -142,6 +142,15 @@ export const BLKGETSIZE64 = 0x80081272;
 export const BLKSSZGET = 0x1268;
 export const BLKDISCARD = 0x1277;
 export const BLKZEROOUT = 0x127f;
+export const AT_EMPTY_PATH = 0x1000;
+export const STATX_DIOALIGN = 0x2000;
+/** Byte offsets in struct statx. */
+export const statx = {
+  sizeof: 256,
+  stx_mask: 0,
+  stx_dio_mem_align: 152,
+  stx_dio_offset_align: 156,
+} as const;
 export const TUNSETIFF = 0x400454ca;
 export const TUNGETIFF = 0x800454d2;
 export const TUNSETOFFLOAD = 0x400454d0;

@@ -3,6 +3,8 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { type Mapping, mapAnonymous } from '../ffi/memory.unsafe.ts';
+import { directAlignment } from '../ffi/statx.unsafe.ts';
+import type { Fd } from '../lib/brand.ts';
 import { KIB, PAGE_SIZE } from '../lib/units.ts';
 import { withoutStart } from './buffers.ts';
 
@@ -48,15 +50,19 @@ export class DirectTransfers implements Transfers, Disposable {
   }
 
   /**
-   * Finds out by reading what the file is to be accessed in multiples of.
+   * Finds out what the file is to be accessed in multiples of: the kernel says it, or some reads tell. They tell nothing of
+   * a hole, which can be read in any way.
    * @param file opened with O_DIRECT
-   * @returns undefined when it can be read in none
+   * @returns undefined when it can be accessed in none up to a page
    * @throws SystemError (rejects); Node's errors of preadv(2)
    */
   static async probe(file: FileHandle): Promise<DirectTransfers | undefined> {
+    const told = directAlignment(file.fd as Fd);
+    if (told === 0 || (told !== undefined && told > PAGE_SIZE)) return undefined;
     const memory = mapAnonymous(BOUNCE_COUNT * BOUNCE_SIZE, 'memory for direct transfers');
     try {
-      for (let alignment = SMALLEST_ALIGNMENT; alignment <= PAGE_SIZE; alignment *= 2) {
+      const smallest = Math.max(SMALLEST_ALIGNMENT, told ?? 0);
+      for (let alignment = smallest; alignment <= PAGE_SIZE; alignment *= 2) {
         if (await isTaken(file.readv([memory.bytes.subarray(0, alignment)], 0))) {
           return new DirectTransfers(file, alignment, memory);
         }

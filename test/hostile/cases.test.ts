@@ -179,6 +179,24 @@ const ODD: Readonly<Record<string, Program>> = {
       { do: 'turn', microtasks: 20 },
     ]),
   ]),
+  'more requests than the host takes at a time': [
+    { ...start, sizeExponent: 7 },
+    { do: 'host', choice: 2, size: 0 },
+    ...everyStep(40, (): Step[] => [
+      {
+        do: 'push',
+        queue: 0,
+        parts: [
+          { kind: 'opening', index: 0, at: 0, byte: null },
+          { kind: 'room', length: 513 },
+        ],
+      },
+      { do: 'push', queue: 1, parts: [{ kind: 'opening', index: 0, at: 0, byte: null }] },
+    ]),
+    { do: 'kick', queue: 0 },
+    { do: 'kick', queue: 1 },
+    { do: 'turn', microtasks: 100 },
+  ],
   'resets while requests are at work': everyStep(20, (index) => [
     start,
     { do: 'host', choice: 2, size: 0 },
