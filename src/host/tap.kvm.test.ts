@@ -1,12 +1,12 @@
 // Taps of this machine's kernel; they are created here and go with their descriptors. As root.
 import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { existsSync, openSync } from 'node:fs';
+import { existsSync, fstatSync, openSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { VIRTIO_NET_HDR_F_NEEDS_CSUM, virtio_net_hdr_v1 } from '../devices/virtio/abi.gen.ts';
 import { NO_OFFLOADS } from '../devices/virtio/net/offloads.ts';
 import { HEADER_SIZE } from '../devices/virtio/net/packet.ts';
-import { duplicateFd } from '../ffi/fd.unsafe.ts';
+import { duplicateFd, OwnedFd } from '../ffi/fd.unsafe.ts';
 import { Tap } from './tap.ts';
 
 let count = 0;
@@ -128,9 +128,13 @@ test('an inherited descriptor is taken over', async () => {
   expect(tap.fd).not.toBe(copy.fd);
 });
 
-test('an inherited descriptor of something else is refused', () => {
-  expect(() => Tap.adopt(openSync('/dev/null', 'r'))).toThrow('is no tap');
-  expect(() => Tap.adopt(openSync('/dev/net/tun', 'r+'))).toThrow('after TUNSETIFF');
+test.each([
+  ['/dev/null', 'is no tap'],
+  ['/dev/net/tun', 'after TUNSETIFF'],
+])('an inherited descriptor of %s is refused, and left open', (path, message) => {
+  using other = new OwnedFd(openSync(path, 'r+'));
+  expect(() => Tap.adopt(other.fd)).toThrow(message);
+  expect(fstatSync(other.fd).isCharacterDevice()).toBe(true);
 });
 
 test('a tap that somebody removes says so', () => {

@@ -93,17 +93,14 @@ export class Tap implements PacketBackend, Disposable {
   }
 
   /**
-   * Takes over a descriptor of a tap that somebody else opened and attached, which is ours from now on.
+   * Takes over a descriptor of a tap that somebody else opened and attached, which is ours from now on. Any other is left alone.
    * @throws TapError NOT_A_TAP
    */
   static adopt(fd: number): Tap {
     using resources = new DisposableStack();
     try {
-      // Ours goes to no child.
-      const owned = resources.use(duplicateFd(fd as Fd));
-      closeSync(fd);
-      setNonBlocking(owned.fd);
-      const { name, isUsable } = describeTap(owned.fd);
+      // Before it is closed: a descriptor that is not meant may be one that Node cannot do without.
+      const { name, isUsable } = describeTap(fd as Fd);
       if (!isUsable) {
         throw new TapError(
           'NOT_A_TAP',
@@ -111,6 +108,10 @@ export class Tap implements PacketBackend, Disposable {
           { fd, name },
         );
       }
+      // Ours goes to no child.
+      const owned = resources.use(duplicateFd(fd as Fd));
+      closeSync(fd);
+      setNonBlocking(owned.fd);
       const tap = new Tap(name, owned);
       resources.move();
       return tap;
