@@ -2,8 +2,13 @@ import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { vring_used } from '../devices/virtio/abi.gen.ts';
+import { FsDevice } from '../devices/virtio/fs/device.ts';
+import { MockMachine } from '../devices/virtio/testing/mock-driver.ts';
+import { EventFd } from '../ffi/eventfd.unsafe.ts';
 import { VhostUserFrontEnd, type VhostUserSocketOptions } from './vhost-user.ts';
 import { VhostUserError, type VhostUserErrorCode } from './vhost-user-error.ts';
 import { checkReplyHeader, encodeMemoryTable, encodeMessage, encodeRingAddresses } from './vhost-user-message.ts';
@@ -23,7 +28,7 @@ createServer((socket) => {
       const request = received.readUInt32LE(0);
       const needsReply = (received.readUInt32LE(4) & 8) !== 0;
       received = received.subarray(12 + received.readUInt32LE(8));
-      if (![1, 15, 17].includes(request) && !needsReply) continue;
+      if (![1, 11, 15, 17].includes(request) && !needsReply) continue;
       if (fault === 'silence') continue;
       if (fault === 'close') return socket.end();
       const reply = Buffer.alloc(20);
@@ -39,26 +44,33 @@ createServer((socket) => {
 
 const GET_FEATURES = 1;
 const SET_OWNER = 3;
+const GET_VRING_BASE = 11;
 const GET_PROTOCOL_FEATURES = 15;
 const GET_QUEUE_NUM = 17;
 /** VIRTIO_F_VERSION_1 and the bit of the protocol's own features. */
 const FEATURES = '0x140000000';
 const MQ_AND_REPLY_ACK = 0b1001;
 
+let stack: DisposableStack;
 let directory = '';
 let worker: Worker | undefined;
 
 beforeEach(() => {
+  stack = new DisposableStack();
   directory = mkdtempSync(join(tmpdir(), 'vhost-user-'));
 });
 
 afterEach(async () => {
+  stack.dispose();
   await worker?.terminate();
   worker = undefined;
   rmSync(directory, { recursive: true });
 });
 
-async function backEnd(answers: Record<number, number | string>, fault?: string): Promise<VhostUserSocketOptions> {
+async function backEnd(
+  answers: Record<number, number | string | bigint>,
+  fault?: string,
+): Promise<VhostUserSocketOptions> {
   const path = join(directory, 'back-end.sock');
   const started = new Worker(BACK_END, { eval: true, workerData: { path, answers, fault } });
   worker = started;
@@ -153,6 +165,63 @@ describe('the front end', () => {
     const options = await backEnd({ [GET_FEATURES]: FEATURES });
     const region = { guestAddress: 0, size: 4096, fdOffset: 0, fd: 0 as never };
     expect(await codeOf({ ...options, memory: Array(9).fill(region) })).toBe('UNSUPPORTED');
+  });
+});
+
+describe('rings', () => {
+  /** A back end that says of each ring that it has taken one chain, and does nothing. */
+  async function machineOfTakenChain() {
+    const frontEnd = await VhostUserFrontEnd.connect(
+      await backEnd({ [GET_FEATURES]: FEATURES, [GET_VRING_BASE]: 1n << 32n }),
+    );
+    stack.use(frontEnd);
+    const bell = stack.use(new EventFd());
+    const device = new FsDevice({ tag: 'x', backend: frontEnd });
+    const mock = new MockMachine(device, { eventFds: () => ({ kick: bell.fd, call: bell.fd }) });
+    mock.driver.start({ queueSize: 16 });
+    const rings = [0, 1].map((queue) => mock.driver.queue(queue).usedRing);
+    /** The back end returns the chain of each ring, as the driver sees it. */
+    const giveBack = (): void => {
+      for (const ring of rings) mock.memory.writeU16(ring + vring_used.idx, 1);
+    };
+    return { frontEnd, mock, giveBack };
+  }
+
+  test('are at rest once all that was taken has come back', async () => {
+    const { mock, giveBack } = await machineOfTakenChain();
+    let isAtRest = false;
+    const rest = mock.transport.quiesce().then(() => {
+      isAtRest = true;
+    });
+    await sleep(20);
+    expect(isAtRest).toBe(false);
+    giveBack();
+    await rest;
+    mock.transport.resume();
+    expect(mock.interrupts).toBe(2);
+  });
+
+  test('of a driver that resets the device are idle once all has come back', async () => {
+    const { frontEnd, mock, giveBack } = await machineOfTakenChain();
+    mock.driver.reset();
+    let isIdle = false;
+    const idle = frontEnd.idle()?.then(() => {
+      isIdle = true;
+    });
+    await sleep(20);
+    expect(isIdle).toBe(false);
+    giveBack();
+    await idle;
+    expect(frontEnd.idle()).toBeUndefined();
+  });
+
+  test('of a back end that has gone wait for nothing', async () => {
+    const { frontEnd, mock } = await machineOfTakenChain();
+    mock.driver.reset();
+    const idle = frontEnd.idle();
+    frontEnd[Symbol.dispose]();
+    await idle;
+    expect(frontEnd.idle()).toBeUndefined();
   });
 });
 

@@ -7,6 +7,8 @@ describe('--net', () => {
     ['tap=vm0', { end: { kind: 'tap', name: 'vm0' } }],
     ['fd=5', { end: { kind: 'fd', fd: 5 } }],
     ['none', { end: { kind: 'none' } }],
+    ['passt', { end: { kind: 'passt' } }],
+    ['passt,tcp=8080:80,,2222:22,udp=53', { end: { kind: 'passt', tcp: '8080:80,2222:22', udp: '53' } }],
     ['tap=vm0,vhost=on', { end: { kind: 'tap', name: 'vm0' }, vhost: true }],
     ['tap=vm0,mac=02:00:00:00:00:01,mtu=9000', { mac: '02:00:00:00:00:01', mtu: 9000 }],
     [
@@ -20,9 +22,12 @@ describe('--net', () => {
     expect(net.read(text)).toMatchObject(expected);
   });
 
-  test.each(['', 'mac=02:00:00:00:00:01', 'tap=a,none', 'tap=a,fd=3', 'none=off', 'vm0'])('"%s" is refused', (text) => {
-    expect(() => net.read(text)).toThrow(VmConfigError);
-  });
+  test.each(['', 'mac=02:00:00:00:00:01', 'tap=a,none', 'tap=a,fd=3', 'none=off', 'vm0', 'tap=a,tcp=80'])(
+    '"%s" is refused',
+    (text) => {
+      expect(() => net.read(text)).toThrow(VmConfigError);
+    },
+  );
 
   test.each([
     ['none,mac=01:00:00:00:00:01', 'net mac is "01:00:00:00:00:01"'],
@@ -32,6 +37,9 @@ describe('--net', () => {
     ['none,tx-burst=1M', 'net tx burst is 1048576; allowed is nothing without net tx rate'],
     ['none,tx-ops-burst=1', 'nothing without net tx ops'],
     ['none,vhost', 'vhost-net needs a tap'],
+    ['passt,vhost', 'vhost-net needs a tap'],
+    ['passt,tcp=0', 'net tcp is "0"; allowed is ports'],
+    ['passt,udp=all', 'net udp is "all"'],
     ['tap=a,vhost,tx-rate=1M', 'off with rate limits'],
   ])('%s is refused: %s', (text, message) => {
     expect(() => net.check(net.read(text))).toThrow(message);
