@@ -3,4 +3,4 @@ import { startKvmVm } from '../runtime/kvm-vm.ts';
 import { runSandboxProcess } from '../runtime/sandbox-process.ts';
 
 // Everything that must be released has been; what a caller left connected must not keep the process.
-process.exit(await runSandboxProcess(process.argv.slice(2), startKvmVm));
+void runSandboxProcess(process.argv.slice(2), startKvmVm).then((status) => process.exit(status));

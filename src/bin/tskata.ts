@@ -1,4 +1,7 @@
 // The OCI runtime.
 import { runTskata } from '../cli/tskata.ts';
 
-process.exitCode = await runTskata(process.argv.slice(2));
+// No top-level await: the bundle is CommonJS (scripts/lib/programs.ts).
+void runTskata(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});

@@ -1,4 +1,7 @@
 // The VMM on its own.
 import { runTsvm } from '../cli/tsvm.ts';
 
-process.exitCode = await runTsvm(process.argv.slice(2));
+// No top-level await: the bundle is CommonJS (scripts/lib/programs.ts).
+void runTsvm(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});
