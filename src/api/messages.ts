@@ -3,6 +3,7 @@ import { VERSION } from '../lib/version.ts';
 import { StatusError } from '../protocol/status.ts';
 import type { VmMetrics } from '../vmm/metrics.ts';
 import {
+  type BalloonStats,
   CONSOLE_NAMES,
   type ConsoleName,
   type ShutdownMethod,
@@ -14,6 +15,7 @@ import type { VmState } from '../vmm/vm.ts';
 import type { VmControl } from './control.ts';
 import {
   type Event,
+  type GetBalloonStatsResponse,
   type GetMetricsResponse,
   type GetStateResponse,
   type MachineSummary,
@@ -60,9 +62,23 @@ export function vmMessage(vm: VmControl): GetStateResponse {
 export function metricsMessage({ uptimeMs, exits, devices, memory }: VmMetrics): GetMetricsResponse {
   return {
     uptimeMs: Math.round(uptimeMs),
-    exits: { ...exits },
-    devices: devices.map(({ name, type, counters }) => ({ name, type, counters: { ...counters } })),
+    exits: countsMessage(exits),
+    devices: devices.map(({ name, type, counters }) => ({ name, type, counters: countsMessage(counters) })),
     memory: { ...memory },
+  };
+}
+
+/** Numbers, some of which a guest chose, as what a uint64 field of this API holds: whole, not negative, exact. */
+function countsMessage(counts: Readonly<Record<string, number>>): Record<string, number> {
+  const inBounds = (value: number): number => Math.min(Math.max(Math.trunc(value) || 0, 0), Number.MAX_SAFE_INTEGER);
+  return Object.fromEntries(Object.entries(counts).map(([name, value]) => [name, inBounds(value)]));
+}
+
+export function balloonMessage({ targetMib, actualMib, statistics }: BalloonStats): GetBalloonStatsResponse {
+  return {
+    targetMib: Math.trunc(targetMib),
+    actualMib: Math.trunc(actualMib),
+    statistics: countsMessage(statistics),
   };
 }
 

@@ -129,6 +129,16 @@ describe('the calls of one answer', () => {
     });
   });
 
+  test('tell numbers that a guest made up as what fits', async () => {
+    vm.balloon = { targetMib: 1.5, actualMib: 0.25, statistics: { huge: 2 ** 64, odd: -1, none: Number.NaN } };
+
+    expect(await client.call((calls) => calls.getBalloonStats, {})).toEqual({
+      targetMib: 1,
+      actualMib: 0,
+      statistics: { huge: Number.MAX_SAFE_INTEGER, odd: 0, none: 0 },
+    });
+  });
+
   test('kill, and tell why the VM ended', async () => {
     const { stopped } = await client.call((calls) => calls.kill, {});
 

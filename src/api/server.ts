@@ -16,6 +16,7 @@ import { callError, streamError } from './call-error.ts';
 import { ConsoleSessions } from './console-sessions.ts';
 import type { VmControl } from './control.ts';
 import {
+  balloonMessage,
   checkTerminalSize,
   eventMessage,
   metricsMessage,
@@ -128,10 +129,7 @@ class Calls {
         vm.setBalloonTarget(targetMib);
         return {};
       }),
-      getBalloonStats: unary(async () => {
-        const { targetMib, actualMib, statistics } = await vm.balloonStats();
-        return { targetMib, actualMib, statistics: { ...statistics } };
-      }),
+      getBalloonStats: unary(async () => balloonMessage(await vm.balloonStats())),
       setLink: unary(({ device, up }) => {
         vm.setLink(device, up);
         return {};

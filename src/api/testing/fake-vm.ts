@@ -48,6 +48,7 @@ export class FakeVm implements VmControl {
   typed = '';
   /** Set while the guest does not read what is typed. */
   room: Promise<void> | undefined;
+  balloon: BalloonStats = { targetMib: 64, actualMib: 32, statistics: { free_memory_bytes: 4096 } };
   readonly consoles: Readonly<Record<ConsoleName, ConsoleHub>>;
   readonly summary: VmSummary;
   #state: VmState = 'running';
@@ -120,7 +121,7 @@ export class FakeVm implements VmControl {
   }
 
   async balloonStats(): Promise<BalloonStats> {
-    return { targetMib: 64, actualMib: 32, statistics: { free_memory_bytes: 4096 } };
+    return this.balloon;
   }
 
   setLink(device: string, up: boolean): void {
