@@ -360,6 +360,48 @@ test('a network of vhost-net reaches the host', async () => {
   expect(stdout).toContain(sum);
 });
 
+test('a guest with all of these goes on from a snapshot, its files still open', async () => {
+  const [shared, image, snapshot, api] = ['kept', 'kept.qcow2', 'snapshot', 'api.sock'].map(files.path);
+  mkdirSync(shared ?? '');
+  writeFileSync(`${shared}/file`, 'first line\nsecond line\n');
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', image ?? '', '16M']);
+  const server = createServer((socket) => socket.end('from the host\n')).listen(18080, '127.0.0.1');
+  stack.defer(() => void server.close());
+  const script = `${UP}
+mount -t virtiofs data /mnt; exec 3< /mnt/file; read line <&3; echo "before=$line"
+printf 'before the snapshot' | dd of=/dev/vda bs=512 seek=1 conv=fsync,notrunc
+echo READY
+while [ ! -e /mnt/go ]; do sleep 1; done
+read line <&3; echo "after=$line"
+echo -n yes > /mnt/written
+dd if=/dev/vda bs=512 skip=1 count=1 iflag=direct | head -c 19; echo
+printf 'after the snapshot' | dd of=/dev/vda bs=512 seek=2 conv=fsync,notrunc
+nc ${HOST} 18080 < /dev/null`;
+  const initrd = files.initramfs('kept', script);
+  const devices = ['--share', `data=${shared}`, '--disk', `${image},format=qcow2`, '--net', 'passt'];
+  const images = ['--kernel', KERNEL, '--initrd', initrd, '--cmdline', QUIET];
+  const first = start(['boot', ...images, ...devices, '--vsock', '80,vhost=on', '--api-socket', api ?? '']);
+  await first.printed('READY');
+  const control = ['ctl', '--api-socket', api ?? ''];
+  expect((await start([...control, 'snapshot', '--pause', snapshot ?? '']).ended).stderr).toBe('');
+  await start([...control, 'kill']).ended;
+  const before = await first.ended;
+  writeFileSync(`${shared}/go`, '');
+
+  const { status, stdout, stderr } = await start(['restore', snapshot ?? '', '--timeout', '120']).ended;
+
+  expect(before.stdout).toContain('before=first line');
+  expect(stderr).toBe('');
+  expect(stdout).toContain('after=second line');
+  expect(readFileSync(`${shared}/written`, 'utf8')).toBe('yes');
+  expect(stdout).toContain('before the snapshot');
+  expect(stdout).toContain('from the host');
+  expect(status).toBe(0);
+  const raw = files.path('kept.raw');
+  execFileSync('qemu-img', ['convert', '-O', 'raw', image ?? '', raw]);
+  expect(readFileSync(raw).subarray(1024, 1042).toString()).toBe('after the snapshot');
+});
+
 /** A program and the libraries that it is linked with, for an initramfs. */
 function withLibraries(program: string): Record<string, string> {
   const libraries = execFileSync('ldd', [program], { encoding: 'utf8' }).match(/\/\S+/g) ?? [];
