@@ -1,5 +1,6 @@
 // What `tsvm boot` and `tsvm restore` share: a VM with the user's terminal, its API, its time limit and its report.
 import { setImmediate } from 'node:timers/promises';
+import { serveApi } from '../api/serve.ts';
 import { describeStop, type StopReason, stopDetails } from '../vmm/stop-reason.ts';
 import type { Vm } from '../vmm/vm.ts';
 import { Ending, EXIT_STATUS } from './ending.ts';
@@ -36,7 +37,7 @@ export async function runVm(makeVm: MakeVm, options: RunOptions): Promise<number
   using ending = new Ending();
   await using vm = await makeVm({ log });
   if (ending.status !== undefined) return ending.status;
-  await using _api = await serveApiOf(vm, options.apiSocket);
+  await using _api = options.apiSocket === undefined ? undefined : await serveApi(options.apiSocket, vm);
   using _terminal = connectTerminal(vm, ending);
   using _timer = limitTime(options.timeout, ending);
   void ending.asked.then(() => vm.kill());
@@ -48,13 +49,6 @@ export async function runVm(makeVm: MakeVm, options: RunOptions): Promise<number
   if (options.report === undefined) return status;
   const { writeReport } = await import('./write-report.ts');
   return writeReport(options.report, vm, reason, options.title) ? status : status || 1;
-}
-
-/** The server is loaded only when somebody wants it: it is large. */
-async function serveApiOf(vm: Vm, path: string | undefined): Promise<AsyncDisposable | undefined> {
-  if (path === undefined) return undefined;
-  const { serveApi } = await import('../api/server.ts');
-  return serveApi(path, vm);
 }
 
 /** Shows what comes on any console. What is typed goes to hvc0 where there is one, else to the serial port. */
