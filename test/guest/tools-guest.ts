@@ -7,6 +7,9 @@ const PROGRAMS = join(import.meta.dirname, 'programs');
 /** The host's root file system, which nobody writes to (images/host). */
 const ROOT_DISK = '/dev/vda';
 
+/** For all that a program does, and again as much on a machine that has other work too. */
+export const TOOLS_GUEST_TIMEOUT_MS = 300_000;
+
 const INIT = `mount -t erofs -o ro /dev/vda /mnt
 for folder in tmp run mnt; do mount -t tmpfs tmpfs /mnt/$folder; done
 mkdir -p /mnt/run/program; cp /program/* /mnt/run/program
@@ -34,7 +37,7 @@ export function startToolsGuest(files: GuestFiles, program: string, ...more: rea
     'program/main.py': join(PROGRAMS, program),
     'program/checks.py': join(PROGRAMS, 'checks.py'),
   });
-  const args = ['--kernel', KERNEL, '--initrd', initrd, '--cmdline', QUIET, '--memory', '256M', '--timeout', '170'];
+  const args = ['--kernel', KERNEL, '--initrd', initrd, '--cmdline', QUIET, '--memory', '256M', '--timeout', '290'];
   const child = start(['boot', ...args, '--disk', `${ROOT_DISK},ro`, ...more], 'pipe');
   const checks = child.ended.then(({ stdout, stderr }) => {
     if (!stdout.includes('program ended with 0')) throw new Error(`${program} did not end well:\n${stdout}\n${stderr}`);

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from checks import check, fails, report, run, say
+from checks import check, fails, run, say
 
 SECTOR = 512
 MIB = 1 << 20
@@ -61,7 +61,7 @@ def _():
     jobs = []
     for disk in WRITABLE:
         jobs += [f"--name={disk}", f"--filename={device(disk)}"]
-    tool("fio", "--ioengine=libaio", "--direct=1", "--rw=randwrite", "--bsrange=4k-128k", "--iodepth=16", "--size=8M",
+    tool("fio", "--ioengine=libaio", "--direct=1", "--rw=randwrite", "--bsrange=4k-128k", "--iodepth=16", "--size=4M",
          "--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--fsync=32", "--randseed=1", *jobs)
 
 
