@@ -71,13 +71,24 @@ function defineCommands(finish: (status: number) => void): Command {
     .option('--prefault', 'take all of guest memory before the guest starts')
     .option('--cpus <count>', 'virtual CPUs, 1 to 32 (default: 1)', positiveNumber)
     .option(
-      '--disk <path[,ro][,id=ID]>',
-      'virtio block device on a raw image or block device; may be repeated',
+      '--disk <path[,option]...>',
+      'virtio block device on an image or block device, with ro, id=ID, cache=MODE or format=FORMAT (qcow2, vmdk, vdi, vhdx, vpc, qed, by qemu-storage-daemon); or vhost-user=SOCKET of a program; may be repeated',
       collect,
     )
-    .option('--net <tap=NAME|fd=N|none[,mac=MAC][,mtu=BYTES]...>', 'virtio network device; may be repeated', collect)
-    .option('--share <tag=directory>', 'virtio file system, served by virtiofsd; may be repeated', collect)
-    .option('--vsock <cid=path>', "virtio vsock: the guest's CID and the Unix socket of the host side")
+    .option(
+      '--net <end[,option]...>',
+      'virtio network device; its end is tap=NAME or fd=N (with vhost=on by the kernel), passt (with tcp=PORTS and udp=PORTS to the guest, as 8080:80) or none; also mac=MAC, mtu=BYTES, rx-rate=BYTES, tx-rate=BYTES; may be repeated',
+      collect,
+    )
+    .option(
+      '--share <tag=directory[,option]...>',
+      'virtio file system, served by virtiofsd, with ro or cache=auto|always|never; may be repeated',
+      collect,
+    )
+    .option(
+      '--vsock <cid=path|cid,vhost=on>',
+      "virtio vsock: the guest's CID, and the Unix socket of the host side or the host's own AF_VSOCK sockets",
+    )
     .option(
       '--console [file=PATH]',
       'virtio console hvc0 on the terminal instead of the serial port; its output is appended to the file',
