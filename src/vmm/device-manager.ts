@@ -142,7 +142,9 @@ class AttachedDevice implements Disposable {
       machine.connectIoEventFd(bell.fd, where);
       resources.defer(() => machine.disconnectIoEventFd(bell.fd, where));
     };
-    for (const [queue, bell] of bells.entries()) connectDoorbell(bell, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
+    for (const [queue, bell] of bells.entries()) {
+      if (device.awaitedQueues?.includes(queue) !== true) connectDoorbell(bell, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
+    }
     connectDoorbell(resources.use(new EventFd()), VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
 
     this.#bells = bells;

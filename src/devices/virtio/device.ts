@@ -73,6 +73,11 @@ export interface VirtioDevice {
   readonly features: bigint;
   /** Largest size of each queue (QueueNumMax); their number is the number of queues. */
   readonly queueSizes: readonly number[];
+  /**
+   * Queues whose driver spins until the device has answered: their bells are to be exits, which the device answers before
+   * the processor goes on, rather than eventfds, for which it would take the time from those who answer. @default none
+   */
+  readonly awaitedQueues?: readonly number[];
   /** The device's configuration space as it is now. The transport serves reads from it, widths and bounds included. */
   readonly configurationSpace: Uint8Array;
   /** A driver's write to the configuration space; absent when all of it is read-only. */

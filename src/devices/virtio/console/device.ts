@@ -63,6 +63,8 @@ export class ConsoleDevice implements VirtioDevice {
     VIRTIO_CONSOLE_F_EMERG_WRITE,
   );
   readonly queueSizes = [QUEUE_SIZE, QUEUE_SIZE];
+  // Linux writes to its console under a spin lock, and polls the used ring meanwhile.
+  readonly awaitedQueues: readonly number[] = [CONSOLE_QUEUE.transmit];
   readonly configurationSpace: Uint8Array;
   readonly #options: ConsoleOptions;
   readonly #counts: ConsoleCounts = { rx_bytes: 0, tx_bytes: 0 };
