@@ -84,5 +84,9 @@ export async function listenOwnerOnly(path: string, onConnection: (socket: Socke
   // Later errors concern one accept(2), of too many open files for instance: that client sees its connection closed.
   server.removeAllListeners('error');
   server.on('error', () => {});
+  // An end at once, by process.exit(), closes no servers.
+  const remove = (): void => rmSync(path, { force: true });
+  process.once('exit', remove);
+  server.once('close', () => process.off('exit', remove));
   return server;
 }

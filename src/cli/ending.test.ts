@@ -1,4 +1,4 @@
-import { expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Ending } from './ending.ts';
 
 function signal(name: NodeJS.Signals): void {
@@ -18,15 +18,34 @@ test.each([
   await expect(ending.asked).resolves.toBe(status);
 });
 
-test('a second signal ends the process at once', () => {
-  const exit = vi.spyOn(process, 'exit').mockImplementation(() => undefined as never);
-  using _ending = new Ending();
-  signal('SIGTERM');
-  expect(exit).not.toHaveBeenCalled();
-  signal('SIGINT');
+describe('a second signal', () => {
+  const exit = vi.spyOn(process, 'exit');
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    exit.mockReset().mockImplementation(() => undefined as never);
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    exit.mockRestore();
+  });
 
-  expect(exit.mock.calls).toEqual([[130]]);
-  exit.mockRestore();
+  test('ends the process at once', () => {
+    using _ending = new Ending();
+    signal('SIGTERM');
+    vi.advanceTimersByTime(1000);
+    signal('SIGINT');
+
+    expect(exit.mock.calls).toEqual([[130]]);
+  });
+
+  test('that comes with the first, as from timeout(1), means the same', () => {
+    using ending = new Ending();
+    signal('SIGTERM');
+    signal('SIGTERM');
+
+    expect(exit).not.toHaveBeenCalled();
+    expect(ending.status).toBe(143);
+  });
 });
 
 test('what asked first decides the status', async () => {

@@ -11,6 +11,8 @@ export const EXIT_STATUS = {
   brokenPipe: 141,
 } as const;
 
+/** timeout(1) sends its signal to its child and to the process group: the child gets it twice, and means it once. */
+const SAME_SIGNAL_MS = 200;
 const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
 /**
@@ -23,6 +25,8 @@ export class Ending implements Disposable {
   readonly #ask: (status: number) => void;
   readonly #resources = new DisposableStack();
   #status: number | undefined;
+  /** On the clock of performance.now(). */
+  #askedAt = 0;
 
   constructor() {
     const { promise, resolve } = Promise.withResolvers<number>();
@@ -30,8 +34,8 @@ export class Ending implements Disposable {
     this.#ask = resolve;
     for (const [signal, number] of Object.entries(SIGNAL_NUMBERS)) {
       this.#listen(process, signal, () => {
-        if (this.#status !== undefined) process.exit(128 + number);
-        this.end(128 + number);
+        if (this.#status === undefined) this.end(128 + number);
+        else if (performance.now() - this.#askedAt > SAME_SIGNAL_MS) process.exit(128 + number);
       });
     }
     this.#listen(process.stdout, 'error', () => this.end(EXIT_STATUS.brokenPipe));
@@ -49,8 +53,10 @@ export class Ending implements Disposable {
   }
 
   end(status: number): void {
-    this.#status ??= status;
-    this.#ask(this.#status);
+    if (this.#status !== undefined) return;
+    this.#status = status;
+    this.#askedAt = performance.now();
+    this.#ask(status);
   }
 
   [Symbol.dispose](): void {
