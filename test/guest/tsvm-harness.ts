@@ -53,7 +53,7 @@ export interface GuestFiles {
   path(name: string): string;
   /**
    * Makes an initramfs of busybox and an init script, which ends in a reboot; proc, sysfs and devtmpfs are mounted.
-   * @param extra further files: path in the guest, path on this machine
+   * @param extra further files and folders: path in the guest, path on this machine
    */
   initramfs(name: string, script: string, extra?: Readonly<Record<string, string>>): string;
 }
@@ -75,7 +75,7 @@ export function useGuestFiles(): GuestFiles {
       const files = { 'bin/busybox': join(BUILD, 'guest/rootfs/bin/busybox'), ...extra };
       for (const [to, from] of Object.entries(files)) {
         mkdirSync(dirname(join(tree, to)), { recursive: true });
-        cpSync(from, join(tree, to), { dereference: true });
+        cpSync(from, join(tree, to), { dereference: true, recursive: true });
       }
       const preparation = 'mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev';
       const init = `#!/bin/busybox sh\n/bin/busybox --install -s /bin\n${preparation}\n${script}\nreboot -f\n`;
