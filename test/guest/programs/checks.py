@@ -1,4 +1,5 @@
 """Checks that report by a line each: "check NAME: ok", or what was wrong."""
+import time
 import traceback
 
 _checks = []
@@ -22,9 +23,11 @@ def report(name, result):
 
 def run():
     for name, function in _checks:
+        begin = time.monotonic()
         try:
             function()
             report(name, "ok")
+            say(f"{name} took {time.monotonic() - begin:.1f} s")
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             report(name, f"{type(error).__name__} in line {where.lineno}: {str(error)[:600]!r}")

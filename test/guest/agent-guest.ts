@@ -1,0 +1,72 @@
+// A guest that runs the agent, as its host sees it: through the Unix socket of its vsock.
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { AgentClient } from '../../src/agent-client/agent-client.ts';
+import { socketStream } from '../../src/agent-client/socket-stream.ts';
+import { AGENT_RPC_PORT, AGENT_STDIO_PORT } from '../../src/protocol/agent-service.ts';
+import { collect, stdioRequest } from '../agent/harness.ts';
+
+/** Tag of the share from which the guest takes root file systems; it must be there when the guest is greeted. */
+export const ROOTS_TAG = 'roots';
+/** Where the agent mounts it. */
+export const ROOTS_PATH = '/run/tskata/shared';
+
+export class AgentGuest implements Disposable {
+  readonly agent: AgentClient;
+  readonly #vsock: string;
+  #processes = 0;
+
+  private constructor(vsock: string, agent: AgentClient) {
+    this.#vsock = vsock;
+    this.agent = agent;
+  }
+
+  /** Listens where the agent calls. To be called before the guest starts. @param vsock path of the vsock's socket */
+  static listen(vsock: string): Server {
+    return createServer().listen(`${vsock}_${AGENT_RPC_PORT}`);
+  }
+
+  /** Waits for the agent's call, and greets it with the time and with randomness. */
+  static async greet(server: Server, vsock: string): Promise<AgentGuest> {
+    const [socket] = (await once(server, 'connection')) as [Socket];
+    server.close();
+    const guest = new AgentGuest(vsock, new AgentClient(socketStream(socket)));
+    await guest.agent.handshake({
+      realtimeNs: BigInt(Date.now()) * 1_000_000n,
+      entropy: crypto.getRandomValues(new Uint8Array(32)),
+      sharedTag: ROOTS_TAG,
+    });
+    return guest;
+  }
+
+  /** Runs a program in a container. @returns what it printed */
+  async exec(containerId: string, args: readonly string[]): Promise<string> {
+    this.#processes += 1;
+    const processId = `exec-${this.#processes}-${process.pid}-${Math.random().toString(16).slice(2)}`;
+    const stdio = stdioRequest({ stderr: false });
+    const ociProcessJson = JSON.stringify({ args, cwd: '/', env: ['PATH=/bin'], user: { uid: 0, gid: 0 } });
+    await this.agent.call('ExecProcess', { containerId, processId, ociProcessJson, stdio });
+    const stdout = await this.#connect(AGENT_STDIO_PORT);
+    stdout.write(`${stdio.token} stdout\n`);
+    const printed = await collect(stdout);
+    await this.agent.wait({ containerId, processId });
+    return printed.toString();
+  }
+
+  /** A connection to a port of the guest. */
+  async #connect(port: number): Promise<Socket> {
+    const socket = connect({ path: this.#vsock, allowHalfOpen: true });
+    socket.write(`CONNECT ${port}\n`);
+    // One byte at a time: what follows the line belongs to the stream.
+    for (let line = ''; !line.endsWith('\n'); ) {
+      const byte: Buffer | null = socket.read(1);
+      if (byte === null) await once(socket, 'readable');
+      else line += byte.toString();
+    }
+    return socket;
+  }
+
+  [Symbol.dispose](): void {
+    this.agent.close();
+  }
+}
