@@ -155,6 +155,7 @@ class AttachedDevice implements Disposable {
         interrupt,
         defer: (work) => setImmediate(work),
         eventFds: (queue) => ({ kick: bells[queue]?.fd ?? raiseNoQueue(device, queue), call: interrupt.fd }),
+        ringBell: (queue) => bells[queue]?.signal(),
         onFailure: (failure) => options.onDeviceFailure(device, failure),
       }),
     );
