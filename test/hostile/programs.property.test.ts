@@ -5,7 +5,7 @@ import { HostileMachine } from './hostile-machine.ts';
 import { programs } from './step.ts';
 import { SUBJECTS } from './subjects.ts';
 
-const PROGRAMS = 2000;
+const PROGRAMS = 1500;
 const STEPS = 40;
 
 test.each(SUBJECTS.map((subject) => [subject.name, subject] as const))(

@@ -1,5 +1,6 @@
 // Every device that a guest can have, for the hostile suite: a new one is a line here.
 import type { Subject } from './subject.ts';
+import { balloon } from './subjects/balloon.ts';
 import { block, readOnlyBlock } from './subjects/block.ts';
 import { console } from './subjects/console.ts';
 import { fs } from './subjects/fs.ts';
@@ -7,4 +8,4 @@ import { net } from './subjects/net.ts';
 import { rng } from './subjects/rng.ts';
 import { vsock } from './subjects/vsock.ts';
 
-export const SUBJECTS: readonly Subject[] = [block, readOnlyBlock, console, fs, net, rng, vsock];
+export const SUBJECTS: readonly Subject[] = [balloon, block, readOnlyBlock, console, fs, net, rng, vsock];
