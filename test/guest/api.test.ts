@@ -12,8 +12,8 @@ const files = useGuestFiles();
 /** What polling may take on an emulated host. */
 const PATIENCE = { timeout: 120_000, interval: 100 };
 /** Counts, and answers to lines. */
-const TICKING =
-  'echo READY; i=0; while true; do i=$((i+1)); echo "tick=$i="; read -t 1 -r line && echo "line=$line="; done';
+const TICKING = `echo READY; (i=0; while sleep 1; do i=$((i+1)); echo "tick=$i="; done) &
+while read -r line; do echo "line=$line="; done`;
 
 let sockets = 0;
 
@@ -85,6 +85,7 @@ describe('the API of a guest', () => {
     const { child, path, client } = await boot('ticking', TICKING, ...quiet);
     const seen: Event[] = [];
     const watch = client.calls.watchEvents({});
+    watch.on('error', () => undefined);
     watch.on('data', (event: Event) => seen.push(event));
     const watchEnded = new Promise<void>((resolve) => watch.once('end', () => resolve()));
     const writer = attach(client, 'serial', ConsoleMode.READ_WRITE);
