@@ -77,7 +77,8 @@ test('a guest with two CPUs goes on after a snapshot, and again in two clones at
   expect(readFileSync(join(snapshot, 'memory')).equals(memory)).toBe(true);
   for (const name of ['a', 'b']) {
     const counts = countsOn(`${disk}.${name}`);
-    expect(counts.length).toBeGreaterThan(7);
+    // The last count on the console may not be on the disk yet.
+    expect(counts.length).toBeGreaterThanOrEqual(7);
     expect(counts).toEqual(sequence(counts.length));
   }
 });
@@ -90,23 +91,25 @@ describe('a snapshot that cannot be restored is refused with the reason', () => 
   };
   const makeNewer = (path: string): void =>
     writeFileSync(path, readFileSync(path, 'utf8').replace('"version": 1', '"version": 2'));
-  const twoDisks: RestoreOptions = {
+  const twoDisks = (): RestoreOptions => ({
     devices: { disks: [{ path: files.path('disk.img.a') }, { path: files.path('disk.img.b') }] },
-  };
+  });
+  const nothingElse = (): RestoreOptions => ({});
+  const unverified = (): RestoreOptions => ({ verifyMemory: false });
 
-  test.each<[string, (folder: string) => void, RestoreOptions, RegExp]>([
-    ['a flipped bit of memory', (folder) => flip(join(folder, 'memory'), 20 << 20), {}, /the snapshot is damaged/],
+  test.each<[string, (folder: string) => void, () => RestoreOptions, RegExp]>([
     [
-      'memory cut off',
-      (folder) => truncateSync(join(folder, 'memory'), 1 << 20),
-      { verifyMemory: false },
-      /has 1048576 bytes/,
+      'a flipped bit of memory',
+      (folder) => flip(join(folder, 'memory'), 20 << 20),
+      nothingElse,
+      /the snapshot is damaged/,
     ],
-    ['a flipped bit of state', (folder) => flip(join(folder, 'state.json'), 5000), {}, /has another digest/],
+    ['memory cut off', (folder) => truncateSync(join(folder, 'memory'), 1 << 20), unverified, /has 1048576 bytes/],
+    ['a flipped bit of state', (folder) => flip(join(folder, 'state.json'), 5000), nothingElse, /has another digest/],
     [
       'a newer version',
       (folder) => makeNewer(join(folder, 'manifest.json')),
-      {},
+      nothingElse,
       /has format version 2.*restore it with the program that wrote it/,
     ],
     ['other devices', () => undefined, twoDisks, /give as many of each kind as there were/],
@@ -115,7 +118,7 @@ describe('a snapshot that cannot be restored is refused with the reason', () => 
     cpSync(files.path('counter.snapshot'), folder, { recursive: true });
     spoil(folder);
 
-    await expect(restoreVm(folder, options, { log: () => undefined })).rejects.toThrow(message);
+    await expect(restoreVm(folder, options(), { log: () => undefined })).rejects.toThrow(message);
   });
 });
 
