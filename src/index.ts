@@ -3,6 +3,7 @@ export { ApiError } from './api/api-error.ts';
 export type { VmControl } from './api/control.ts';
 export { serveApi } from './api/serve.ts';
 export type { ApiServer } from './api/server.ts';
+export { UnixListenerError } from './host/unix-listener.ts';
 export { type KvmVerdict, probeKvm } from './hypervisor/kvm/probe.ts';
 export { BootFileError } from './vmm/boot-files.ts';
 export { buildVm } from './vmm/builder.ts';

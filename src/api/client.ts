@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { resolve as resolvePath } from 'node:path';
 import { type CallOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { checkSocketPath } from '../host/unix-listener.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
 import { type StatusName, statusName } from '../protocol/status.ts';
-import { ApiError, type ApiErrorCode, checkSocketPath } from './api-error.ts';
+import { ApiError, type ApiErrorCode } from './api-error.ts';
 import { VirtualMachineClient } from './vmm.gen.ts';
 
 /** Largest answer, bytes. */
@@ -63,7 +64,7 @@ export class VmClient implements Disposable {
     });
   }
 
-  /** @throws ApiError saying why nobody can be reached (rejects) */
+  /** @throws ApiError, UnixListenerError saying why nobody can be reached (rejects) */
   static async connect(path: string): Promise<VmClient> {
     checkSocketPath(path);
     await probe(path);

@@ -4,7 +4,7 @@ import type { ApiServer } from './server.ts';
 
 /**
  * Serves a VM's management API on a Unix socket of mode 0600, until the result is disposed: after the VM's end too.
- * @throws ApiError when the socket cannot be had (rejects)
+ * @throws UnixListenerError when the socket cannot be had (rejects)
  */
 export async function serveApi(path: string, vm: VmControl): Promise<ApiServer> {
   const server = await import('./server.ts');

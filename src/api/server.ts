@@ -11,6 +11,7 @@ import {
   ServerCredentials,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import { listenOwnerOnly } from '../host/unix-listener.ts';
 import { StatusError } from '../protocol/status.ts';
 import { callError, streamError } from './call-error.ts';
 import { ConsoleSessions } from './console-sessions.ts';
@@ -26,7 +27,6 @@ import {
   watchingMessage,
 } from './messages.ts';
 import { Pump } from './pump.ts';
-import { listenOwnerOnly } from './socket.ts';
 import {
   type Event,
   type ShutdownRequest,
@@ -38,6 +38,8 @@ import {
 
 /** Bytes of a request; console input comes in pieces. */
 const MAXIMUM_REQUEST = 64 * 1024;
+/** Connections at once; further ones are closed. */
+const MAXIMUM_CONNECTIONS = 64;
 /** Calls at once of one connection. */
 const MAXIMUM_CALLS = 32;
 /** Events that wait for a slow caller. */
@@ -54,7 +56,7 @@ export interface ApiServer extends AsyncDisposable {
 
 /**
  * Serves a VM's API on a Unix socket. It is there until it is disposed, after the VM's end too.
- * @throws ApiError when the socket cannot be had (rejects)
+ * @throws UnixListenerError when the socket cannot be had (rejects)
  */
 export async function serveApi(path: string, vm: VmControl): Promise<ApiServer> {
   const server = new Server({
@@ -65,11 +67,12 @@ export async function serveApi(path: string, vm: VmControl): Promise<ApiServer> 
   server.addService(VirtualMachineService, calls.handlers);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const sockets = new Set<Socket>();
-  const listener = await listenOwnerOnly(path, (socket) => {
+  const listener = await listenOwnerOnly(path, {}, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     injector.injectConnection(socket);
   });
+  listener.maxConnections = MAXIMUM_CONNECTIONS;
   const end = async (): Promise<void> => {
     const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
     calls.finish();

@@ -1,11 +1,12 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { GuestConnector, HostStream, HostStreamEvents } from '../devices/virtio/vsock/backend.ts';
-import { VsockUnixError, VsockUnixHost } from './vsock-unix.ts';
+import { VsockUnixHost } from './vsock-unix.ts';
 
 let directory = '';
 let path = '';
@@ -170,8 +171,22 @@ test('disposing closes connections and removes the socket', async () => {
   expect(readdirSync(directory)).toEqual([]);
 });
 
+test('a socket that a killed VM left is replaced; what is no socket is left alone', async () => {
+  const dead = spawnSync(process.execPath, [
+    '-e',
+    `require('node:net').createServer().listen('${path}', () => process.kill(process.pid, 'SIGKILL'))`,
+  ]);
+  expect({ signal: dead.signal, left: existsSync(path) }).toEqual({ signal: 'SIGKILL', left: true });
+  await host.listen(new FakeGuest());
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  const file = join(directory, 'file');
+  writeFileSync(file, 'precious');
+  await expect(new VsockUnixHost(file).listen(new FakeGuest())).rejects.toMatchObject({ code: 'NOT_A_SOCKET' });
+  expect(readFileSync(file, 'utf8')).toBe('precious');
+});
+
 test('a path in use, and one too long, are refused with the reason', async () => {
   await host.listen(new FakeGuest());
-  await expect(new VsockUnixHost(path).listen(new FakeGuest())).rejects.toMatchObject({ code: 'LISTEN' });
-  expect(() => new VsockUnixHost(`/${'x'.repeat(100)}`)).toThrow(VsockUnixError);
+  await expect(new VsockUnixHost(path).listen(new FakeGuest())).rejects.toMatchObject({ code: 'IN_USE' });
+  expect(() => new VsockUnixHost(`/${'x'.repeat(100)}`)).toThrow('is too long: use one of at most 96 bytes');
 });

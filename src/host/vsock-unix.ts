@@ -1,13 +1,10 @@
 // The host side of the guest's vsock as Unix sockets, by the convention that Firecracker set: a program that connects to
 // `<path>` and says `CONNECT <port>\n` is connected to that port of the guest, which it learns by `OK <host port>\n`; a
 // guest's connection to port P of the host arrives at `<path>_P`, and is refused when nobody listens there.
-import { rmSync } from 'node:fs';
-import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
+import { connect as netConnect, type Server, type Socket } from 'node:net';
 import type { GuestConnector, HostStream, HostStreamEvents, VsockHost } from '../devices/virtio/vsock/backend.ts';
-import { messageOf, TskataError } from '../lib/errors.ts';
+import { checkSocketPath, listenOwnerOnly } from './unix-listener.ts';
 
-/** sun_path of struct sockaddr_un holds 108 bytes, one of them the final zero (unix(7)). */
-const MAX_SOCKET_PATH = 107;
 /** `<path>_<port>` is the longest path: an underscore and ten digits. */
 const MAX_PORT_SUFFIX = 11;
 /** "CONNECT 4294967295\n" */
@@ -16,51 +13,24 @@ const CONNECT_LINE = /^CONNECT ([0-9]{1,10})$/;
 const MAX_PORT = 2 ** 32 - 1;
 const NEWLINE = 0x0a;
 
-export type VsockUnixErrorCode = 'PATH_TOO_LONG' | 'LISTEN';
-
-export class VsockUnixError extends TskataError<VsockUnixErrorCode> {}
-
 export class VsockUnixHost implements VsockHost, Disposable {
   readonly #path: string;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
 
-  /** @param path of the socket that host programs connect to @throws VsockUnixError PATH_TOO_LONG */
+  /** @param path of the socket that host programs connect to @throws UnixListenerError PATH_TOO_LONG */
   constructor(path: string) {
-    const length = Buffer.byteLength(path) + MAX_PORT_SUFFIX;
-    if (length > MAX_SOCKET_PATH) {
-      throw new VsockUnixError(
-        'PATH_TOO_LONG',
-        `the vsock socket path ${path} is too long: use one of at most ${MAX_SOCKET_PATH - MAX_PORT_SUFFIX} bytes`,
-        { path },
-      );
-    }
+    checkSocketPath(path, MAX_PORT_SUFFIX);
     this.#path = path;
   }
 
   /**
    * Starts to take connections for the guest at `path`.
-   * @throws VsockUnixError LISTEN when the socket cannot be made, for instance because one is there already
+   * @throws UnixListenerError when the socket cannot be had (rejects)
    */
   async listen(guest: GuestConnector): Promise<void> {
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket, guest));
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => {
-        reject(
-          new VsockUnixError(
-            'LISTEN',
-            `cannot listen on the vsock socket ${this.#path}: ${messageOf(error)}; its folder must be there, and no other VM may use it; a socket that a killed VM left is to be removed`,
-            { path: this.#path },
-            { cause: error },
-          ),
-        );
-      });
-      server.listen(this.#path, resolve);
-    });
-    // Later errors concern one accept(2), of too many open files for instance: that client sees its connection closed.
-    server.removeAllListeners('error');
-    server.on('error', () => {});
-    this.#server = server;
+    const options = { allowHalfOpen: true, pauseOnConnect: true };
+    this.#server = await listenOwnerOnly(this.#path, options, (socket) => this.#accept(socket, guest));
   }
 
   connect(hostPort: number, events: HostStreamEvents): HostStream {
@@ -75,10 +45,8 @@ export class VsockUnixHost implements VsockHost, Disposable {
   /** Ends every connection and removes the socket. */
   [Symbol.dispose](): void {
     for (const socket of this.#sockets) socket.destroy();
-    if (this.#server === undefined) return;
-    this.#server.close();
+    this.#server?.close();
     this.#server = undefined;
-    rmSync(this.#path, { force: true });
   }
 
   #track(socket: Socket): void {

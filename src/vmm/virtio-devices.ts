@@ -25,7 +25,7 @@ export interface OpenedDevices {
 
 /**
  * Opens the back ends and makes the devices.
- * @throws VmConfigError, RawFileError, SystemError, VsockUnixError, BackEndError, VhostUserError, TapError
+ * @throws VmConfigError, RawFileError, SystemError, UnixListenerError, BackEndError, VhostUserError, TapError
  */
 export async function openVirtioDevices(config: VmConfig, context: BackendContext): Promise<OpenedDevices> {
   const all: VirtioDevice[] = [];

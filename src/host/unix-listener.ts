@@ -1,13 +1,33 @@
-// The Unix socket of the API: its owner's alone, and in the place of one that a dead process left.
+// Unix sockets that this process listens on by a path: their owner's alone, and in the place of one that a dead process left.
 import { lstatSync, rmSync, type Stats } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { messageOf } from '../lib/errors.ts';
-import { ApiError, checkSocketPath } from './api-error.ts';
+import { connect, createServer, type Server, type ServerOpts, type Socket } from 'node:net';
+import { messageOf, TskataError } from '../lib/errors.ts';
 
 /** Nobody but the owner may connect: connecting needs the right to write (unix(7)). */
 const UMASK = 0o177;
-/** Connections at once; further ones are closed. */
-const MAXIMUM_CONNECTIONS = 64;
+/** sun_path of struct sockaddr_un holds 108 bytes, one of them the final zero (unix(7)). */
+const MAXIMUM_SOCKET_PATH = 107;
+
+export type UnixListenerErrorCode =
+  /** Longer than struct sockaddr_un takes. */
+  | 'PATH_TOO_LONG'
+  /** Another process listens there. */
+  | 'IN_USE'
+  /** Something that is no socket is there. */
+  | 'NOT_A_SOCKET'
+  /** The socket cannot be made. */
+  | 'LISTEN';
+
+/** A socket cannot be had at a path. The message names it and says what to do. */
+export class UnixListenerError extends TskataError<UnixListenerErrorCode> {}
+
+/** @param suffixLength bytes that other sockets of the same name have more @throws UnixListenerError PATH_TOO_LONG */
+export function checkSocketPath(path: string, suffixLength = 0): void {
+  const maximum = MAXIMUM_SOCKET_PATH - suffixLength;
+  if (Buffer.byteLength(path) <= maximum) return;
+  const message = `the socket path ${path} is too long: use one of at most ${maximum} bytes`;
+  throw new UnixListenerError('PATH_TOO_LONG', message, { path });
+}
 
 function statOf(path: string): Stats | undefined {
   return lstatSync(path, { throwIfNoEntry: false });
@@ -28,39 +48,36 @@ function isAlive(path: string): Promise<boolean> {
   });
 }
 
-/** Removes a socket behind which nobody is. @throws ApiError IN_USE, NOT_A_SOCKET (rejects) */
+/** Removes a socket behind which nobody is. @throws UnixListenerError IN_USE, NOT_A_SOCKET (rejects) */
 async function clear(path: string): Promise<void> {
   const found = statOf(path);
   if (found === undefined) return;
   if (!found.isSocket()) {
-    throw new ApiError(
-      'NOT_A_SOCKET',
-      `cannot listen on ${path}: there is something that is no socket; name another path`,
-      {
-        path,
-      },
-    );
+    const message = `cannot listen on ${path}: there is something that is no socket; name another path`;
+    throw new UnixListenerError('NOT_A_SOCKET', message, { path });
   }
   const alive = await isAlive(path);
   // Another process may have put its own there meanwhile.
   if (alive || statOf(path)?.ino !== found.ino) {
-    throw new ApiError('IN_USE', `cannot listen on ${path}: another VM serves its API there; name another path`, {
-      path,
-    });
+    const message = `cannot listen on ${path}: another process, perhaps another VM's, listens there; name another path`;
+    throw new UnixListenerError('IN_USE', message, { path });
   }
   rmSync(path, { force: true });
 }
 
 /**
  * Listens on a socket of mode 0600. The file goes when the server is closed.
- * @throws ApiError PATH_TOO_LONG, IN_USE, NOT_A_SOCKET, LISTEN (rejects)
+ * @throws UnixListenerError PATH_TOO_LONG, IN_USE, NOT_A_SOCKET, LISTEN (rejects)
  */
-export async function listenOwnerOnly(path: string, onConnection: (socket: Socket) => void): Promise<Server> {
+export async function listenOwnerOnly(
+  path: string,
+  options: ServerOpts,
+  onConnection: (socket: Socket) => void,
+): Promise<Server> {
   checkSocketPath(path);
-  const server = createServer(onConnection);
-  server.maxConnections = MAXIMUM_CONNECTIONS;
-  const failed = (cause: unknown): ApiError =>
-    new ApiError(
+  const server = createServer(options, onConnection);
+  const failed = (cause: unknown): UnixListenerError =>
+    new UnixListenerError(
       'LISTEN',
       `cannot listen on ${path}: ${messageOf(cause)}; its folder must be there and writable`,
       { path },
@@ -69,7 +86,7 @@ export async function listenOwnerOnly(path: string, onConnection: (socket: Socke
   try {
     await clear(path);
   } catch (error) {
-    throw error instanceof ApiError ? error : failed(error);
+    throw error instanceof UnixListenerError ? error : failed(error);
   }
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(failed(cause)));
