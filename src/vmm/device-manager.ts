@@ -57,6 +57,11 @@ export class DeviceManager implements Disposable {
     return this.#attached.map(({ slot }) => virtioMmioParameter(slot));
   }
 
+  /** What each device's transport counted: bells that this process answered, interrupts, failures. */
+  counts(): Map<VirtioDevice, Readonly<Record<string, number>>> {
+    return new Map(this.#attached.map(({ transport }) => [transport.device, transport.metrics()]));
+  }
+
   /**
    * Brings all devices to rest, for a snapshot; the vCPUs stand still by then.
    * @throws what keeps one from it (rejects); all go on then

@@ -25,8 +25,9 @@ test('the memory of a process is read in bytes, and what is missing is 0', () =>
 });
 
 test('each device has its counters, one that counts nothing has none', () => {
-  expect(deviceMetrics([device('a', { read_bytes: 512 }), device('b')])).toEqual([
-    { name: 'a', type: 'block', counters: { read_bytes: 512 } },
+  const counting = device('a', { read_bytes: 512 });
+  expect(deviceMetrics([counting, device('b')], new Map([[counting, { interrupts: 2 }]]))).toEqual([
+    { name: 'a', type: 'block', counters: { interrupts: 2, read_bytes: 512 } },
     { name: 'b', type: 'block', counters: {} },
   ]);
 });
@@ -35,6 +36,7 @@ test('a VM that was not started has no uptime; this process has memory', () => {
   const metrics = collectMetrics({
     exitCounts: new Map([['KVM_EXIT_IO', 3]]),
     devices: [],
+    transports: new Map(),
     startedNs: undefined,
   });
 

@@ -38,16 +38,21 @@ export interface VmMetrics {
 export interface MetricsSource {
   readonly exitCounts: ReadonlyMap<string, number>;
   readonly devices: readonly VirtioDevice[];
+  /** What the devices' transports counted. */
+  readonly transports: TransportCounts;
   /** CLOCK_MONOTONIC, nanoseconds: when the guest's first instruction ran. */
   readonly startedNs: bigint | undefined;
 }
 
-/** The counts of all devices; one without counts has none. */
-export function deviceMetrics(devices: readonly VirtioDevice[]): DeviceMetrics[] {
+/** Counts of each device's transport, of the same form as its own. */
+export type TransportCounts = ReadonlyMap<VirtioDevice, Readonly<Record<string, number>>>;
+
+/** The counts of all devices, those of their transports among them; one without counts has none. */
+export function deviceMetrics(devices: readonly VirtioDevice[], transports: TransportCounts): DeviceMetrics[] {
   return devices.map((device) => ({
     name: device.name,
     type: deviceType(device.deviceId),
-    counters: { ...device.metrics?.() },
+    counters: { ...transports.get(device), ...device.metrics?.() },
   }));
 }
 
@@ -63,11 +68,11 @@ export function parseMemoryStatus(text: string): MemoryMetrics {
   };
 }
 
-export function collectMetrics({ exitCounts, devices, startedNs }: MetricsSource): VmMetrics {
+export function collectMetrics({ exitCounts, devices, transports, startedNs }: MetricsSource): VmMetrics {
   return {
     uptimeMs: startedNs === undefined ? 0 : Number(process.hrtime.bigint() - startedNs) / 1e6,
     exits: Object.fromEntries(exitCounts),
-    devices: deviceMetrics(devices),
+    devices: deviceMetrics(devices, transports),
     memory: parseMemoryStatus(readFileSync('/proc/self/status', 'latin1')),
   };
 }

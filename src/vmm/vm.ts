@@ -133,9 +133,14 @@ export class Vm implements AsyncDisposable {
   }
 
   metrics(): VmMetrics {
-    const { virtio, timeline } = this.#parts;
+    const { virtio, devices, timeline } = this.#parts;
     const startedNs = timeline.marks.find(({ name }) => name === 'kernel-entry')?.monotonicNs;
-    return collectMetrics({ exitCounts: this.exitCounts, devices: virtio.all, startedNs });
+    return collectMetrics({
+      exitCounts: this.exitCounts,
+      devices: virtio.all,
+      transports: devices.counts(),
+      startedNs,
+    });
   }
 
   /** Calls the listener with what happens from now on, until the result is disposed. */
