@@ -20,6 +20,8 @@ const NOT_LISTENING = 8001;
 const CHUNK_SIZE = 256 * KIB;
 /** Of each direction. On an emulated host a GiB takes many minutes: TSVM_TEST_TRANSFER_MIB=1024 has it. */
 const TRANSFER_SIZE = Number(process.env['TSVM_TEST_TRANSFER_MIB'] ?? 32) * MIB;
+const MS_PER_MIB = 1000;
+const TIMEOUT_MS = TOOLS_GUEST_TIMEOUT_MS + (TRANSFER_SIZE / MIB) * MS_PER_MIB;
 
 const servers: Server[] = [];
 const children: ChildProcess[] = [];
@@ -115,10 +117,10 @@ describe('vsock', () => {
     await listen(`${path}_${ECHO}`, (socket) => void socket.pipe(socket));
     await listen(`${path}_${LAZY}`, (socket) => void lazy.push(socket));
     const mortal = await startMortal(`${path}_${MORTAL}`);
-    const guest = startToolsGuest(files, 'vsock.py', '--vsock', `3=${path}`);
+    const guest = startToolsGuest(files, 'vsock.py', '--vsock', `3=${path}`, '--timeout', String(TIMEOUT_MS / 1000));
     await helpGuest(guest, path, mortal, lazy);
     checks = await guest.checks;
-  }, TOOLS_GUEST_TIMEOUT_MS);
+  }, TIMEOUT_MS);
 
   afterAll(() => {
     for (const server of servers) server.close();
