@@ -72,14 +72,14 @@ export interface MemorySource {
 
 /**
  * Writes memory to an empty file.
- * @param report told of the bytes done, of `size`
+ * @param signal gives up between two chunks; the memory is not touched any more then
  * @returns the digest
- * @throws Node's errors of write(2), ENOSPC for instance (rejects)
+ * @throws Node's errors of write(2), ENOSPC for instance, and the signal's reason (rejects)
  */
 export async function writeMemoryFile(
   file: FileHandle,
   sources: readonly MemorySource[],
-  report: (done: number) => void = () => undefined,
+  signal?: AbortSignal,
 ): Promise<string> {
   const digest = new MemoryDigest();
   let base = 0;
@@ -92,7 +92,7 @@ export async function writeMemoryFile(
       for (const { offset, length } of joinNeighbours(blocks, part)) {
         await writeAll(file, part.subarray(offset, offset + length), base + chunk.offset + offset);
       }
-      report(base + chunk.offset + chunk.length);
+      signal?.throwIfAborted();
     }
     base += bytes.length;
   }

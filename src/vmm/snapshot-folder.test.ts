@@ -75,6 +75,33 @@ describe('a snapshot', () => {
     expect(readdirSync(folder).filter((name) => name.includes('fails'))).toEqual([]);
   });
 
+  test.each([
+    ['whose name is too long for anything beside it', 'n'.repeat(250), () => undefined],
+    ['in whose place something was put meanwhile', 'taken', () => writeFileSync(join(folder, 'taken/file'), '')],
+  ])('%s leaves nothing of its own', async (_what, name, meddle) => {
+    const before = readdirSync(folder).length;
+    const state = Object.defineProperty({}, 'late', { enumerable: true, get: meddle });
+
+    await expect(writeSnapshot(join(folder, name), { state: state as never, memory: [] })).rejects.toMatchObject({
+      code: 'CANNOT_WRITE',
+    });
+
+    const left = readdirSync(folder, { recursive: true }).filter((one) => String(one).includes('file'));
+    expect(left).toEqual(name === 'taken' ? ['taken/file'] : []);
+    rmSync(join(folder, 'taken'), { recursive: true, force: true });
+    expect(readdirSync(folder)).toHaveLength(before);
+  });
+
+  test('that is given up leaves nothing, and says why', async () => {
+    const giveUp = new AbortController();
+    const written = writeSnapshot(join(folder, 'given-up'), { state, memory: [{ bytes }], signal: giveUp.signal });
+    giveUp.abort(new Error('changed my mind'));
+
+    await expect(written).rejects.toThrow('changed my mind');
+
+    expect(readdirSync(folder).filter((name) => name.includes('given-up'))).toEqual([]);
+  });
+
   test('below a folder that is not there says so', async () => {
     await expect(writeSnapshot(join(folder, 'none/s'), { state, memory: [] })).rejects.toThrow('ENOENT');
   });

@@ -1,8 +1,8 @@
 // A snapshot on disk: a folder with a manifest, the state of processors and devices, and guest memory. It is written beside
 // its place and renamed at the end, so that a folder with the name is whole; reading judges it before a VM is made of it.
 import { createHash } from 'node:crypto';
-import { openSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { type FileHandle, mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { openSync, readFileSync, statSync } from 'node:fs';
+import { type FileHandle, mkdir, mkdtemp, open, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { OwnedFd } from '../ffi/fd.unsafe.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
@@ -26,9 +26,7 @@ export type SnapshotErrorCode =
   /** A newer program wrote it. */
   | 'VERSION'
   /** It is damaged: sizes or digests are not those of the manifest. */
-  | 'CORRUPTED'
-  /** It was made of a VM that differs from the one that it is to become. */
-  | 'MISMATCH';
+  | 'CORRUPTED';
 
 export class SnapshotError extends TskataError<SnapshotErrorCode> {}
 
@@ -48,37 +46,44 @@ export interface SnapshotManifest {
 export interface SnapshotContents {
   readonly state: StateValue;
   readonly memory: readonly MemorySource[];
-  /** Told of the bytes of memory written. */
-  readonly report?: (done: number) => void;
+  /** Gives up; the memory is not touched any more when `writeSnapshot` has settled. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Writes a snapshot. On failure nothing is left.
  * @param path of a folder that is not there yet; only this user may read what is in it, which is all that the guest knows
- * @throws SnapshotError CANNOT_WRITE (rejects)
+ * @throws SnapshotError CANNOT_WRITE, and the signal's reason (rejects)
  */
 export async function writeSnapshot(path: string, contents: SnapshotContents): Promise<void> {
   const target = resolve(path);
-  let scratch: string | undefined;
+  const remove = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true }).catch(() => undefined);
+  await using made = new AsyncDisposableStack();
   try {
     // rename(2) would replace an empty folder: somebody made it for something else.
     await mkdir(target, { mode: 0o700 });
-    scratch = await mkdtemp(join(dirname(target), `.${basename(target)}-`));
+    let isRenamed = false;
+    // Before it is ours and whole, only what is still empty.
+    made.defer(() => (isRenamed ? remove(target) : rmdir(target).catch(() => undefined)));
+    const scratch = await mkdtemp(join(dirname(target), `.${basename(target)}-`));
+    made.defer(() => remove(scratch));
     await writeContents(scratch, contents);
     await rename(scratch, target);
+    isRenamed = true;
     await syncFolder(dirname(target));
+    made.move();
   } catch (error) {
-    if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
-    const existed = (error as NodeJS.ErrnoException).code === 'EEXIST' && scratch === undefined;
-    if (scratch !== undefined) rmSync(target, { recursive: true, force: true });
-    const reason = existed ? 'it is there already: remove it or choose another name' : messageOf(error);
+    contents.signal?.throwIfAborted();
+    const isTaken = (error as NodeJS.ErrnoException).code === 'EEXIST';
+    const reason = isTaken ? 'it is there already: remove it or choose another name' : messageOf(error);
     throw new SnapshotError('CANNOT_WRITE', `cannot write the snapshot ${path}: ${reason}`, { path }, { cause: error });
   }
 }
 
-async function writeContents(folder: string, { state, memory, report }: SnapshotContents): Promise<void> {
+async function writeContents(folder: string, { state, memory, signal }: SnapshotContents): Promise<void> {
   const stateBytes = Buffer.from(`${JSON.stringify(encodeState(state))}\n`);
-  const digest = await writeFileWith(join(folder, MEMORY), (file) => writeMemoryFile(file, memory, report));
+  const memoryBytes = memory.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const digest = await writeFileWith(join(folder, MEMORY), (file) => writeMemoryFile(file, memory, signal));
   await writeFileWith(join(folder, STATE), (file) => file.writeFile(stateBytes));
   const manifest: SnapshotManifest = {
     format: FORMAT,
@@ -86,7 +91,7 @@ async function writeContents(folder: string, { state, memory, report }: Snapshot
     tskataVersion: VERSION,
     createdAt: new Date().toISOString(),
     state: { bytes: stateBytes.length, sha256: sha256(stateBytes) },
-    memory: { bytes: memory.reduce((sum, { bytes }) => sum + bytes.length, 0), digest },
+    memory: { bytes: memoryBytes, digest },
   };
   await writeFileWith(join(folder, MANIFEST), (file) => file.writeFile(`${JSON.stringify(manifest, null, 2)}\n`));
   await syncFolder(folder);

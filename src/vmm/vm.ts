@@ -16,12 +16,11 @@ import {
   VmOperationError,
   type VmSummary,
 } from './operations.ts';
-import { writeSnapshot } from './snapshot-folder.ts';
+import { SnapshotWriter } from './snapshot-writer.ts';
 import { describeStop, type StopReason, type VcpuFailure } from './stop-reason.ts';
 import { summarizeVm } from './summary.ts';
 import type { Timeline } from './timeline.ts';
 import { VcpuGroup, type VcpuGroupState } from './vcpu-group.ts';
-import { saveVmState } from './vm-state.ts';
 
 /** How long a guest may take to tell its statistics, milliseconds. */
 const STATISTICS_TIMEOUT_MS = 1000;
@@ -41,12 +40,15 @@ export type VmState = VcpuGroupState | 'ended';
 export class Vm implements AsyncDisposable {
   readonly #parts: VmParts;
   readonly #vcpus: VcpuGroup;
+  readonly #snapshots: SnapshotWriter;
 
   constructor(parts: VmParts) {
     this.#parts = parts;
+    this.#snapshots = new SnapshotWriter(parts);
     const { vcpus, latch, hold } = parts;
     this.#vcpus = new VcpuGroup({ vcpus, latch, hold, handleExit: (vcpu, exit) => this.#handleExit(vcpu, exit) });
     void latch.stopped.then((reason) => {
+      void this.#snapshots.giveUp();
       parts.events.emit({ kind: 'stopped', reason: reason.kind, message: describeStop(reason) });
     });
   }
@@ -84,46 +86,45 @@ export class Vm implements AsyncDisposable {
 
   /** Stops the guest between two instructions; its devices stay. @throws VmStateError (rejects) */
   async pause(): Promise<void> {
-    await this.#vcpus.pause();
-    this.#parts.events.emit({ kind: 'paused' });
+    this.#snapshots.requireNone('pause');
+    await this.#rest();
   }
 
   /** Lets a paused guest go on, and one that was not started yet start. @throws VmStateError */
   resume(): void {
-    if (this.state === 'created') {
-      this.start();
-      return;
-    }
-    this.#vcpus.resume();
-    this.#parts.events.emit({ kind: 'resumed' });
+    this.#snapshots.requireNone('resume');
+    if (this.state === 'created') this.start();
+    else this.#goOn();
   }
 
   /**
    * Writes a snapshot of the VM to a folder that is not there yet. The guest stands still meanwhile, and afterwards goes on,
-   * or rests if it rested before or is to stay so.
+   * or rests if it rested before or is to stay so. Until then nothing else can pause it or let it go on.
    * @throws VmStateError, SnapshotError, and what keeps a device from resting (rejects); the VM is then as it was before
    */
   async snapshot(directory: string, { resume }: { readonly resume: boolean } = { resume: true }): Promise<void> {
-    const { devices, latch, events } = this.#parts;
+    using _busy = this.#snapshots.begin();
+    const { latch, events } = this.#parts;
     const wasPaused = this.state === 'paused';
-    if (!wasPaused) await this.pause();
+    if (!wasPaused) await this.#rest();
     let isWritten = false;
     try {
-      await devices.quiesce();
-      try {
-        const memory = this.#parts.ram.map(({ host: { bytes, fd } }) => ({
-          bytes,
-          ...(fd === undefined ? {} : { fd }),
-        }));
-        await writeSnapshot(directory, { state: saveVmState(this.#parts), memory });
-        isWritten = true;
-        events.emit({ kind: 'snapshot-taken', directory });
-      } finally {
-        devices.resume();
-      }
+      await this.#snapshots.write(directory);
+      isWritten = true;
+      events.emit({ kind: 'snapshot-taken', directory });
     } finally {
-      if (!wasPaused && (resume || !isWritten) && !latch.hasStopped) this.resume();
+      if (!wasPaused && (resume || !isWritten) && !latch.hasStopped) this.#goOn();
     }
+  }
+
+  async #rest(): Promise<void> {
+    await this.#vcpus.pause();
+    this.#parts.events.emit({ kind: 'paused' });
+  }
+
+  #goOn(): void {
+    this.#vcpus.resume();
+    this.#parts.events.emit({ kind: 'resumed' });
   }
 
   /** What the VM is made of. */
@@ -246,6 +247,7 @@ export class Vm implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill();
+    await this.#snapshots.giveUp();
     await this.#parts.resources.disposeAsync();
   }
 
