@@ -10,13 +10,16 @@ import { chooseHost, describeHost, runOnHost } from './lib/host.ts';
 import { buildDirectory, pinnedNode, projectDirectory } from './lib/paths.ts';
 import { reportFailure } from './lib/report.ts';
 
-/** By name: what is measured, and how often unless told. */
-const SUITES: Readonly<Record<string, { readonly what: string; readonly runs: number }>> = {
+/** By name: what is measured, how often unless told, and the program that starts it when it needs surroundings of its own. */
+const SUITES: Readonly<
+  Record<string, { readonly what: string; readonly runs: number; readonly through?: readonly string[] }>
+> = {
   runtime: { what: 'tskata run beside runc and crun', runs: 5 },
   boot: { what: "start of tsvm to the guest's agent, and exits, beside QEMU's microvm", runs: 5 },
   memory: { what: "memory of tsvm besides the guest's, for one VM and ten, beside QEMU's microvm", runs: 3 },
   block: { what: "disks of tsvm beside QEMU's microvm", runs: 3 },
   vsock: { what: "streams between guest and host, tsvm beside QEMU's microvm", runs: 3 },
+  net: { what: "TCP between guest and host, tsvm beside QEMU's microvm", runs: 3, through: ['unshare', '--net', '--'] },
   fs: { what: "shared folders, tsvm beside QEMU's microvm", runs: 3 },
 };
 const NAMES = Object.keys(SUITES);
@@ -40,7 +43,7 @@ async function bench(suite: string, runs: number): Promise<void> {
     },
   });
   const status = await runOnHost({
-    command: [pinnedNode, script, String(runs)],
+    command: [...(SUITES[suite]?.through ?? []), pinnedNode, script, String(runs)],
     stdin: 'none',
     kind: host.kind,
     stdout,

@@ -1,9 +1,10 @@
 // Runs on the host: a disk in memory, read and written by the guest's first program.
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BENCH_INITRAMFS } from '../../test/bench/programs.ts';
-import { runSuite, takeTurns } from './bench-suite.ts';
-import { frequency, type Guest, measureInGuest, microvm, type Place, rate, tsvm } from './bench-vm.ts';
+import { runSuite, takeTurnsEach } from './bench-suite.ts';
+import { type Competitor, frequency, type Guest, measureInGuest, microvm, type Place, rate, tsvm } from './bench-vm.ts';
 import type { SuiteResult } from './comparison.ts';
 
 const DISK_MIB = 64;
@@ -14,26 +15,33 @@ const GUEST: Guest = {
   parameters: `bench=block size=${DISK_MIB} count=${RANDOM_READS}`,
 };
 
-function disk({ folder }: Place): string {
-  return join(folder, 'disk.raw');
+type Format = 'raw' | 'qcow2';
+
+function disk({ folder }: Place, format: Format): string {
+  return join(folder, `disk.${format}`);
 }
 
-const COMPETITORS = [
-  tsvm('tsvm', { devices: (place) => ['--disk', disk(place)] }),
-  microvm('QEMU microvm', {
-    devices: (place) => [
-      ...['-drive', `file=${disk(place)},format=raw,if=none,id=disk`],
-      ...['-device', 'virtio-blk-device,drive=disk'],
-    ],
-  }),
-];
+function competitors(format: Format): Competitor[] {
+  return [
+    tsvm('tsvm', { devices: (place) => ['--disk', `${disk(place, format)},format=${format}`] }),
+    microvm('QEMU microvm', {
+      devices: (place) => [
+        ...['-drive', `file=${disk(place, format)},format=${format},if=none,id=disk`],
+        ...['-device', 'virtio-blk-device,drive=disk'],
+      ],
+    }),
+  ];
+}
+
+const WAYS = { 'raw image': competitors('raw'), 'qcow2 image': competitors('qcow2') };
 
 await runSuite(async (runs, folder): Promise<SuiteResult> => {
   const place: Place = { folder, guestCid: 5 };
-  writeFileSync(disk(place), Buffer.alloc(DISK_MIB * 2 ** 20, 1));
+  writeFileSync(disk(place, 'raw'), Buffer.alloc(DISK_MIB * 2 ** 20, 1));
+  execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', disk(place, 'raw'), disk(place, 'qcow2')]);
   const more = { unit: 'MiB/s', better: 'more' } as const;
-  const comparisons = await takeTurns(
-    COMPETITORS,
+  const comparisons = await takeTurnsEach(
+    WAYS,
     runs,
     {
       read: { title: 'sequential read through the page cache, read-ahead on', ...more },

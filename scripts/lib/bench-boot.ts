@@ -56,7 +56,12 @@ async function countExits(competitor: Competitor, place: Place): Promise<number 
 /** Where the time of `tsvm boot` goes, by its own report: medians of a few starts, one line a span. */
 async function spans(place: Place, runs: number): Promise<string[]> {
   const path = join(place.folder, 'report.json');
-  const names = ['program and its modules loaded', 'VM built, kernel in its memory', 'vCPU entered', 'kernel to agent'];
+  const names = [
+    'process made',
+    'Node and modules started, VM built, kernel in its memory',
+    'vCPU entered',
+    'kernel to agent',
+  ];
   const samples = names.map((): number[] => []);
   for (let run = 0; run < runs; run++) {
     let [started, connected] = [0, 0];

@@ -1,13 +1,20 @@
 // Runs on the host: a folder in memory, shared with the guest by virtiofsd with the same options under both VMMs.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { findVirtiofsd, virtiofsdCommand } from '../../src/host/virtiofsd.ts';
 import { BENCH_INITRAMFS } from '../../test/bench/programs.ts';
 import { runSuite, takeTurns } from './bench-suite.ts';
-import { frequency, type Guest, measureInGuest, microvm, type Place, rate, SHARED_RAM, tsvm } from './bench-vm.ts';
+import {
+  frequency,
+  type Guest,
+  measureInGuest,
+  microvm,
+  type Place,
+  rate,
+  SHARED_RAM,
+  startHelper,
+  tsvm,
+} from './bench-vm.ts';
 import type { SuiteResult } from './comparison.ts';
 
 const TAG = 'bench';
@@ -27,21 +34,12 @@ function socket({ folder }: Place): string {
   return join(folder, 'virtiofsd.sock');
 }
 
-/** The virtiofsd that `tsvm` starts, started for QEMU: it listens at a path instead of on a descriptor. */
-async function startVirtiofsd(place: Place): Promise<AsyncDisposable> {
+/** The virtiofsd of QEMU, with the options of the one that `tsvm` starts. */
+function startVirtiofsd(place: Place): Promise<AsyncDisposable> {
   const fd = 3;
-  const [program = '', ...args] = virtiofsdCommand({ directory: shared(place) }, findVirtiofsd(), fd);
-  const at = args.map((argument) => (argument === `--fd=${fd}` ? `--socket-path=${socket(place)}` : argument));
-  rmSync(socket(place), { force: true });
-  const child = spawn(program, at, { stdio: ['ignore', 'ignore', 'inherit'] });
-  const ended = once(child, 'exit');
-  while (!existsSync(socket(place)) && child.exitCode === null) await sleep(20);
-  return {
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGKILL');
-      await ended;
-    },
-  };
+  const command = virtiofsdCommand({ directory: shared(place) }, findVirtiofsd(), fd);
+  const listening = command.map((word) => (word === `--fd=${fd}` ? `--socket-path=${socket(place)}` : word));
+  return startHelper(listening, socket(place));
 }
 
 const COMPETITORS = [

@@ -69,6 +69,25 @@ export async function takeTurns<Competitor extends Named, Key extends string>(
   }));
 }
 
+/**
+ * `takeTurns` for each way of doing a thing, like with like.
+ * @param ways the competitors by what stands at the head of the figures' titles
+ */
+export async function takeTurnsEach<Competitor extends Named, Key extends string>(
+  ways: Readonly<Record<string, readonly Competitor[]>>,
+  runs: number,
+  figures: Readonly<Record<Key, Figure>>,
+  measure: (competitor: Competitor, turn: number) => Promise<Readonly<Record<Key, number>>>,
+): Promise<Comparison[]> {
+  const found: Comparison[] = [];
+  for (const [way, competitors] of Object.entries(ways)) {
+    say(way);
+    const comparisons = await takeTurns(competitors, runs, figures, measure);
+    found.push(...comparisons.map((comparison) => ({ ...comparison, title: `${way}: ${comparison.title}` })));
+  }
+  return found;
+}
+
 /** Runs a suite in a folder of its own and prints its result. The first argument of the process is the number of runs. */
 export async function runSuite(suite: (runs: number, folder: string) => Promise<SuiteResult>): Promise<void> {
   const folder = mkdtempSync(join(SCRATCH, 'bench-'));

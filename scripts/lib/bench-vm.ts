@@ -1,7 +1,9 @@
 // The VMs of the benchmarks, on the host: the same guest under `tsvm` and under QEMU's machine for the same job.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BENCH_HOST } from '../../test/bench/programs.ts';
 import { buildDirectory } from './paths.ts';
 
@@ -46,6 +48,8 @@ export interface Equipment {
   /** More arguments. */
   readonly devices?: (place: Place, guest: Guest) => string[];
   readonly helpers?: (place: Place) => Promise<AsyncDisposable>;
+  /** Who moves the bytes of `tsvm`'s vsock. @default tsvm */
+  readonly vsock?: 'tsvm' | 'kernel';
 }
 
 function commandLine({ parameters }: Guest): string {
@@ -53,18 +57,18 @@ function commandLine({ parameters }: Guest): string {
 }
 
 /** `tsvm boot` without a serial port. */
-export function tsvm(name: string, { devices, helpers }: Equipment = {}): Competitor {
+export function tsvm(name: string, { devices, helpers, vsock = 'tsvm' }: Equipment = {}): Competitor {
   const socket = ({ folder, guestCid }: Place): string => join(folder, `tsvm-${guestCid}.sock`);
   return {
     name,
     command: (guest, place) => [
       ...[TSVM, 'boot', '--kernel', KERNEL, '--initrd', guest.initrd, '--cmdline', commandLine(guest)],
       ...['--memory', `${guest.memoryMib}M`, '--cpus', String(guest.cpus ?? 1), '--no-serial'],
-      ...['--vsock', `${place.guestCid}=${socket(place)}`],
+      ...['--vsock', vsock === 'kernel' ? `${place.guestCid},vhost=on` : `${place.guestCid}=${socket(place)}`],
       ...(devices?.(place, guest) ?? []),
     ],
     helpers,
-    listen: (place) => `unix:${socket(place)}_`,
+    listen: (place) => (vsock === 'kernel' ? 'vsock' : `unix:${socket(place)}_`),
   };
 }
 
@@ -91,6 +95,21 @@ export function microvm(name: string, { devices, helpers }: Equipment = {}): Com
     ],
     helpers,
     listen: () => 'vsock',
+  };
+}
+
+/** The program that `tsvm` starts on a descriptor, started for QEMU: it listens at a path. */
+export async function startHelper(command: readonly string[], socket: string): Promise<AsyncDisposable> {
+  const [program = '', ...args] = command;
+  rmSync(socket, { force: true });
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const ended = once(child, 'exit');
+  while (!existsSync(socket) && child.exitCode === null) await sleep(20);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGKILL');
+      await ended;
+    },
   };
 }
 
