@@ -100,6 +100,7 @@ const BROKEN_SETUPS: Readonly<Record<string, Program>> = {
   'a queue of three entries': [...acknowledged, good(3)],
   'a queue larger than the largest': [...acknowledged, good(0x8000)],
   'a queue of 2^32 - 1 entries': [...acknowledged, good(0xffff_ffff)],
+  'a queue twice as large as the largest of all': [...acknowledged, layout(2048, ram(0), ram(0x8000), ram(0xa000))],
   'a descriptor table outside RAM': [...acknowledged, layout(8, at('hole'), ram(0x3000), ram(0x4000))],
   'an available ring across the end of RAM': [
     ...acknowledged,
@@ -182,21 +183,26 @@ const ODD: Readonly<Record<string, Program>> = {
   'more requests than the host takes at a time': [
     { ...start, sizeExponent: 7 },
     { do: 'host', choice: 2, size: 0 },
-    ...everyStep(40, (): Step[] => [
+    ...everyStep(40, (index): Step[] => [
       {
         do: 'push',
-        queue: 0,
+        queue: index % 2,
         parts: [
           { kind: 'opening', index: 0, at: 0, byte: null },
           { kind: 'room', length: 513 },
         ],
       },
-      { do: 'push', queue: 1, parts: [{ kind: 'opening', index: 0, at: 0, byte: null }] },
     ]),
     { do: 'kick', queue: 0 },
     { do: 'kick', queue: 1 },
     { do: 'turn', microtasks: 100 },
   ],
+  'a host that does each of its things many times': everyStep(12, (choice) => [
+    start,
+    ...everyStep(24, () => [{ do: 'host', choice: 7 * choice + 3, size: 100 }]),
+    ...everyStep(24, () => [{ do: 'host', choice, size: 100 }]),
+    { do: 'turn', microtasks: 4 },
+  ]),
   'resets while requests are at work': everyStep(20, (index) => [
     start,
     { do: 'host', choice: 2, size: 0 },
