@@ -1,6 +1,7 @@
 // qemu-storage-daemon, the program that serves disk images of other formats than raw.
 import { statSync } from 'node:fs';
-import { type BackEndError, BackEndProcess, findProgram } from './back-end-process.ts';
+import { messageOf } from '../lib/errors.ts';
+import { BackEndError, BackEndProcess, findProgram } from './back-end-process.ts';
 
 /** Formats of images that it knows by these names; some variants of them it can only read, and says so. */
 export const IMAGE_FORMATS = ['qcow2', 'vmdk', 'vdi', 'vhdx', 'vpc', 'qed'] as const;
@@ -54,11 +55,11 @@ export function storageDaemonCommand(
 
 /**
  * Starts a qemu-storage-daemon.
- * @throws BackEndError NOT_FOUND; SystemError; Error of node:fs when the image is not there
+ * @throws BackEndError NOT_FOUND when the image or the program is not there; SystemError
  */
 export function startStorageDaemon(options: StorageDaemonOptions): BackEndProcess {
   const { path, onEnd } = options;
-  const isBlockDevice = statSync(path).isBlockDevice();
+  const isBlockDevice = isBlockDeviceAt(path);
   const advice = 'install the package qemu-utils (Debian 13) or qemu-system-common (Debian 12)';
   const program = findProgram('qemu-storage-daemon', PROGRAMS, advice);
   return new BackEndProcess({
@@ -69,4 +70,12 @@ export function startStorageDaemon(options: StorageDaemonOptions): BackEndProces
     endSignal: 'SIGTERM',
     ...(onEnd === undefined ? {} : { onEnd }),
   });
+}
+
+function isBlockDeviceAt(path: string): boolean {
+  try {
+    return statSync(path).isBlockDevice();
+  } catch (cause) {
+    throw new BackEndError('NOT_FOUND', `cannot open the disk image ${path}: ${messageOf(cause)}`, { path }, { cause });
+  }
 }
