@@ -19,7 +19,10 @@ export interface DiskConfig {
   readonly vhostUser?: boolean;
   /** @default false */
   readonly readOnly?: boolean;
-  /** What the guest's GET_ID answers: at most 20 bytes; raw images only. @default the file's name, cut */
+  /**
+   * What the guest's GET_ID answers: at most 20 characters of ASCII; raw images only.
+   * @default the file's name, cut, with _ for what is no ASCII
+   */
   readonly id?: string;
   /** What the host does with writes before the guest asks for a flush; raw images only. @default writeback */
   readonly cache?: CacheMode;
@@ -27,8 +30,9 @@ export interface DiskConfig {
   readonly limit?: RateLimitConfig;
 }
 
-/** virtio 1.3, 5.2.6: VIRTIO_BLK_T_GET_ID answers 20 bytes. */
-const MAXIMUM_ID_BYTES = 20;
+/** virtio 1.3, 5.2.6: VIRTIO_BLK_T_GET_ID answers 20 bytes of ASCII. */
+const MAXIMUM_ID_LENGTH = 20;
+const NOT_ASCII = /[^\x20-\x7e]/u;
 
 const FORM = {
   subject: 'disk',
@@ -69,8 +73,8 @@ export const disk: DeviceKind<DiskConfig> = {
   },
   check({ format = 'raw', vhostUser = false, id, cache, limit }) {
     checkRateLimit('disk', limit);
-    if (Buffer.byteLength(id ?? '') > MAXIMUM_ID_BYTES) {
-      throw new VmConfigError('disk id', JSON.stringify(id), `at most ${MAXIMUM_ID_BYTES} bytes`);
+    if (id !== undefined && (id.length > MAXIMUM_ID_LENGTH || NOT_ASCII.test(id))) {
+      throw new VmConfigError('disk id', JSON.stringify(id), `at most ${MAXIMUM_ID_LENGTH} bytes of printable ASCII`);
     }
     if (vhostUser && format !== 'raw') throw new VmConfigError('disk format', format, 'none with vhost-user');
     if (id !== undefined && (vhostUser || format !== 'raw')) {
@@ -93,10 +97,14 @@ export const disk: DeviceKind<DiskConfig> = {
     const limiter = makeRateLimiter(config.limit);
     return new BlockDevice({
       name: path,
-      id: id ?? basename(path).slice(0, MAXIMUM_ID_BYTES),
+      id: id ?? idOf(path),
       backend,
       ...(limiter === undefined ? {} : { limiter }),
       onError: (error) => context.log(`${path}: ${messageOf(error)}`),
     });
   },
 };
+
+function idOf(path: string): string {
+  return basename(path).replaceAll(new RegExp(NOT_ASCII, 'gu'), '_').slice(0, MAXIMUM_ID_LENGTH);
+}
