@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { messageOf, TskataError } from './errors.ts';
+import { messageOf, shownValue, TskataError } from './errors.ts';
 
 class SampleError extends TskataError<'NO_SUCH_TAP'> {}
 
@@ -29,4 +29,14 @@ test.each([
   [undefined, 'undefined'],
 ])('messageOf(%s) is "%s"', (thrown, expected) => {
   expect(messageOf(thrown)).toBe(expected);
+});
+
+test.each([
+  [undefined, 'missing'],
+  [null, 'null'],
+  ['text', '"text"'],
+  [{ big: 2n ** 40n }, '{"big":1099511627776}'],
+  ['x'.repeat(100), `"${'x'.repeat(59)}`],
+])('a message shows %o as %s', (value, shown) => {
+  expect(shownValue(value)).toBe(shown);
 });

@@ -23,3 +23,12 @@ export abstract class TskataError<Code extends string = string> extends Error {
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+const SHOWN_LENGTH = 60;
+
+/** A value of any kind as a message shows it: its JSON, cut. */
+export function shownValue(value: unknown): string {
+  if (value === undefined) return 'missing';
+  const text = JSON.stringify(value, (_key, one) => (typeof one === 'bigint' ? Number(one) : one)) ?? String(value);
+  return text.slice(0, SHOWN_LENGTH);
+}

@@ -1,7 +1,9 @@
 // What a snapshot knows of a VM beside its memory, and how a new VM takes it over.
 import type { MachineState, Vcpu, VcpuState } from '../hypervisor/ports.ts';
+import { messageOf } from '../lib/errors.ts';
 import { type VmConfig, withAbsolutePaths } from './config.ts';
 import type { Machine } from './machine.ts';
+import { readSavedConfig } from './saved-config.ts';
 import { SnapshotError } from './snapshot-folder.ts';
 import type { StateValue } from './state-json.ts';
 
@@ -25,17 +27,28 @@ export function saveVmState(vm: Machine & { readonly config: VmConfig; readonly 
   return state as unknown as StateValue;
 }
 
-/** Takes what a snapshot has for a state. What is in the parts is judged by those who take them over. @throws SnapshotError */
+/**
+ * Takes what a snapshot has for a state. What is in the other parts is judged by those who take them over.
+ * @throws SnapshotError CORRUPTED
+ */
 export function readVmState(path: string, value: StateValue): VmState {
   const state = value as Partial<VmState> | null;
   const isWhole =
     typeof state === 'object' &&
     state !== null &&
-    [state.config, state.machine, state.legacy].every((part) => typeof part === 'object' && part !== null) &&
+    [state.machine, state.legacy].every((part) => typeof part === 'object' && part !== null) &&
     Array.isArray(state.vcpus) &&
     Array.isArray(state.devices);
   if (!isWhole) throw new SnapshotError('CORRUPTED', `the snapshot ${path} lacks the state of a part`, { path });
-  return state as VmState;
+  return { ...(state as VmState), config: readConfig(path, state.config) };
+}
+
+function readConfig(path: string, value: unknown): VmConfig {
+  try {
+    return readSavedConfig(value);
+  } catch (cause) {
+    throw new SnapshotError('CORRUPTED', `the snapshot ${path} is damaged: ${messageOf(cause)}`, { path }, { cause });
+  }
 }
 
 /** Gives a new machine the state of a saved one; its devices are at rest then. @throws the errors of the parts */

@@ -1,16 +1,14 @@
 // What the devices of this folder say about themselves for a snapshot is plain JSON. It comes back from a file that anybody may
 // have written, so each field is judged.
-import { TskataError } from '../../lib/errors.ts';
+import { shownValue, TskataError } from '../../lib/errors.ts';
 
 /** A saved state makes no sense for the device that is to take it. */
 export class SavedStateError extends TskataError<'BAD_STATE'> {
   constructor(device: string, field: string, found: unknown, allowed: string) {
-    const text = (found === undefined ? 'missing' : JSON.stringify(found)).slice(0, SHOWN_LENGTH);
-    super('BAD_STATE', `saved state of ${device}: ${field} is ${text}; allowed is ${allowed}`, { device, field });
+    const message = `saved state of ${device}: ${field} is ${shownValue(found)}; allowed is ${allowed}`;
+    super('BAD_STATE', message, { device, field });
   }
 }
-
-const SHOWN_LENGTH = 60;
 
 /** Reads the fields of one device's saved state. Every method throws SavedStateError. */
 export class SavedFields {

@@ -1,5 +1,6 @@
 // The state of a device and its transport as plain JSON. It comes back from a file that anybody may have written, so reading
 // judges every field; what only the device can judge (features, sizes, addresses) is left to the transport.
+import { shownValue } from '../../lib/errors.ts';
 import type { DeviceState } from './device.ts';
 import type { QueuePosition } from './queue.ts';
 import { TransportError } from './transport-error.ts';
@@ -47,7 +48,6 @@ const U8_MAX = 0xff;
 const U16_MAX = 0xffff;
 const U32_MAX = 0xffff_ffff;
 const FEATURES = /^0x[0-9a-f]{1,16}$/;
-const SHOWN_LENGTH = 60;
 
 /** Takes what JSON.parse gave for a snapshot. @throws TransportError SNAPSHOT naming the field that makes no sense */
 export function readTransportSnapshot(value: unknown): TransportSnapshot {
@@ -123,6 +123,5 @@ function checkInteger(value: unknown, name: string, maximum: number): number {
 }
 
 function refuse(name: string, value: unknown, allowed: string): never {
-  const text = value === undefined ? 'missing' : JSON.stringify(value);
-  throw new TransportError('SNAPSHOT', `${name} is ${text.slice(0, SHOWN_LENGTH)}, and not ${allowed}`, { name });
+  throw new TransportError('SNAPSHOT', `${name} is ${shownValue(value)}, and not ${allowed}`, { name });
 }
