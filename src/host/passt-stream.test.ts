@@ -1,5 +1,7 @@
+import { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { HEADER_SIZE } from '../devices/virtio/net/packet.ts';
+import { duplicateFd } from '../ffi/fd.unsafe.ts';
 import { UnixConnection } from '../ffi/unix-socket.unsafe.ts';
 import { PasstStream } from './passt-stream.ts';
 
@@ -78,6 +80,14 @@ describe('frames from passt', () => {
     passt.send(Uint8Array.of(0, 2, 0, 0));
     expect(() => receive(64)).toThrow('sent a frame of 131072 bytes');
   });
+
+  test('larger than any are refused to who waits for the next one', async () => {
+    passt.send(Uint8Array.of(...framed(1), 0, 2, 0, 0));
+    expect(receive(64)).toEqual([1]);
+    await new Promise<void>((resolve) => stream.awaitFrames(resolve));
+    stream.awaitFrames(undefined);
+    expect(() => receive(64)).toThrow('sent a frame of 131072 bytes');
+  });
 });
 
 describe('frames for passt', () => {
@@ -100,6 +110,29 @@ describe('frames for passt', () => {
     expect(send()).toBe('sent');
     expect(arrives()).toBe(true);
     expect(arrives()).toBe(true);
+  });
+
+  test('come to their end by themselves', async () => {
+    const frame = new Uint8Array(60_000).fill(7);
+    let sent = 0;
+    while (stream.send(new Uint8Array(HEADER_SIZE), [frame]) === 'sent') sent += 1;
+    let missing = sent * (4 + frame.length);
+    const socket = new Socket({ fd: duplicateFd(passt.fd).fd });
+    await new Promise<void>((resolve) => {
+      socket.on('data', ({ length }) => {
+        missing -= length;
+        if (missing <= 0) resolve();
+      });
+    });
+    socket.destroy();
+    expect(missing).toBe(0);
+  });
+
+  test('larger than passt takes are dropped', () => {
+    const send = (size: number) => stream.send(new Uint8Array(HEADER_SIZE), [new Uint8Array(size)]);
+    expect(send(65_536)).toBe('dropped');
+    expect(send(65_535)).toBe('sent');
+    expect([...passt.receive(4).bytes]).toEqual([0, 0, 0xff, 0xff]);
   });
 
   test('of more buffers than the kernel takes in one call go too', () => {

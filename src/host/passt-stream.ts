@@ -4,15 +4,17 @@ import { constants } from 'node:os';
 import type { PacketBackend, SendResult } from '../devices/virtio/net/backend.ts';
 import { NO_OFFLOADS } from '../devices/virtio/net/offloads.ts';
 import { HEADER_SIZE, MAX_FRAME_SIZE } from '../devices/virtio/net/packet.ts';
-import { watchFd } from '../ffi/event-loop.unsafe.ts';
-import { duplicateFd, setNonBlocking } from '../ffi/fd.unsafe.ts';
+import { setNonBlocking } from '../ffi/fd.unsafe.ts';
 import { IoVector, MAX_BUFFERS } from '../ffi/iovec.unsafe.ts';
 import { SystemError } from '../ffi/system-error.ts';
 import type { UnixConnection } from '../ffi/unix-socket.unsafe.ts';
 import { KIB } from '../lib/units.ts';
 import { BackEndError } from './back-end-process.ts';
+import { Waits } from './waits.ts';
 
 const LENGTH_SIZE = 4;
+/** passt hangs up on who sends it a larger one (its L2_MAX_LEN_PASST). */
+const MAX_SENT_FRAME_SIZE = 65535;
 /** Room for the largest frame and for many small ones. */
 const INPUT_SIZE = 256 * KIB;
 const { EAGAIN, EINTR, ECONNRESET, EPIPE } = constants.errno;
@@ -24,6 +26,7 @@ export class PasstStream implements PacketBackend, Disposable {
   /** For messages. */
   readonly #name: string;
   readonly #connection: UnixConnection;
+  readonly #waits: Waits;
   readonly #vector = new IoVector();
   readonly #input = new Uint8Array(new ArrayBuffer(INPUT_SIZE));
   /** What of the input has come and was not taken yet. */
@@ -32,15 +35,15 @@ export class PasstStream implements PacketBackend, Disposable {
   /** The end of a frame that the socket had no room for. */
   #output = EMPTY;
   #onFrames: (() => void) | undefined;
-  #framesWatch: Disposable | undefined;
   #framesTurn: NodeJS.Immediate | undefined;
-  #roomWatch: Disposable | undefined;
+  #onRoom: (() => void) | undefined;
 
   /** Takes the connection over. @throws SystemError */
   constructor(connection: UnixConnection, name: string) {
     this.#connection = connection;
     this.#name = name;
     setNonBlocking(connection.fd);
+    this.#waits = new Waits(connection.fd);
   }
 
   setOffloads(): void {}
@@ -71,44 +74,37 @@ export class PasstStream implements PacketBackend, Disposable {
 
   /** @throws BackEndError ENDED when passt has gone; SystemError */
   send(_header: Uint8Array, frame: readonly Uint8Array[]): SendResult {
+    let size = 0;
+    for (const { length } of frame) size += length;
+    if (size > MAX_SENT_FRAME_SIZE) return 'dropped';
     if (!this.#flush()) return 'full';
     const buffers = frame.length < MAX_BUFFERS ? frame : [Buffer.concat(frame)];
-    let size = 0;
-    for (const { length } of buffers) size += length;
     const length = new Uint8Array(new ArrayBuffer(LENGTH_SIZE));
     new DataView(length.buffer).setUint32(0, size);
     const sent = this.#write(length, buffers);
     if (sent === undefined) return 'full';
-    if (sent < LENGTH_SIZE + size) this.#output = Buffer.concat([length, ...buffers]).subarray(sent);
+    if (sent < LENGTH_SIZE + size) {
+      this.#output = Buffer.concat([length, ...buffers]).subarray(sent);
+      this.#awaitRoom();
+    }
     return 'sent';
   }
 
   awaitFrames(onFrames: (() => void) | undefined): void {
     this.#onFrames = onFrames;
-    if (onFrames === undefined) {
-      this.#framesWatch?.[Symbol.dispose]();
-      this.#framesWatch = undefined;
-    } else {
-      this.#framesWatch ??= watchFd(this.#connection.fd, () => this.#onFrames?.(), { ref: false });
-      this.#offerFrames();
-    }
+    this.#waits.forReading(onFrames);
+    if (onFrames !== undefined) this.#offerFrames();
   }
 
   awaitRoom(onRoom: (() => void) | undefined): void {
-    this.#roomWatch?.[Symbol.dispose]();
-    this.#roomWatch = undefined;
-    if (onRoom === undefined) return;
-    // A descriptor has one watch.
-    using resources = new DisposableStack();
-    const second = resources.use(duplicateFd(this.#connection.fd));
-    resources.use(watchFd(second.fd, onRoom, { readable: false, writable: true, ref: false }));
-    this.#roomWatch = resources.move();
+    this.#onRoom = onRoom;
+    this.#awaitRoom();
   }
 
   [Symbol.dispose](): void {
-    this.awaitFrames(undefined);
-    this.awaitRoom(undefined);
+    this.#onFrames = undefined;
     clearImmediate(this.#framesTurn);
+    this.#waits[Symbol.dispose]();
     this.#connection[Symbol.dispose]();
   }
 
@@ -122,20 +118,21 @@ export class PasstStream implements PacketBackend, Disposable {
     });
   }
 
-  /** The size of the frame that is next, once all of it is there. @throws BackEndError ENDED when there is no such frame */
+  /** The size of the frame that is next, once all of it is there, or it is clear that there is no such frame. */
   #frameSize(): number | undefined {
     const available = this.#inputEnd - this.#inputStart;
     if (available < LENGTH_SIZE) return undefined;
     const size = new DataView(this.#input.buffer).getUint32(this.#inputStart);
-    if (size > MAX_FRAME_SIZE) {
-      throw new BackEndError('ENDED', `${this.#name}, sent a frame of ${size} bytes`, { name: this.#name, size });
-    }
-    return available - LENGTH_SIZE < size ? undefined : size;
+    return size <= MAX_FRAME_SIZE && available - LENGTH_SIZE < size ? undefined : size;
   }
 
+  /** @throws BackEndError ENDED when there is no such frame */
   #takeFrame(): Uint8Array | undefined {
     const size = this.#frameSize();
     if (size === undefined) return undefined;
+    if (size > MAX_FRAME_SIZE) {
+      throw new BackEndError('ENDED', `${this.#name}, sent a frame of ${size} bytes`, { name: this.#name, size });
+    }
     const start = this.#inputStart + LENGTH_SIZE;
     this.#inputStart = start + size;
     return this.#input.subarray(start, this.#inputStart);
@@ -156,6 +153,24 @@ export class PasstStream implements PacketBackend, Disposable {
       if (result !== -EINTR) this.#raise('readv', -result);
     }
   }
+
+  /** The end of a frame waits for room too: nobody may ever send another one. */
+  #awaitRoom(): void {
+    const isAwaited = this.#onRoom !== undefined || this.#output.length > 0;
+    this.#waits.forWriting(isAwaited ? this.#roomMade : undefined);
+  }
+
+  readonly #roomMade = (): void => {
+    try {
+      this.#flush();
+    } catch {
+      // Who receives or sends next is told.
+      this.#output = EMPTY;
+    }
+    if (this.#output.length > 0) return;
+    this.#onRoom?.();
+    this.#awaitRoom();
+  };
 
   /** Sends what is left of the last frame. @returns whether nothing is left */
   #flush(): boolean {

@@ -6,7 +6,6 @@ import type { PacketBackend, SendResult } from '../devices/virtio/net/backend.ts
 import { NO_OFFLOADS, type Offloads } from '../devices/virtio/net/offloads.ts';
 import { HEADER_SIZE } from '../devices/virtio/net/packet.ts';
 import { O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../ffi/abi.gen.ts';
-import { watchFd } from '../ffi/event-loop.unsafe.ts';
 import { duplicateFd, OwnedFd, setNonBlocking } from '../ffi/fd.unsafe.ts';
 import { IoVector } from '../ffi/iovec.unsafe.ts';
 import { SystemError } from '../ffi/system-error.ts';
@@ -20,6 +19,7 @@ import {
 } from '../ffi/tap.unsafe.ts';
 import type { Fd } from '../lib/brand.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
+import { Waits } from './waits.ts';
 
 const TUN_DEVICE = '/dev/net/tun';
 const { EAGAIN, EINTR } = constants.errno;
@@ -55,14 +55,13 @@ export class Tap implements PacketBackend, Disposable {
   readonly name: string;
   readonly offloads: Offloads;
   readonly #owned: OwnedFd;
+  readonly #waits: Waits;
   readonly #vector = new IoVector();
-  #onFrames: (() => void) | undefined;
-  #framesWatch: Disposable | undefined;
-  #roomWatch: Disposable | undefined;
 
   private constructor(name: string, owned: OwnedFd) {
     this.name = name;
     this.#owned = owned;
+    this.#waits = new Waits(owned.fd);
     setTapHeaderSize(owned.fd, HEADER_SIZE);
     this.offloads = supportedOffloads(owned.fd);
     setTapOffloads(owned.fd, NO_OFFLOADS);
@@ -158,29 +157,15 @@ export class Tap implements PacketBackend, Disposable {
   }
 
   awaitFrames(onFrames: (() => void) | undefined): void {
-    this.#onFrames = onFrames;
-    if (onFrames === undefined) {
-      this.#framesWatch?.[Symbol.dispose]();
-      this.#framesWatch = undefined;
-    } else {
-      this.#framesWatch ??= watchFd(this.fd, () => this.#onFrames?.(), { ref: false });
-    }
+    this.#waits.forReading(onFrames);
   }
 
   awaitRoom(onRoom: (() => void) | undefined): void {
-    this.#roomWatch?.[Symbol.dispose]();
-    this.#roomWatch = undefined;
-    if (onRoom === undefined) return;
-    // A descriptor has one watch.
-    using resources = new DisposableStack();
-    const second = resources.use(duplicateFd(this.fd));
-    resources.use(watchFd(second.fd, onRoom, { readable: false, writable: true, ref: false }));
-    this.#roomWatch = resources.move();
+    this.#waits.forWriting(onRoom);
   }
 
   [Symbol.dispose](): void {
-    this.awaitFrames(undefined);
-    this.awaitRoom(undefined);
+    this.#waits[Symbol.dispose]();
     this.#owned[Symbol.dispose]();
   }
 
