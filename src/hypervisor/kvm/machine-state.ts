@@ -1,7 +1,6 @@
 // What a VM has in the kernel beside its vCPUs: PICs, IOAPIC, PIT and the guest's clock.
 import type { MachineState } from '../ports.ts';
 import {
-  KVM_CLOCK_REALTIME,
   KVM_GET_CLOCK,
   KVM_GET_IRQCHIP,
   KVM_GET_PIT2,
@@ -29,14 +28,6 @@ export interface MachinePort {
 /** Chips that KVM_GET_IRQCHIP reads. */
 const CHIPS = { KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_IOAPIC } as const;
 const SUBJECT = 'the saved machine';
-
-/** When a machine's state was saved. */
-export interface SavedClock {
-  /** The guest's clock (kvm-clock) since its boot, nanoseconds. */
-  readonly guestNs: bigint;
-  /** The host's time of day at the same moment, nanoseconds since 1970; absent where KVM does not tell. */
-  readonly realtimeNs?: bigint;
-}
 
 /** @throws KvmError CALL_FAILED */
 export function saveMachineState({ call, hasInterruptControllers }: MachinePort): MachineState {
@@ -66,17 +57,14 @@ export function restoreMachineState({ call, hasInterruptControllers }: MachinePo
   }
   // Without KVM_CLOCK_REALTIME the clock goes on where it stopped, and not where it would be had the guest run on.
   const clock = structure(kvm_clock_data.sizeof);
-  clock.setBigUint64(kvm_clock_data.clock, savedClock(state).guestNs, true);
+  clock.setBigUint64(kvm_clock_data.clock, savedClockNs(state), true);
   write(KVM_SET_CLOCK, 'KVM_SET_CLOCK', new Uint8Array(clock.buffer));
 }
 
-/** When a machine's state was saved, for whoever tells the guest how long it slept. @throws KvmError STATE_INVALID */
-export function savedClock({ structures }: MachineState): SavedClock {
+/** The guest's clock (kvm-clock) when it was saved, since its boot, nanoseconds. @throws KvmError STATE_INVALID */
+export function savedClockNs({ structures }: MachineState): bigint {
   const bytes = bytesOf(structures, 'KVM_GET_CLOCK', SUBJECT, kvm_clock_data.sizeof);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const guestNs = view.getBigUint64(kvm_clock_data.clock, true);
-  const hasRealtime = (view.getUint32(kvm_clock_data.flags, true) & KVM_CLOCK_REALTIME) !== 0;
-  return { guestNs, ...(hasRealtime ? { realtimeNs: view.getBigUint64(kvm_clock_data.realtime, true) } : {}) };
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getBigUint64(kvm_clock_data.clock, true);
 }
 
 function chip(id: number): DataView {

@@ -1,4 +1,5 @@
 // What saved states of vCPUs and machines have in common: they come from a file, and are checked before they are used.
+import { shownValue } from '../../lib/errors.ts';
 import type { KernelStructures } from '../ports.ts';
 import { KvmError } from './error.ts';
 
@@ -15,13 +16,23 @@ export function checkState(
   subject: string,
   known: readonly string[],
 ): void {
+  if (!isObject(state) || !isObject(state.structures))
+    throw new KvmError('STATE_INVALID', `${subject} is ${shownValue(state)}, which is no state`);
   if (state.version !== VERSION)
-    throw new KvmError('STATE_INVALID', `${subject} is of version ${state.version}, this program reads ${VERSION}`, {
-      version: state.version,
-    });
+    throw new KvmError(
+      'STATE_INVALID',
+      `${subject} is of version ${shownValue(state.version)}, this program reads ${VERSION}`,
+      {
+        version: shownValue(state.version),
+      },
+    );
   const unknown = Object.keys(state.structures).filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new KvmError('STATE_INVALID', `${subject} has what this program does not know: ${unknown.join(', ')}`);
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 /** @throws KvmError STATE_INVALID when the structure is not there, or not of `size` bytes (any, if not given) */

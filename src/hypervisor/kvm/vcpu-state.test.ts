@@ -178,6 +178,15 @@ describe('a state is refused, before anything is written,', () => {
   const refusals: readonly [title: string, state: () => VcpuState, options: FakeOptions, code: string, text: string][] =
     [
       ['of another version', () => ({ ...saved(), version: 2 as 1 }), {}, 'STATE_INVALID', 'is of version 2'],
+      ['that is none', () => null as unknown as VcpuState, {}, 'STATE_INVALID', 'saved vCPU 0 is null'],
+      ['without structures', () => ({ version: 1, index: 0 }) as VcpuState, {}, 'STATE_INVALID', 'which is no state'],
+      [
+        'with a text for a rate',
+        () => ({ ...saved(), tscKhz: 'x' as never }),
+        {},
+        'STATE_INVALID',
+        'counts at "x" kHz',
+      ],
       ['of another vCPU', () => saved(), { index: 1 }, 'STATE_INVALID', 'saved vCPU 0 cannot become vCPU 1'],
       [
         'with registers missing',

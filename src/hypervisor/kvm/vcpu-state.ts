@@ -1,4 +1,5 @@
 // Everything a vCPU is made of, read from one and written to another.
+import { shownValue } from '../../lib/errors.ts';
 import type { CpuidEntry, KernelStructures, VcpuState } from '../ports.ts';
 import {
   KVM_CAP_DEBUGREGS,
@@ -166,6 +167,8 @@ const LISTS = ['KVM_SET_CPUID2', 'KVM_GET_MSRS'] as const;
  * (tsc_tolerance_ppm of Linux's arch/x86/kvm/x86.c).
  */
 const TSC_TOLERANCE_PPM = 250;
+/** KVM takes an unsigned int, and keeps an int. */
+const TSC_KHZ_MAX = 2 ** 31 - 1;
 /** More cycles than pass in a second. */
 const TSC_FAR_AWAY = 1n << 40n;
 
@@ -253,10 +256,15 @@ function viewOf(bytes: Uint8Array): DataView {
 
 /** @throws KvmError STATE_INVALID, STATE_UNSUPPORTED: before anything is written */
 function checkVcpuState(port: VcpuPort, state: VcpuState): { cpuid: CpuidEntry[]; msrs: Msr[] } {
-  const subject = subjectOf(state.index);
+  const subject = subjectOf(port.index);
   checkState(state, subject, [...Object.keys(STRUCTURES), ...LISTS]);
-  if (state.index !== port.index)
-    throw new KvmError('STATE_INVALID', `${subject} cannot become vCPU ${port.index}`, { vcpu: port.index });
+  const { index, tscKhz } = state;
+  if (index !== port.index) {
+    const message = `saved vCPU ${shownValue(index)} cannot become vCPU ${port.index}`;
+    throw new KvmError('STATE_INVALID', message, { vcpu: port.index });
+  }
+  if (tscKhz !== undefined && !(Number.isInteger(tscKhz) && tscKhz > 0 && tscKhz <= TSC_KHZ_MAX))
+    throw new KvmError('STATE_INVALID', `the time stamp counter of ${subject} counts at ${shownValue(tscKhz)} kHz`);
   for (const name of Object.keys(STRUCTURES) as StructureName[]) checkStructure(port, state.structures, name, subject);
   for (const names of [
     ['KVM_GET_SREGS', 'KVM_GET_SREGS2'],
