@@ -1,8 +1,9 @@
 // The images that a VM boots from, read and judged before there is a VM.
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { type KernelImage, parseKernel } from '../arch/x86_64/kernel-image.ts';
 import { KernelImageError, type KernelImageErrorCode } from '../arch/x86_64/kernel-image-error.ts';
 import { type BootPlan, planBoot } from '../arch/x86_64/load-kernel.ts';
+import { openRegularFile } from '../host/regular-file.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
 import { MIB } from '../lib/units.ts';
 import type { VmConfig } from './config.ts';
@@ -10,16 +11,10 @@ import type { VmConfig } from './config.ts';
 /** A kernel or initrd was refused; the message names the file and the reason. */
 export class BootFileError extends TskataError<KernelImageErrorCode | 'UNREADABLE'> {}
 
-/** Reads a file and nothing else: a pipe would hang, a device might never end. */
 function readBootFile(path: string): Buffer {
   try {
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      if (!fstatSync(fd).isFile()) throw new TypeError('it is no regular file');
-      return readFileSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    using file = openRegularFile(path);
+    return readFileSync(file.fd);
   } catch (cause) {
     throw new BootFileError('UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { path }, { cause });
   }

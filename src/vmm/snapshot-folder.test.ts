@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   mkdirSync,
   mkdtempSync,
@@ -140,6 +142,24 @@ describe('a damaged snapshot is refused with the reason', () => {
     rmSync(join(path, name));
 
     expect(() => check()).toThrow(new RegExp(`cannot read the snapshot file .*${name}`));
+  });
+
+  test.each(['manifest.json', 'state.json', 'memory'])('with a pipe in the place of %s', (name) => {
+    rmSync(join(path, name));
+    execFileSync('mkfifo', [join(path, name)]);
+
+    expect(() => check()).toThrow(/it is no regular file/);
+  });
+
+  test.each([
+    ['no JSON', '{'],
+    ['deeper than a stack', '['.repeat(1e5) + ']'.repeat(1e5)],
+  ])('state that is %s, with the right digest', (_what, text) => {
+    writeFileSync(join(path, 'state.json'), text);
+    const sha256 = createHash('sha256').update(text).digest('hex');
+    editManifest((manifest) => Object.assign(manifest, { state: { bytes: text.length, sha256 } }));
+
+    expect(() => check()).toThrow(/the snapshot is damaged: .*state\.json is no JSON/);
   });
 
   test('a manifest that is no JSON', () => {

@@ -1,10 +1,11 @@
 // A snapshot on disk: a folder with a manifest, the state of processors and devices, and guest memory. It is written beside
 // its place and renamed at the end, so that a folder with the name is whole; reading judges it before a VM is made of it.
 import { createHash } from 'node:crypto';
-import { openSync, readFileSync, statSync } from 'node:fs';
+import { fstatSync, readFileSync } from 'node:fs';
 import { type FileHandle, mkdir, mkdtemp, open, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { OwnedFd } from '../ffi/fd.unsafe.ts';
+import type { OwnedFd } from '../ffi/fd.unsafe.ts';
+import { openRegularFile } from '../host/regular-file.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
 import { VERSION } from '../lib/version.ts';
 import { digestMemoryFile, type MemorySource, writeMemoryFile } from './memory-file.ts';
@@ -138,7 +139,7 @@ export class SnapshotFolder implements Disposable {
   #checkMemory(verify: boolean): void {
     const { bytes, digest } = this.manifest.memory;
     const file = join(this.path, MEMORY);
-    const { size } = statSync(file);
+    const { size } = fstatSync(this.memory.fd);
     if (size !== bytes) throw corrupted(file, `has ${size} bytes, and ${bytes} were written`);
     if (!verify) return;
     const found = digestMemoryFile(this.memory.fd, bytes);
@@ -165,7 +166,8 @@ function cannotRead(path: string, cause: unknown): SnapshotError {
 
 function readWhole(path: string): Buffer {
   try {
-    return readFileSync(path);
+    using file = openRegularFile(path);
+    return readFileSync(file.fd);
   } catch (cause) {
     throw cannotRead(path, cause);
   }
@@ -174,21 +176,25 @@ function readWhole(path: string): Buffer {
 function openMemory(path: string): OwnedFd {
   const file = join(path, MEMORY);
   try {
-    return new OwnedFd(openSync(file, 'r'));
+    return openRegularFile(file);
   } catch (cause) {
     throw cannotRead(file, cause);
+  }
+}
+
+/** @throws SnapshotError CORRUPTED */
+function parse<Result>(file: string, text: string, read: (text: string) => Result): Result {
+  try {
+    return read(text);
+  } catch (error) {
+    throw corrupted(file, `is no JSON: ${messageOf(error)}`);
   }
 }
 
 function readManifest(path: string): SnapshotManifest {
   const file = join(path, MANIFEST);
   const text = readWhole(file).toString();
-  let found: Partial<SnapshotManifest>;
-  try {
-    found = JSON.parse(text);
-  } catch (error) {
-    throw corrupted(file, `is no JSON: ${messageOf(error)}`);
-  }
+  const found: Partial<SnapshotManifest> | null = parse(file, text, JSON.parse);
   if (found === null || typeof found !== 'object' || found.format !== FORMAT || !Number.isInteger(found.version)) {
     throw corrupted(file, `is no manifest of the format ${FORMAT}`);
   }
@@ -219,5 +225,5 @@ function readState(path: string, { state }: SnapshotManifest): StateValue {
   const bytes = readWhole(file);
   if (bytes.length !== state.bytes) throw corrupted(file, `has ${bytes.length} bytes, and ${state.bytes} were written`);
   if (sha256(bytes) !== state.sha256) throw corrupted(file, 'has another digest than it was written with');
-  return decodeState(JSON.parse(bytes.toString()));
+  return parse(file, bytes.toString(), (text) => decodeState(JSON.parse(text)));
 }

@@ -6,7 +6,7 @@ const leaf = fc.oneof(
   fc.string(),
   fc.integer(),
   fc.boolean(),
-  fc.bigInt(),
+  fc.bigInt(-(2n ** 63n), 2n ** 64n - 1n),
   fc.constant(null),
   fc.uint8Array(),
 ) as fc.Arbitrary<unknown>;

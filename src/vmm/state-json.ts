@@ -14,6 +14,8 @@ export type StateValue =
 
 const BYTES = '$bytes';
 const BIGINT = '$bigint';
+/** As long as 64 bits get. */
+const BIGINT_DIGITS = /^-?\d{1,20}$/;
 
 /** Plain JSON of a state. @throws TypeError for what is no state, a function for instance */
 export function encodeState(value: unknown): unknown {
@@ -46,7 +48,7 @@ export function decodeState(value: unknown): StateValue {
   const [key, one] = entries[0] ?? [];
   if (entries.length === 1 && typeof one === 'string') {
     if (key === BYTES) return new Uint8Array(Buffer.from(one, 'base64'));
-    if (key === BIGINT && /^-?\d+$/.test(one)) return BigInt(one);
+    if (key === BIGINT && BIGINT_DIGITS.test(one)) return BigInt(one);
   }
   return Object.fromEntries(entries.map(([name, entry]) => [name, decodeState(entry)]));
 }
