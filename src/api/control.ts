@@ -29,9 +29,10 @@ export interface VmControl {
   resume(): void;
   /**
    * Asks the guest to end, and does not wait for it; `kill` ends the VM at once.
-   * @throws VmStateError when the VM is not running, VmOperationError NO_SUCH_PART when it has no such button
+   * @throws VmStateError when the VM is not running, VmOperationError NO_SUCH_PART when it has no such button or agent,
+   * GUEST_NOT_READY when nobody in the guest hears it (rejects)
    */
-  shutdown(method: ShutdownMethod): void;
+  shutdown(method: ShutdownMethod): Promise<void>;
   /** Ends the VM at once. Of a VM that has ended it asks nothing. */
   kill(): void;
   /**

@@ -122,6 +122,8 @@ export function shutdownMethod(method: WireShutdownMethod): ShutdownMethod {
       return 'ctrl-alt-del';
     case WireShutdownMethod.KILL:
       return 'kill';
+    case WireShutdownMethod.AGENT:
+      return 'agent';
     default:
       throw new StatusError('INVALID_ARGUMENT', `there is no shutdown method ${String(method)}`);
   }

@@ -155,21 +155,18 @@ class Calls {
 
   async #shutdown({ method, timeoutMs }: ShutdownRequest): Promise<ShutdownResponse> {
     const vm = this.#vm;
-    vm.shutdown(shutdownMethod(method));
     let timedOut = false;
-    const timer =
-      timeoutMs === 0
-        ? undefined
-        : setTimeout(
-            () => {
-              timedOut = true;
-              vm.kill();
-            },
-            Math.min(timeoutMs, MAXIMUM_TIMER_MS),
-          );
-    const reason = await vm.stopped;
-    clearTimeout(timer);
-    return { stopped: stoppedMessage(reason), timedOut };
+    const giveUp = (): void => {
+      timedOut = true;
+      vm.kill();
+    };
+    const timer = timeoutMs === 0 ? undefined : setTimeout(giveUp, Math.min(timeoutMs, MAXIMUM_TIMER_MS));
+    try {
+      await vm.shutdown(shutdownMethod(method));
+      return { stopped: stoppedMessage(await vm.stopped), timedOut };
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #watch(call: Parameters<handleServerStreamingCall<WatchEventsRequest, Event>>[0]): void {

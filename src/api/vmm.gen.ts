@@ -68,6 +68,8 @@ export const ShutdownMethod = {
   CTRL_ALT_DEL: 2,
   /** KILL - Does not ask: the same as the call Kill. */
   KILL: 3,
+  /** AGENT - Asks the agent in the guest, over a vsock whose host side is a Unix socket. */
+  AGENT: 4,
 } as const;
 
 export type ShutdownMethod = typeof ShutdownMethod[keyof typeof ShutdownMethod];
@@ -77,6 +79,7 @@ export namespace ShutdownMethod {
   export type ACPI = typeof ShutdownMethod.ACPI;
   export type CTRL_ALT_DEL = typeof ShutdownMethod.CTRL_ALT_DEL;
   export type KILL = typeof ShutdownMethod.KILL;
+  export type AGENT = typeof ShutdownMethod.AGENT;
 }
 
 /** Whether the caller may write. */

@@ -72,7 +72,10 @@ Examples:
     .command('shutdown')
     .description('Ask the guest to end, and wait until it has.')
     .addOption(
-      new Option('--method <method>', 'acpi presses the power button, ctrl-alt-del types it, kill does not ask')
+      new Option(
+        '--method <method>',
+        'acpi presses the power button, ctrl-alt-del types it, agent asks the agent by vsock, kill does not ask',
+      )
         .choices(SHUTDOWN_METHODS)
         .default('acpi' satisfies ShutdownMethod),
     )

@@ -19,6 +19,7 @@ const STATE_NAMES = new Map<number, string>(
 const METHODS: Readonly<Record<ShutdownMethodName, ShutdownMethod>> = {
   acpi: ShutdownMethod.ACPI,
   'ctrl-alt-del': ShutdownMethod.CTRL_ALT_DEL,
+  agent: ShutdownMethod.AGENT,
   kill: ShutdownMethod.KILL,
 };
 

@@ -1,8 +1,11 @@
 // What can be asked of a VM from outside while it is there, as data: summaries, events, consoles, and how a request fails.
 import { TskataError } from '../lib/errors.ts';
 
-/** How the guest is asked to end: `acpi` presses the power button, `ctrl-alt-del` types it, `kill` does not ask. */
-export const SHUTDOWN_METHODS = ['acpi', 'ctrl-alt-del', 'kill'] as const;
+/**
+ * How the guest is asked to end: `acpi` presses the power button, `ctrl-alt-del` types it, `agent` asks the agent in the guest,
+ * `kill` does not ask.
+ */
+export const SHUTDOWN_METHODS = ['acpi', 'ctrl-alt-del', 'agent', 'kill'] as const;
 export type ShutdownMethod = (typeof SHUTDOWN_METHODS)[number];
 
 /** The consoles that a VM may have: the 16550A at COM1, and the virtio console. */

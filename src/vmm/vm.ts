@@ -1,8 +1,14 @@
 // A VM that has been built: it runs, rests, and ends for one reason, which is named.
+
+import { AgentClient } from '../agent-client/agent-client.ts';
+import { connectToGuest } from '../agent-client/guest-socket.ts';
+import { socketStream } from '../agent-client/socket-stream.ts';
 import { type BalloonDevice, NoStatisticsError } from '../devices/virtio/balloon/device.ts';
 import type { BalloonStatistics } from '../devices/virtio/balloon/request.ts';
 import { describeExit, describeRegisters } from '../hypervisor/describe.ts';
 import type { Vcpu, VmExit } from '../hypervisor/ports.ts';
+import { messageOf } from '../lib/errors.ts';
+import { AGENT_RPC_PORT } from '../protocol/agent-service.ts';
 import type { VmConfig } from './config.ts';
 import type { Machine } from './machine.ts';
 import { collectMetrics, type VmMetrics } from './metrics.ts';
@@ -222,21 +228,28 @@ export class Vm implements AsyncDisposable {
 
   /**
    * Asks the guest to end, and does not wait for it; `kill` ends the VM at once.
-   * @throws VmStateError WRONG_STATE when it does not run; VmOperationError GUEST_NOT_READY when nobody would hear it
+   * @throws VmStateError WRONG_STATE when it does not run; VmOperationError NO_SUCH_PART, GUEST_NOT_READY when nobody would
+   * hear it (rejects)
    */
-  shutdown(method: ShutdownMethod): void {
-    const { legacy } = this.#parts;
+  async shutdown(method: ShutdownMethod): Promise<void> {
     if (method === 'kill') {
       this.kill();
       return;
     }
+    const { legacy, config } = this.#parts;
     this.#vcpus.requireRunning('ask the guest to end');
-    if (method === 'acpi') legacy.pressPowerButton();
-    else if (!legacy.pressCtrlAltDel()) {
-      throw new VmOperationError(
-        'GUEST_NOT_READY',
-        'the guest has no driver for the keyboard controller: Ctrl-Alt-Del would not be heard',
-      );
+    switch (method) {
+      case 'acpi':
+        legacy.pressPowerButton();
+        return;
+      case 'ctrl-alt-del':
+        if (legacy.pressCtrlAltDel()) return;
+        throw new VmOperationError(
+          'GUEST_NOT_READY',
+          'the guest has no driver for the keyboard controller: Ctrl-Alt-Del would not be heard',
+        );
+      case 'agent':
+        await shutDownByAgent(config.vsock?.path);
     }
   }
 
@@ -294,4 +307,27 @@ function vcpuFailure(vcpu: Vcpu, exit: VmExit): VcpuFailure {
     exit: describeExit(exit),
     registers: describeRegisters(registers, vcpu.getSpecialRegisters()),
   };
+}
+
+/** @param path of the vsock's socket */
+async function shutDownByAgent(path: string | undefined): Promise<void> {
+  if (path === undefined) {
+    const message = "the VM has no vsock with a Unix socket, by which the guest's agent could be asked";
+    throw new VmOperationError('NO_SUCH_PART', message);
+  }
+  try {
+    const agent = new AgentClient(socketStream(await connectToGuest(path, AGENT_RPC_PORT)));
+    try {
+      await agent.call('Shutdown', {});
+    } finally {
+      agent.close();
+    }
+  } catch (cause) {
+    throw new VmOperationError(
+      'GUEST_NOT_READY',
+      `the guest's agent does not answer: ${messageOf(cause)}`,
+      { path },
+      { cause },
+    );
+  }
 }

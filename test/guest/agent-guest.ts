@@ -1,7 +1,8 @@
 // A guest that runs the agent, as its host sees it: through the Unix socket of its vsock.
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { AgentClient } from '../../src/agent-client/agent-client.ts';
+import { connectToGuest } from '../../src/agent-client/guest-socket.ts';
 import { socketStream } from '../../src/agent-client/socket-stream.ts';
 import { AGENT_RPC_PORT, AGENT_STDIO_PORT } from '../../src/protocol/agent-service.ts';
 import { collect, stdioRequest } from '../agent/harness.ts';
@@ -46,24 +47,11 @@ export class AgentGuest implements Disposable {
     const stdio = stdioRequest({ stderr: false });
     const ociProcessJson = JSON.stringify({ args, cwd: '/', env: ['PATH=/bin'], user: { uid: 0, gid: 0 } });
     await this.agent.call('ExecProcess', { containerId, processId, ociProcessJson, stdio });
-    const stdout = await this.#connect(AGENT_STDIO_PORT);
+    const stdout = await connectToGuest(this.#vsock, AGENT_STDIO_PORT);
     stdout.write(`${stdio.token} stdout\n`);
     const printed = await collect(stdout);
     await this.agent.wait({ containerId, processId });
     return printed.toString();
-  }
-
-  /** A connection to a port of the guest. */
-  async #connect(port: number): Promise<Socket> {
-    const socket = connect({ path: this.#vsock, allowHalfOpen: true });
-    socket.write(`CONNECT ${port}\n`);
-    // One byte at a time: what follows the line belongs to the stream.
-    for (let line = ''; !line.endsWith('\n'); ) {
-      const byte: Buffer | null = socket.read(1);
-      if (byte === null) await once(socket, 'readable');
-      else line += byte.toString();
-    }
-    return socket;
   }
 
   [Symbol.dispose](): void {

@@ -169,7 +169,7 @@ test('a container goes on in clones: with its file system, the time of now, and 
     expect(Math.abs(Number(time) - asked)).toBeLessThan(30);
     expect(Number(count)).toBeGreaterThanOrEqual(before);
     random.add(randomness);
-    await guest.agent.call('Shutdown', {});
+    await clone.shutdown('agent');
     expect(await clone.stopped).toEqual({ kind: 'guest-reset' });
   }
   expect(random.size).toBe(2);

@@ -82,7 +82,7 @@ export class FakeVm implements VmControl {
     this.events.emit({ kind: 'resumed' });
   }
 
-  shutdown(method: ShutdownMethod): void {
+  async shutdown(method: ShutdownMethod): Promise<void> {
     if (method !== 'kill') this.#need('running');
     this.asked.push(`shutdown ${method}`);
     if (method === 'kill') this.kill();

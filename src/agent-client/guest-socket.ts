@@ -1,0 +1,43 @@
+// A connection to a port of the guest, through the Unix socket of its vsock: `CONNECT <port>` is answered by `OK <port>`.
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+
+/** What the guest gets to accept, milliseconds. */
+const ACCEPT_TIMEOUT_MS = 5000;
+const ANSWER = /^OK [0-9]+\n$/;
+const MAX_ANSWER = 16;
+
+/**
+ * Connects to a port of the guest.
+ * @param path of the vsock's Unix socket
+ * @throws Error when there is no VM, or nobody in the guest listens on that port (rejects)
+ */
+export async function connectToGuest(path: string, port: number): Promise<Socket> {
+  const signal = AbortSignal.timeout(ACCEPT_TIMEOUT_MS);
+  const socket = connect({ path, allowHalfOpen: true });
+  try {
+    await once(socket, 'connect', { signal });
+    socket.write(`CONNECT ${port}\n`);
+    const answer = await readLine(socket, signal);
+    if (!ANSWER.test(answer)) throw new Error(`nobody in the guest listens on vsock port ${port}`);
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/** One byte at a time: what follows the line belongs to the stream. @returns what came before the end, if that came first */
+async function readLine(socket: Socket, signal: AbortSignal): Promise<string> {
+  let line = '';
+  let hasEnded = false;
+  socket.once('end', () => {
+    hasEnded = true;
+  });
+  while (!line.endsWith('\n') && line.length < MAX_ANSWER && !hasEnded) {
+    const byte: Buffer | null = socket.read(1);
+    if (byte === null) await Promise.race([once(socket, 'readable', { signal }), once(socket, 'end', { signal })]);
+    else line += byte.toString('latin1');
+  }
+  return line;
+}
