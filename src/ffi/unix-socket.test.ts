@@ -76,6 +76,18 @@ test('a path longer than the kernel takes is refused', () => {
   expect(() => UnixConnection.connect(long, 100)).toThrow('ENAMETOOLONG');
 });
 
+test('a server that takes nobody any more is told, not waited for', () => {
+  const name = join(folder, 'busy');
+  using stack = new DisposableStack();
+  stack.use(listenUnix(name));
+  const connect = () => void stack.use(UnixConnection.connect(name, 100));
+  // The kernel keeps one more than it was told.
+  connect();
+  connect();
+
+  expect(connect).toThrow(`connect on ${name} failed with EAGAIN: its server is busy with others`);
+});
+
 test('descriptors travel with the bytes', () => {
   const file = join(folder, 'file');
   writeFileSync(file, 'content');

@@ -20,7 +20,7 @@ import {
   sockaddr_un,
 } from './abi.gen.ts';
 import { check } from './check.unsafe.ts';
-import { OwnedFd } from './fd.unsafe.ts';
+import { OwnedFd, setNonBlocking } from './fd.unsafe.ts';
 import { koffi, lastErrno, libcFunction, type Pointer } from './koffi.unsafe.ts';
 import { errnoName, SystemError } from './system-error.ts';
 
@@ -153,13 +153,19 @@ export class UnixConnection implements Disposable {
 
   /**
    * @param timeoutMs limit of each single send and receive; they fail with EAGAIN then
-   * @throws SystemError, ENOENT or ECONNREFUSED when nobody listens
+   * @throws SystemError, ENOENT or ECONNREFUSED when nobody listens, EAGAIN when too many wait already
    */
   static connect(path: string, timeoutMs: number): UnixConnection {
     const address = socketAddress('connect', path);
     const owned = openSocket(path);
     try {
-      check(connect(owned.fd, address, address.length), 'connect', path);
+      // Else a full queue would be waited for without an end.
+      setNonBlocking(owned.fd);
+      if (connect(owned.fd, address, address.length) < 0) {
+        const errno = lastErrno();
+        const advice = errno === constants.errno.EAGAIN ? 'its server is busy with others' : undefined;
+        throw new SystemError('connect', errno, path, advice);
+      }
       return new UnixConnection(owned, path, timeoutMs);
     } catch (error) {
       owned[Symbol.dispose]();
