@@ -63,6 +63,18 @@ describe('a rate limiter', () => {
     expect(limits.throttled).toBe(1);
   });
 
+  test('waits no longer than a timer can, even for a debt of years', () => {
+    const delays: number[] = [];
+    const after = (delayMs: number) => {
+      delays.push(delayMs);
+      return { [Symbol.dispose]: () => {} };
+    };
+    const limits = new RateLimiter({ bytes: { size: 0.1, refillTimeMs: 100 } }, { nowMs: () => 0, after });
+    limits.charge(2 ** 32);
+    limits.whenAdmitted(() => {});
+    expect(delays).toEqual([2 ** 31 - 1]);
+  });
+
   test('calls nobody back who has gone', () => {
     const { clock, limits } = limiter(BYTES);
     limits.charge(2000);

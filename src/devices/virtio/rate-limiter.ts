@@ -4,6 +4,9 @@
 import type { JsonValue } from './device.ts';
 import type { Timers } from './timers.ts';
 
+/** Node's timers take no longer delay: about 25 days. */
+const LONGEST_WAIT_MS = 2 ** 31 - 1;
+
 /** Timers, and the time that they go by. */
 export interface Clock extends Timers {
   /** Milliseconds of a clock that only goes forward, with a fraction. */
@@ -131,10 +134,10 @@ export class RateLimiter {
     this.#operations?.take(1, nowMs);
   }
 
-  /** Calls back once when an operation may begin again, unless disposed before. */
+  /** Calls back once when an operation may begin again, or after LONGEST_WAIT_MS, unless disposed before. */
   whenAdmitted(callback: () => void): Disposable {
     this.#throttled += 1;
-    return this.#clock.after(this.#waitMs(), callback);
+    return this.#clock.after(Math.min(this.#waitMs(), LONGEST_WAIT_MS), callback);
   }
 
   get state(): RateLimiterState {
