@@ -92,6 +92,14 @@ describe('a program', () => {
     expect(told).toEqual([]);
   });
 
+  test('gets none of the signals that a terminal sends to us', async () => {
+    const program = script('printf x >&"$1"; exec sleep 60');
+    await program.open(receive(1));
+    // proc(5): pid, (name), state, ppid, pgrp, session.
+    const [, , , group, session] = readFileSync(`/proc/${program.pid}/stat`, 'utf8').split(' ').slice(1);
+    expect([group, session]).toEqual([String(program.pid), String(program.pid)]);
+  });
+
   test('may put down what it has in mind when it is ended by SIGTERM', async () => {
     const file = join(folder, 'written');
     const text = `trap 'echo done > ${file}; exit' TERM; printf x >&"$1"; while :; do sleep 0.01; done`;

@@ -77,7 +77,10 @@ export class BackEndProcess implements AsyncDisposable {
     this.#connection = ours;
     // setpriv becomes the program: the signal at our end stays with it.
     const command = ['--pdeathsig', endSignal.slice('SIG'.length), '--', ...options.command(SOCKET_FD)];
-    this.#child = spawn('/usr/bin/setpriv', command, { stdio: ['ignore', 'ignore', 'pipe', theirs.fd] });
+    // In a session of its own: what a terminal or timeout(1) sends to all of us is for us alone, and the guest needs its
+    // devices for as long as it takes to shut down.
+    const stdio = ['ignore', 'ignore', 'pipe', theirs.fd] as const;
+    this.#child = spawn('/usr/bin/setpriv', command, { stdio: [...stdio], detached: true });
     this.#child.stderr?.on('data', (chunk: Buffer) => this.#keepLines(chunk));
     this.#child.once('error', (error) => {
       // Also told when a signal could not be sent: only a process that was never started has no pid.
