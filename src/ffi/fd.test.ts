@@ -61,6 +61,14 @@ test('a punched hole reads as zeros and keeps the size', async () => {
   expect(readFileSync(path)).toEqual(Buffer.concat([Buffer.alloc(4096, 1), Buffer.alloc(4096)]));
 });
 
+test('any number of ranges can be changed at a time', async () => {
+  using file = new OwnedFd(openSync(join(folder, 'many'), 'w+'));
+
+  const changes = Array.from({ length: 1000 }, (_, index) => punchHole(file.fd, 4096 * index, 4096));
+
+  await expect(Promise.all(changes)).resolves.toHaveLength(1000);
+});
+
 test('a failed call names itself, its errno and what to do', () => {
   using file = new OwnedFd(openSync(path, 'r'));
 

@@ -53,8 +53,26 @@ export function libcFunction<Arguments extends unknown[], Result>(prototype: str
   return (...args) => resolve()(...args);
 }
 
+/** koffi refuses more than 256 at a time. libuv's pool has 4 threads by default: others would wait there as well. */
+const MAX_ASYNC_CALLS = 32;
+let asyncCalls = 0;
+const waitingCalls: (() => void)[] = [];
+
+/** Runs this, once there are fewer calls than MAX_ASYNC_CALLS at work. */
+async function inTurn<Result>(call: () => Promise<Result>): Promise<Result> {
+  if (asyncCalls < MAX_ASYNC_CALLS) asyncCalls += 1;
+  else await new Promise<void>((resolve) => void waitingCalls.push(resolve));
+  try {
+    return await call();
+  } finally {
+    const next = waitingCalls.shift();
+    if (next === undefined) asyncCalls -= 1;
+    else next();
+  }
+}
+
 /**
- * A function of libc that takes its time: it runs on a thread of libuv's pool.
+ * A function of libc that takes its time: it runs on a thread of libuv's pool, many at a time.
  * @returns its result, and errno as the call left it
  */
 export function libcFunctionAsync<Arguments extends unknown[]>(
@@ -62,13 +80,16 @@ export function libcFunctionAsync<Arguments extends unknown[]>(
 ): (...args: Arguments) => Promise<{ readonly result: number; readonly errno: number }> {
   const resolve = once(() => libc().func(prototype));
   return (...args) =>
-    new Promise((settle, reject) => {
-      // errno is that of the call in its callback only.
-      resolve().async(...args, (error: Error | null, result: number) => {
-        if (error === null) settle({ result, errno: lastErrno() });
-        else reject(error);
-      });
-    });
+    inTurn(
+      () =>
+        new Promise((settle, reject) => {
+          // errno is that of the call in its callback only.
+          resolve().async(...args, (error: Error | null, result: number) => {
+            if (error === null) settle({ result, errno: lastErrno() });
+            else reject(error);
+          });
+        }),
+    );
 }
 
 /** A function of libtskata, looked up at its first call. The caller answers for the prototype and the type. */
