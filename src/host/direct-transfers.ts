@@ -6,7 +6,7 @@ import { type Mapping, mapAnonymous } from '../ffi/memory.unsafe.ts';
 import { directAlignment } from '../ffi/statx.unsafe.ts';
 import type { Fd } from '../lib/brand.ts';
 import { KIB, PAGE_SIZE } from '../lib/units.ts';
-import { withoutStart } from './buffers.ts';
+import { copyBuffers } from './buffers.ts';
 
 /** Positioned reads and writes of an open file. Each may move less than it was asked for, and tells how much. */
 export interface Transfers {
@@ -87,7 +87,7 @@ export class DirectTransfers implements Transfers, Disposable {
     }
     return await this.#bounce(buffers, async (bounced) => {
       const { bytesRead } = await this.#file.readv([bounced], position);
-      copy([bounced.subarray(0, bytesRead)], buffers);
+      copyBuffers([bounced.subarray(0, bytesRead)], buffers);
       return bytesRead;
     });
   }
@@ -98,7 +98,7 @@ export class DirectTransfers implements Transfers, Disposable {
       if (direct !== undefined) return direct.bytesWritten;
     }
     return await this.#bounce(buffers, async (bounced) => {
-      copy(buffers, [bounced]);
+      copyBuffers(buffers, [bounced]);
       return (await this.#file.writev([bounced], position)).bytesWritten;
     });
   }
@@ -138,18 +138,4 @@ async function unlessRefused<T>(transfer: Promise<T>): Promise<T | undefined> {
 
 async function isTaken(transfer: Promise<object>): Promise<boolean> {
   return (await unlessRefused(transfer)) !== undefined;
-}
-
-/** Copies from the start of one list to the start of the other, as much as both have. */
-function copy(from: readonly Uint8Array[], to: readonly Uint8Array[]): void {
-  let rest = to;
-  for (const source of from) {
-    for (let done = 0; done < source.length && rest.length > 0; ) {
-      const [target = new Uint8Array()] = rest;
-      const length = Math.min(source.length - done, target.length);
-      target.set(source.subarray(done, done + length));
-      done += length;
-      rest = withoutStart(rest, length);
-    }
-  }
 }

@@ -10,6 +10,7 @@ import { SystemError } from '../ffi/system-error.ts';
 import type { UnixConnection } from '../ffi/unix-socket.unsafe.ts';
 import { KIB } from '../lib/units.ts';
 import { BackEndError } from './back-end-process.ts';
+import { copyBuffers } from './buffers.ts';
 import { Waits } from './waits.ts';
 
 const LENGTH_SIZE = 4;
@@ -52,24 +53,7 @@ export class PasstStream implements PacketBackend, Disposable {
   receive(buffers: readonly Uint8Array[]): number {
     const frame = this.#takeFrame() ?? (this.#fill() ? this.#takeFrame() : undefined);
     if (frame === undefined) return 0;
-    const targets = buffers.values();
-    let target: Uint8Array = EMPTY;
-    let written = 0;
-    for (const part of [EMPTY_HEADER, frame]) {
-      for (let rest = part; rest.length > 0; ) {
-        if (target.length === 0) {
-          const next = targets.next();
-          if (next.done === true) return written;
-          target = next.value;
-        }
-        const piece = rest.subarray(0, target.length);
-        target.set(piece);
-        target = target.subarray(piece.length);
-        rest = rest.subarray(piece.length);
-        written += piece.length;
-      }
-    }
-    return written;
+    return copyBuffers([EMPTY_HEADER, frame], buffers);
   }
 
   /** @throws BackEndError ENDED when passt has gone; SystemError */
