@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { GENERATION_ID_ADDRESS } from '../arch/x86_64/layout.ts';
 import { AddressBus } from '../bus/address-bus.ts';
-import { SavedStateError } from '../devices/legacy/saved-state.ts';
+import { SavedStateError } from '../devices/saved-state.ts';
 import { guestAddress } from '../lib/brand.ts';
 import { MIB } from '../lib/units.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';

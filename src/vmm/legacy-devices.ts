@@ -9,7 +9,7 @@ import { GenerationId, type GenerationIdState } from '../devices/legacy/generati
 import { I8042, type I8042State } from '../devices/legacy/i8042.ts';
 import { POWER_EVENT, Power, type PowerState } from '../devices/legacy/power.ts';
 import { Pvpanic } from '../devices/legacy/pvpanic.ts';
-import { SavedFields } from '../devices/legacy/saved-state.ts';
+import { SavedFields } from '../devices/saved-state.ts';
 import type { VirtualMachine } from '../hypervisor/ports.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { SerialConsole, type SerialConsoleState } from './serial-console.ts';

@@ -1,6 +1,7 @@
 // A serial port with a person or a log at its other end: output in pieces instead of bytes, input that waits for room.
-import { SavedFields } from '../devices/legacy/saved-state.ts';
+
 import { SerialPort, type SerialPortState } from '../devices/legacy/serial.ts';
+import { SavedFields } from '../devices/saved-state.ts';
 
 /** Output is passed on at the end of a line, when so much has gathered, and when the event loop comes round. */
 const OUTPUT_PIECE = 1024;

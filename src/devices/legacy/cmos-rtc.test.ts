@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { SavedStateError } from '../saved-state.ts';
 import { CmosRtc } from './cmos-rtc.ts';
-import { SavedStateError } from './saved-state.ts';
 
 const INDEX = 0;
 const DATA = 1;

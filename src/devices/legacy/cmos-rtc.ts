@@ -2,7 +2,7 @@
 // It has no alarm and no periodic interrupt; the guest cannot set it, its time is the host's.
 // Source: Motorola MC146818A data sheet; century at 0x32 as on PCs since the PS/2.
 import type { ByteRegisters } from '../../bus/byte-registers.ts';
-import { SavedFields } from './saved-state.ts';
+import { SavedFields } from '../saved-state.ts';
 
 /** Ports, counted from 0x70. */
 const INDEX_PORT = 0;

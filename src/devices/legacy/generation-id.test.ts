@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { SavedStateError } from '../saved-state.ts';
 import { GenerationId } from './generation-id.ts';
-import { SavedStateError } from './saved-state.ts';
 
 const FIRST = '324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87';
 const SECOND = 'ffeeddcc-bbaa-9988-7766-554433221100';

@@ -1,7 +1,7 @@
 // The VM generation identifier: 16 bytes in guest memory that are new whenever the VM goes on from a snapshot, so that two VMs
 // of one snapshot do not share random numbers. The guest is told of a change by an event.
 // Source: Microsoft, "Virtual Machine Generation ID" (2012); QEMU, docs/specs/vmgenid.rst.
-import { SavedFields, SavedStateError } from './saved-state.ts';
+import { SavedFields, SavedStateError } from '../saved-state.ts';
 
 export const GENERATION_ID_SIZE = 16;
 

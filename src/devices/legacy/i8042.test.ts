@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { SavedStateError } from '../saved-state.ts';
 import { I8042 } from './i8042.ts';
-import { SavedStateError } from './saved-state.ts';
 
 const DATA = 0;
 const STATUS = 4;

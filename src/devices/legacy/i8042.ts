@@ -2,7 +2,7 @@
 // combination of keys that it can send is Ctrl+Alt+Del, to drivers that do not ask for a keyboard (Linux: i8042.dumbkbd).
 // Source: Intel 8042 as in the IBM PC AT Technical Reference, "Keyboard Controller"; Linux, drivers/input/serio/i8042.h.
 import type { ByteRegisters } from '../../bus/byte-registers.ts';
-import { SavedFields } from './saved-state.ts';
+import { SavedFields } from '../saved-state.ts';
 
 /** Ports, counted from 0x60. */
 const DATA_PORT = 0;

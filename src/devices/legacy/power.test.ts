@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { SavedStateError } from '../saved-state.ts';
 import { POWER_EVENT, Power } from './power.ts';
-import { SavedStateError } from './saved-state.ts';
 
 const EVENTS = 0;
 const SLEEP_CONTROL = 1;

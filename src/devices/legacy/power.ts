@@ -3,7 +3,7 @@
 // Source: ACPI specification 6.5, 4.8.3.7 "Sleep Control and Status Registers" and 5.6.9 "Interrupt-signaled ACPI events".
 // The event register is this machine's own: the DSDT reads it (src/arch/x86_64/acpi.ts).
 import type { ByteRegisters } from '../../bus/byte-registers.ts';
-import { SavedFields } from './saved-state.ts';
+import { SavedFields } from '../saved-state.ts';
 
 /** Registers, counted from the device's first port. */
 export const POWER_REGISTER = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { SavedStateError } from './saved-state.ts';
+import { SavedStateError } from '../saved-state.ts';
 import { SerialPort } from './serial.ts';
 
 // Registers by offset, with the names of the data sheet.

@@ -1,7 +1,7 @@
 // A 16550A serial port: what it sends goes to a callback, what it receives waits in its FIFO.
 // Source: National Semiconductor PC16550D data sheet (1995), 8.0 "Registers".
 import type { ByteRegisters } from '../../bus/byte-registers.ts';
-import { SavedFields } from './saved-state.ts';
+import { SavedFields } from '../saved-state.ts';
 
 /** Register offsets; names as in Linux, include/uapi/linux/serial_reg.h. */
 const UART_RX_TX_DLL = 0;

@@ -240,8 +240,9 @@ describe('a snapshot is refused', () => {
     (edit: object): Edit =>
     (snapshot) => ({ ...snapshot, ...edit });
   const EDITS: readonly (readonly [string, Edit, RegExp])[] = [
-    ['that is no object', () => 'snapshot', /the snapshot is "snapshot", and not an object/],
+    ['that is no object', () => 'snapshot', /it is "snapshot"; allowed is an object/],
     ['with a field missing', editAll({ queueSelect: undefined }), /queueSelect is missing/],
+    ['with a number too large for JSON', editAll({ status: 15n }), /status is 15; allowed is a whole number/],
     ['with a number that is none', editAll({ status: '15' }), /status is "15"/],
     ['of another kind of device', editAll({ deviceId: 99 }), /device type 99/],
     ['with a status that there is not', editAll({ status: STATUS.running | 0x10 }), /no device status 31/],
@@ -251,17 +252,17 @@ describe('a snapshot is refused', () => {
     ['with features that are not offered now', editAll({ driverFeatures: '0x100000008' }), /not there now: 0x8/],
     ['with features that are no number', editAll({ driverFeatures: '0xg' }), /driverFeatures is "0xg"/],
     ['with a queue too few', editAll({ queues: [] }), /it has 0 queues/],
-    ['with queues that are no list', editAll({ queues: {} }), /queues is {}, and not a list/],
+    ['with queues that are no list', editAll({ queues: {} }), /queues is {}; allowed is a list/],
     ['with a queue that is too large', editQueue({ size: 32 }), /32 entries, the largest is 16/],
     ['with a queue of no power of two', editQueue({ size: 3 }), /queue size of 3/],
     ['with a ring outside RAM', editQueue({ usedHigh: 1 }), /used ring at .* is not inside RAM/],
     ['with a ring beyond 52 bits', editQueue({ usedHigh: 0x8000_0000 }), /./],
     ['with a misaligned ring', editQueue({ descriptorLow: PAGE_SIZE + 1 }), /not 16-byte aligned/],
-    ['with a position that is none', editQueue({ position: 5 }), /position is 5/],
+    ['with a position that is none', editQueue({ position: 5 }), /queues\[0\], position: it is 5/],
     ['with a position beyond 16 bits', editQueue({ position: { nextAvailable: 65536, nextUsed: 0 } }), /nextAvailable/],
     ['with a ready queue before FEATURES_OK', editAll({ status: STATUS.driverFound }), /a queue before FEATURES_OK/],
-    ['with a device state that is none', editAll({ device: [] }), /device is \[\]/],
-    ['with a configuration of no bytes', editAll({ configurationSpace: [256] }), /a byte is 256/],
+    ['with a device state that is none', editAll({ device: [] }), /device: it is \[\]/],
+    ['with a configuration of no bytes', editAll({ configurationSpace: [256] }), /configurationSpace is \[256\]/],
   ];
 
   test.each(EDITS)('%s, and the transport stays new', async (_, edit, message) => {

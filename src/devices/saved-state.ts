@@ -1,6 +1,6 @@
-// What the devices of this folder say about themselves for a snapshot is plain JSON. It comes back from a file that anybody may
+// What devices say about themselves for a snapshot is plain JSON. It comes back from a file that anybody may
 // have written, so each field is judged.
-import { shownValue, TskataError } from '../../lib/errors.ts';
+import { shownValue, TskataError } from '../lib/errors.ts';
 
 /** A saved state makes no sense for the device that is to take it. */
 export class SavedStateError extends TskataError<'BAD_STATE'> {
@@ -21,6 +21,11 @@ export class SavedFields {
     }
     this.#device = device;
     this.#fields = state as Readonly<Record<string, unknown>>;
+  }
+
+  /** All of them, for somebody else to judge. */
+  get all(): Readonly<Record<string, unknown>> {
+    return this.#fields;
   }
 
   /** What stands there, for somebody else to judge. */
@@ -45,6 +50,13 @@ export class SavedFields {
     const value = this.#fields[name];
     if (typeof value === 'string') return value;
     throw new SavedStateError(this.#device, name, value, 'a string');
+  }
+
+  /** A list of what `read` makes of the fields of each of its objects. */
+  list<T>(name: string, read: (fields: SavedFields) => T): T[] {
+    const value = this.#fields[name];
+    if (!Array.isArray(value)) throw new SavedStateError(this.#device, name, value, 'a list');
+    return value.map((one, index) => read(new SavedFields(`${this.#device}, ${name}[${index}]`, one)));
   }
 
   /** A list of at most `lengthMax` bytes. */
