@@ -28,6 +28,7 @@ import { check } from './check.unsafe.ts';
 import { OwnedFd } from './fd.unsafe.ts';
 import { ioctl } from './ioctl.unsafe.ts';
 import { libcFunction } from './koffi.unsafe.ts';
+import { SystemError } from './system-error.ts';
 
 const socket = libcFunction<[number, number, number], number>('int socket(int domain, int type, int protocol)');
 
@@ -88,15 +89,32 @@ export function setTapOffloads(fd: Fd, { checksum, tso4, tso6, ecn, uso }: TapOf
   ioctl(fd, TUNSETOFFLOAD, 'TUNSETOFFLOAD', bits);
 }
 
+/** Any socket takes the requests for network interfaces; they are about those of the caller's network namespace. */
+function openInterfaces(name: string): OwnedFd {
+  return new OwnedFd(check(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket', name));
+}
+
+/** Whether there is an interface with this name. @throws SystemError */
+export function hasInterface(name: string): boolean {
+  using interfaces = openInterfaces(name);
+  try {
+    ioctl(interfaces.fd, SIOCGIFFLAGS, 'SIOCGIFFLAGS', interfaceRequest(name).bytes);
+    return true;
+  } catch (error) {
+    if (error instanceof SystemError && error.code === 'ENODEV') return false;
+    throw error;
+  }
+}
+
 /** Sets an interface's MTU, if one is given, and takes it up. @throws SystemError */
 export function bringUp(name: string, mtu?: number): void {
-  using any = new OwnedFd(check(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket', name));
+  using interfaces = openInterfaces(name);
   const { bytes, view } = interfaceRequest(name);
   if (mtu !== undefined) {
     view.setInt32(ifreq.ifr_mtu, mtu, true);
-    ioctl(any.fd, SIOCSIFMTU, 'SIOCSIFMTU', bytes);
+    ioctl(interfaces.fd, SIOCSIFMTU, 'SIOCSIFMTU', bytes);
   }
-  ioctl(any.fd, SIOCGIFFLAGS, 'SIOCGIFFLAGS', bytes);
+  ioctl(interfaces.fd, SIOCGIFFLAGS, 'SIOCGIFFLAGS', bytes);
   view.setUint16(ifreq.ifr_flags, view.getUint16(ifreq.ifr_flags, true) | IFF_UP, true);
-  ioctl(any.fd, SIOCSIFFLAGS, 'SIOCSIFFLAGS', bytes);
+  ioctl(interfaces.fd, SIOCSIFFLAGS, 'SIOCSIFFLAGS', bytes);
 }

@@ -51,6 +51,24 @@ test('a tap that is not there is created, up, and goes with its owner', () => {
   expect(existsSync(`/sys/class/net/${name}`)).toBe(false);
 });
 
+test('a tap is new though another network namespace has one of this name', () => {
+  using outside = Tap.open(freshName());
+  const script = `
+    const { Tap } = await import(${JSON.stringify(import.meta.resolve('./tap.ts'))});
+    const { execFileSync } = await import('node:child_process');
+    using tap = Tap.open('${outside.name}');
+    execFileSync('ip', ['-o', 'link', 'show', tap.name], { stdio: 'inherit' });`;
+  const command = ['--net', process.execPath, '--input-type=module', '--eval', script];
+  expect(execFileSync('unshare', command, { encoding: 'utf8' })).toMatch(/<[^>]*\bUP\b/);
+});
+
+test('an MTU that no tap has is refused as such', () => {
+  const name = freshName();
+  expect(() => Tap.open(name, { mtu: 65_522 })).toThrow(`the tap ${name} cannot have an MTU of 65522: use up to 65521`);
+  using tap = Tap.open(name, { mtu: 65_521 });
+  expect(tap.name).toBe(name);
+});
+
 test('frames come with their checksums filled in until both ends agree otherwise', async () => {
   using tap = Tap.open(freshName());
   const peer = addressed(tap, 16);

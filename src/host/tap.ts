@@ -1,10 +1,10 @@
 // A tap device of Linux as the network's end of a virtio-net device. A frame goes between the device and guest memory in one
 // system call, unfinished where both ends agree on that.
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { PacketBackend, SendResult } from '../devices/virtio/net/backend.ts';
 import { NO_OFFLOADS, type Offloads } from '../devices/virtio/net/offloads.ts';
-import { HEADER_SIZE } from '../devices/virtio/net/packet.ts';
+import { ETHERNET_HEADER_SIZE, HEADER_SIZE } from '../devices/virtio/net/packet.ts';
 import { O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../ffi/abi.gen.ts';
 import { duplicateFd, OwnedFd, setNonBlocking } from '../ffi/fd.unsafe.ts';
 import { IoVector } from '../ffi/iovec.unsafe.ts';
@@ -13,6 +13,7 @@ import {
   attachTap,
   bringUp,
   describeTap,
+  hasInterface,
   MAX_INTERFACE_NAME,
   setTapHeaderSize,
   setTapOffloads,
@@ -22,6 +23,8 @@ import { messageOf, TskataError } from '../lib/errors.ts';
 import { Waits } from './waits.ts';
 
 const TUN_DEVICE = '/dev/net/tun';
+/** What the kernel lets a tap have: frames of 65535 bytes, without the Ethernet header. */
+const MAXIMUM_MTU = 65535 - ETHERNET_HEADER_SIZE;
 const { EAGAIN, EINTR } = constants.errno;
 /** The tap was removed. Node has no name for it: EBADFD of asm-generic/errno.h. */
 const EBADFD = 77;
@@ -31,6 +34,8 @@ export type TapErrorCode =
   | 'NO_TUN'
   /** The name cannot be an interface's. */
   | 'NAME'
+  /** No tap can have this MTU. */
+  | 'MTU'
   /** The tap is another user's, or may not be created. */
   | 'NOT_PERMITTED'
   /** Another program has it. */
@@ -77,7 +82,13 @@ export class Tap implements PacketBackend, Disposable {
         name,
       });
     }
-    const isNew = !existsSync(`/sys/class/net/${name}`);
+    const isNew = !hasInterface(name);
+    if (isNew && mtu !== undefined && mtu > MAXIMUM_MTU) {
+      throw new TapError('MTU', `the tap ${name} cannot have an MTU of ${mtu}: use up to ${MAXIMUM_MTU}`, {
+        name,
+        mtu,
+      });
+    }
     using resources = new DisposableStack();
     const owned = resources.use(openTun(name));
     try {
