@@ -115,9 +115,12 @@ describe('inflating', () => {
     expect(guest.device.metrics()).toMatchObject({ failed_discards: 1, discarded_bytes: 0 });
   });
 
-  test('of many scattered pages leaves turns for others', () => {
+  test.each([
+    ['', 0],
+    [' that are not RAM', MEMORY_PAGES],
+  ])('of many scattered pages%s leaves turns for others', (_, first) => {
     const guest = new BalloonGuest();
-    const scattered = Array.from({ length: MEMORY_PAGES / 2 - 1 }, (_, index) => 2 * index + 1);
+    const scattered = Array.from({ length: MEMORY_PAGES / 2 - 1 }, (_, index) => first + 2 * index + 1);
     for (let index = 0; index < 4; index++) guest.list(INFLATE, scattered);
     expect(guest.queue(INFLATE).takeUsed()).toHaveLength(3);
     expect(guest.machine.runDeferred()).toBe(1);

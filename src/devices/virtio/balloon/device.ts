@@ -34,8 +34,8 @@ import {
 const QUEUE_SIZE = 128;
 /** Page numbers in one buffer. Linux sends 256 at a time, Windows 1024. */
 export const MAX_PAGES_PER_BUFFER = 4096;
-/** Ranges given back before the event loop serves others: a system call for each. */
-const MAX_DISCARDS_PER_TURN = 1024;
+/** Ranges looked at before the event loop serves others: a system call for each that is RAM. */
+const MAX_RANGES_PER_TURN = 1024;
 const PAGES_PER_MIB = MIB / BALLOON_PAGE_SIZE;
 const U32_MAX = 0xffff_ffff;
 
@@ -222,7 +222,7 @@ class ActiveBalloon implements ActiveDevice {
   #heldStatistics: Chain | undefined;
   #waiters: Waiter[] = [];
   #statisticsTimer: Disposable | undefined;
-  #discardsThisTurn = 0;
+  #rangesThisTurn = 0;
   #isDeferred = false;
 
   constructor(context: ActivationContext, owner: Owner) {
@@ -312,6 +312,7 @@ class ActiveBalloon implements ActiveDevice {
 
   /** What a driver listed, as far as it is RAM. */
   #discardListed(range: PageRange): void {
+    this.#rangesThisTurn += 1;
     if (this.#context.memory.contains(range.address, range.length)) {
       this.#discard(range);
       return;
@@ -333,13 +334,13 @@ class ActiveBalloon implements ActiveDevice {
     for (const segment of writable.segments) {
       const address = this.#context.memory.addressOf(segment);
       const pages = wholePages({ address, length: segment.length });
+      this.#rangesThisTurn += 1;
       if (pages !== undefined) this.#discard(pages);
     }
   }
 
   #discard({ address, length }: PageRange): void {
     const { backend, counts, onError } = this.#owner;
-    this.#discardsThisTurn += 1;
     try {
       backend.discard(address, length);
       counts.discarded_bytes += length;
@@ -350,12 +351,12 @@ class ActiveBalloon implements ActiveDevice {
   }
 
   #hasBudget(): boolean {
-    if (this.#discardsThisTurn < MAX_DISCARDS_PER_TURN) return true;
+    if (this.#rangesThisTurn < MAX_RANGES_PER_TURN) return true;
     if (!this.#isDeferred) {
       this.#isDeferred = true;
       this.#context.defer(() => {
         this.#isDeferred = false;
-        this.#discardsThisTurn = 0;
+        this.#rangesThisTurn = 0;
         for (const work of this.#works) drain(this.#context, work);
       });
     }
