@@ -3,7 +3,16 @@
 const __url = require('node:url').pathToFileURL(__filename).href;
 // biome-ignore lint/suspicious/noGlobalAssign: it is a parameter of the function that Node wraps around the bundle
 require = ((load) => {
-  const SLOW = new Set(['child_process', 'crypto', 'net', 'readline']);
+  const SLOW = new Set([
+    'child_process',
+    'crypto',
+    'fs/promises',
+    'net',
+    'readline',
+    'stream/promises',
+    'timers/promises',
+    'zlib',
+  ]);
   const later = (name) => {
     const standIn = new Proxy(
       {},

@@ -19,11 +19,14 @@ function once<T>(make: () => T): () => T {
   };
 }
 
+/** koffi's binary, without its front, which looks for the right one among many and loads 30 modules of Node for that. */
+const KOFFI = '@koromix/koffi-linux-x64/linux_x64/koffi.node';
+
 /**
  * koffi itself. By require, at first use: verbs that need no foreign code do not pay for loading it, and a bundler leaves
  * its binary alone.
  */
-export const koffi: () => typeof Koffi = once(() => createRequire(import.meta.url)('koffi'));
+export const koffi: () => typeof Koffi = once(() => createRequire(import.meta.url)(KOFFI));
 
 const libc = once(() => koffi().load('libc.so.6'));
 

@@ -1,5 +1,5 @@
 // The parts of a PC that kernels expect without asking, and those by which the guest and its host speak of power and panic.
-import { randomUUID } from 'node:crypto';
+
 import { ACPI_EVENTS_GSI, GENERATION_ID_ADDRESS, LEGACY_GSI, PORTS } from '../arch/x86_64/layout.ts';
 import type { AddressBus } from '../bus/address-bus.ts';
 import { byteRegisterDevice } from '../bus/byte-registers.ts';
@@ -10,6 +10,7 @@ import { I8042, type I8042State } from '../devices/legacy/i8042.ts';
 import { POWER_EVENT, Power, type PowerState } from '../devices/legacy/power.ts';
 import { Pvpanic } from '../devices/legacy/pvpanic.ts';
 import { SavedFields } from '../devices/saved-state.ts';
+import { randomUuid } from '../host/random.ts';
 import type { VirtualMachine } from '../hypervisor/ports.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { SerialConsole, type SerialConsoleState } from './serial-console.ts';
@@ -57,7 +58,7 @@ export class LegacyDevices implements Disposable {
       onPowerOff: () => stop({ kind: 'guest-power-off' }),
       setInterrupt: interrupt(ACPI_EVENTS_GSI),
     });
-    this.#generationId = new GenerationId(randomUUID(), {
+    this.#generationId = new GenerationId(randomUuid(), {
       write: (bytes) => memory.write(GENERATION_ID_ADDRESS, bytes),
       notify: () => this.#power.raise(POWER_EVENT.newGeneration),
     });
@@ -80,7 +81,7 @@ export class LegacyDevices implements Disposable {
 
   /** Gives a guest that comes from a snapshot a generation of its own, and tells it: after `restoreState`, before it runs. */
   renewGeneration(): void {
-    this.#generationId.setGeneration(randomUUID());
+    this.#generationId.setGeneration(randomUuid());
   }
 
   /** Presses the power button. A guest without ACPI does not notice; others do what they do about it, and in their own time. */

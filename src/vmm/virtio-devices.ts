@@ -1,10 +1,11 @@
 // The virtio devices that a configuration asks for, each with its back end opened.
-import { randomFillSync } from 'node:crypto';
+
 import type { BalloonDevice } from '../devices/virtio/balloon/device.ts';
 import type { ConsoleDevice } from '../devices/virtio/console/device.ts';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
 import type { NetDevice } from '../devices/virtio/net/device.ts';
 import { EntropyDevice } from '../devices/virtio/rng/device.ts';
+import { fillRandom } from '../host/random.ts';
 import type { VmConfig } from './config.ts';
 import { balloon } from './devices/balloon.ts';
 import { virtioConsole } from './devices/console.ts';
@@ -40,6 +41,6 @@ export async function openVirtioDevices(config: VmConfig, context: BackendContex
     ...(config.balloon === undefined ? {} : { balloon: await balloon.open(config.balloon, context) }),
   };
   all.push(...Object.values(opened));
-  if (config.entropy ?? true) all.push(new EntropyDevice({ fill: (bytes) => randomFillSync(bytes) }));
+  if (config.entropy ?? true) all.push(new EntropyDevice({ fill: (bytes) => fillRandom(bytes) }));
   return { all, nets, ...opened };
 }

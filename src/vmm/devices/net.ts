@@ -1,6 +1,6 @@
 // `--net`: a virtio network device on a tap of the host, served here or by the kernel, on passt, or one whose cable is not
 // plugged in.
-import { randomFillSync } from 'node:crypto';
+
 import type { NetBackend } from '../../devices/virtio/net/backend.ts';
 import {
   isStationAddress,
@@ -12,6 +12,7 @@ import {
 } from '../../devices/virtio/net/config-space.ts';
 import { NetDevice } from '../../devices/virtio/net/device.ts';
 import { type PasstPorts, parsePorts } from '../../host/passt.ts';
+import { fillRandom } from '../../host/random.ts';
 import { Tap } from '../../host/tap.ts';
 import { VhostNet } from '../../host/vhost-net.ts';
 import { messageOf } from '../../lib/errors.ts';
@@ -133,7 +134,7 @@ export const net: DeviceKind<NetConfig, NetDevice> = {
     const name = end.kind === 'tap' ? end.name : end.kind;
     return new NetDevice({
       name,
-      mac: (mac === undefined ? undefined : parseMac(mac)) ?? localMac(randomFillSync(new Uint8Array(MAC_SIZE))),
+      mac: (mac === undefined ? undefined : parseMac(mac)) ?? localMac(fillRandom(new Uint8Array(MAC_SIZE))),
       ...(mtu === undefined ? {} : { mtu }),
       ...(backend === undefined ? {} : { backend }),
       ...(receiveLimiter === undefined ? {} : { receiveLimiter }),
