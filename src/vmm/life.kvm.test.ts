@@ -10,6 +10,7 @@ import { hasKvm } from '../hypervisor/testing/kvm.ts';
 import { MIB } from '../lib/units.ts';
 import { buildVm } from './builder.ts';
 import type { VmConfig } from './config.ts';
+import { restoreVm } from './restore.ts';
 
 const CYCLES = 200;
 /** Lives before the first count: threads of pools start, modules are loaded. */
@@ -129,6 +130,38 @@ describe.skipIf(!hasKvm())('a VM with all devices', () => {
       vm.kill();
       expect((await vm.stopped).kind).toBe('killed');
     }
+
+    await expect.poll(holdings, { timeout: 5000 }).toEqual(before);
+  });
+
+  test('leaves a snapshot and nothing else, whether one is written, restored, given up or refused', async () => {
+    const config = makeConfig(ENDLESS);
+    const path = join(folder, 'snapshot');
+    const silent = { log: () => {} };
+    const round = async (): Promise<unknown[]> => {
+      rmSync(path, { recursive: true, force: true });
+      {
+        await using vm = await buildVm(config, silent);
+        vm.start();
+        await vm.snapshot(path);
+        expect(vm.state).toBe('running');
+      }
+      {
+        await using vm = await restoreVm(path, {}, silent);
+        vm.start();
+        await vm.pause();
+        const givenUp = expect(vm.snapshot(join(folder, 'second'))).rejects.toMatchObject({ code: 'ENDED' });
+        await vm[Symbol.asyncDispose]();
+        await givenUp;
+      }
+      const disks = config.disks?.slice(1) ?? [];
+      const refusals = [restoreVm(path, { devices: { disks } }, silent), restoreVm(folder, {}, silent)];
+      return (await Promise.allSettled(refusals)).map(({ status }) => status);
+    };
+    for (let cycle = 0; cycle < WARM_UP_CYCLES; cycle++) await round();
+    const before = holdings();
+
+    for (let cycle = 0; cycle < 10; cycle++) expect(await round()).toEqual(['rejected', 'rejected']);
 
     await expect.poll(holdings, { timeout: 5000 }).toEqual(before);
   });
