@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest';
-import { splitKeys } from './terminal.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { splitKeys, writeOut } from './terminal.ts';
 
 const keys = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -24,4 +24,18 @@ describe('splitKeys', () => {
   test('sends Ctrl-a for Ctrl-a a and for Ctrl-a Ctrl-a', () => {
     expect(splitKeys(keys('\x01a\x01\x01'), false).forGuest).toEqual([1, 1]);
   });
+});
+
+test('all who write to a standard output that is full wait for one thing', async () => {
+  const write = vi.spyOn(process.stdout, 'write').mockReturnValue(false);
+  const before = process.stdout.listenerCount('drain');
+  const busy = Array.from({ length: 20 }, () => writeOut(keys('x')));
+  expect(process.stdout.listenerCount('drain')).toBe(before + 1);
+
+  process.stdout.emit('drain');
+  await Promise.all(busy);
+
+  write.mockReturnValueOnce(true);
+  expect(writeOut(keys('x'))).toBeUndefined();
+  write.mockRestore();
 });

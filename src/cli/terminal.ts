@@ -135,8 +135,18 @@ function followSize({ resize }: TerminalHandlers, resources: DisposableStack): v
   tell();
 }
 
+/** There while whoever reads standard output is slower than the guest. */
+let drained: Promise<void> | undefined;
+
 /** Writes to standard output. @returns a promise when whoever reads it is slower than the guest */
 export function writeOut(bytes: Uint8Array): Promise<void> | undefined {
   if (process.stdout.write(bytes)) return undefined;
-  return new Promise((resolve) => process.stdout.once('drain', () => resolve()));
+  // One for all processors and consoles that wait.
+  drained ??= new Promise((resolve) => {
+    process.stdout.once('drain', () => {
+      drained = undefined;
+      resolve();
+    });
+  });
+  return drained;
 }

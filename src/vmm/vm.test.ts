@@ -41,7 +41,7 @@ class FakeVcpu {
   }
 }
 
-function makeVm() {
+function makeVm(parts: Partial<VmParts> = {}) {
   const vcpu = new FakeVcpu();
   const devices = {
     quiesce: vi.fn(async () => {}),
@@ -64,7 +64,9 @@ function makeVm() {
     machine: { saveState: () => ({ version: 1, structures: {} }) },
     legacy: { saveState: () => ({}) },
     ram: [{ host: { bytes } }],
+    virtio: { all: [], nets: [] },
     resources,
+    ...parts,
   } as unknown as VmParts);
   vm.watch(({ kind }) => void events.push(kind));
   return { vm, vcpu, devices, bytes, released, events };
@@ -179,4 +181,13 @@ test('a snapshot that cannot be written lets the guest go on, even when it was t
 
   expect(devices.resume).toHaveBeenCalledTimes(1);
   expect(vm.state).toBe('running');
+});
+
+test.each([
+  [false, 'vmlinux'],
+  [true, undefined],
+])('restored: %s; a summary names the kernel %s', (isRestored, kernelPath) => {
+  const { vm } = makeVm({ isRestored });
+
+  expect(vm.summary.kernelPath).toBe(kernelPath);
 });

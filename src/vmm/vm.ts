@@ -135,8 +135,9 @@ export class Vm implements AsyncDisposable {
 
   /** What the VM is made of. */
   get summary(): VmSummary {
-    const { config, virtio } = this.#parts;
-    return summarizeVm(config, virtio.all);
+    const { config, virtio, isRestored = false } = this.#parts;
+    const { kernelPath: _kernel, initrdPath: _initrd, ...others } = config;
+    return summarizeVm(isRestored ? others : config, virtio.all);
   }
 
   metrics(): VmMetrics {
