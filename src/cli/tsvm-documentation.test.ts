@@ -11,6 +11,7 @@ import { disk } from '../vmm/devices/disk.ts';
 import { net } from '../vmm/devices/net.ts';
 import { share } from '../vmm/devices/share.ts';
 import { vsock } from '../vmm/devices/vsock.ts';
+import { SHUTDOWN_METHODS } from '../vmm/operations.ts';
 import type { RestoreOptions } from '../vmm/restore.ts';
 import { runTsvm } from './tsvm.ts';
 
@@ -68,7 +69,11 @@ function readPage(page: string): { readonly examples: Example[]; readonly files:
       if (name !== undefined) files.set(name, text);
       return '';
     });
-    for (const command of shell.replaceAll('\\\n', ' ').split('\n').flatMap(commandsOf)) {
+    for (const command of shell
+      .replaceAll('\\\n', ' ')
+      .replaceAll(/ \d(?=>)/g, ' ')
+      .split('\n')
+      .flatMap(commandsOf)) {
       const at = command.findIndex((word) => word === 'tsvm' || word.endsWith('/tsvm'));
       if (at >= 0) examples.push({ page, args: command.slice(at + 1) });
     }
@@ -96,6 +101,18 @@ async function verdictOn(args: readonly string[]): Promise<string> {
   await runTsvm(args.map((arg) => (files.has(arg) ? join(folder, arg) : arg)));
   write.mockRestore();
   return said.replace(/^tsvm: /, '').trimEnd();
+}
+
+/** What `tsvm VERB --help` prints. */
+async function help(verb: string): Promise<string> {
+  let printed = '';
+  const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += String(text);
+    return true;
+  });
+  await runTsvm([verb, '--help']);
+  write.mockRestore();
+  return printed;
 }
 
 describe('an example', () => {
@@ -128,14 +145,7 @@ describe('docs/tsvm.md', () => {
   const section = (heading: string): string => text.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
 
   test.each(['boot', 'restore', 'snapshot'])('has every flag of tsvm %s', async (verb) => {
-    let help = '';
-    const write = vi.spyOn(process.stdout, 'write').mockImplementation((part) => {
-      help += String(part);
-      return true;
-    });
-    await runTsvm([verb, '--help']);
-    write.mockRestore();
-    const flags = [...help.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag = '']) => flag);
+    const flags = [...(await help(verb)).matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag = '']) => flag);
 
     expect(flags.length).toBeGreaterThan(2);
     expect(flags.filter((flag) => flag !== '--help' && !new RegExp(`${flag}(?![\\w-])`).test(text))).toEqual([]);
@@ -158,6 +168,14 @@ describe('docs/tsvm.md', () => {
 
     expect(options[0]).toMatch(/^\w+$/);
     expect(options.filter((option) => !new RegExp(`[\`, ]${option}[\`=]`).test(section(heading)))).toEqual([]);
+  });
+
+  test('has every verb of tsvm ctl, and every way to end a guest', async () => {
+    const verbs = [...(await help('ctl')).matchAll(/^ {2}(\w+) .*\S/gm)].map(([, verb = '']) => verb);
+
+    expect(verbs).toContain('console');
+    expect(verbs.filter((verb) => verb !== 'help' && !new RegExp(`\`${verb}[\` ]`).test(text))).toEqual([]);
+    expect(text).toContain(`--method ${SHUTDOWN_METHODS.join('\\|')}]`);
   });
 
   test('has the options of vsock', () => {
