@@ -1,6 +1,7 @@
 // The rules of ARCHITECTURE.md, "Layers", on every file of the project; and on small samples, so that the check is known
 // to find what it looks for.
-import { globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { projectDirectory } from '../scripts/lib/paths.ts';
 import { layerOf, type SourceFile, violations } from './architecture-rules.ts';
@@ -41,6 +42,26 @@ test('the table of ARCHITECTURE.md is the one that is checked', () => {
   expect(rows.every((row) => row.size === 1 && !row.has(undefined))).toBe(true);
   const order = rows.flatMap((row) => [...row].map(Number));
   expect(order).toEqual(order.toSorted((a, b) => a - b));
+});
+
+test('what ARCHITECTURE.md names is there, and so is what pages link to', () => {
+  const named = [
+    ...readFileSync(`${projectDirectory}/ARCHITECTURE.md`, 'utf8').matchAll(
+      /\b((?:src|guest-agent|native|kernel-config|images|scripts|test|docs)\/[\w./-]*\w)/g,
+    ),
+  ].map(([, path = '']) => path);
+  const pages = globSync('{*.md,docs/**/*.md,kernel-config/*.md,images/**/*.md,native/**/*.md}', {
+    cwd: projectDirectory,
+  });
+  const links = pages.flatMap((page) =>
+    [...readFileSync(`${projectDirectory}/${page}`, 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) =>
+      join(dirname(page), link),
+    ),
+  );
+
+  expect(named.length).toBeGreaterThan(30);
+  expect(links.length).toBeGreaterThan(20);
+  expect([...named, ...links].filter((path) => !existsSync(join(projectDirectory, path)))).toEqual([]);
 });
 
 describe('the check', () => {
