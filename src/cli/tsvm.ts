@@ -118,10 +118,10 @@ Examples:
     .command('restore')
     .description('Make a VM go on from a snapshot. Ends as a VM that was booted does.')
     .argument('<directory>', 'what `tsvm snapshot` wrote')
-    .option('--disk <path[,ro][,id=ID]>', "disks instead of the snapshot's; all that there were", collect)
-    .option('--net <tap=NAME|fd=N|none[,mac=MAC]...>', "network devices instead of the snapshot's", collect)
-    .option('--share <tag=directory>', "shares instead of the snapshot's", collect)
-    .option('--vsock <cid=path>', "vsock instead of the snapshot's: a clone needs a path of its own")
+    .option('--disk <path[,option]...>', "disks instead of the snapshot's, as for boot; all that there were", collect)
+    .option('--net <end[,option]...>', "network devices instead of the snapshot's, as for boot", collect)
+    .option('--share <tag=directory[,option]...>', "shares instead of the snapshot's, as for boot", collect)
+    .option('--vsock <cid=path|cid,vhost=on>', "vsock instead of the snapshot's: a clone needs a path of its own")
     .option(
       '--no-verify',
       'do not compare the memory file with its digest: saves reading it, when it is known to be whole',
