@@ -6,16 +6,26 @@ import { parseArgs } from 'node:util';
 import { buildBenchPrograms } from '../test/bench/programs.ts';
 import { buildAll, productBuilds } from './lib/artefacts.ts';
 import { comparisonSvg, comparisonTable, type SuiteResult } from './lib/comparison.ts';
-import { chooseHost, describeHost, runOnHost } from './lib/host.ts';
+import { chooseHost, DEFAULT_SIZE, describeHost, type HostKind, runOnHost } from './lib/host.ts';
+import type { MachineSize } from './lib/host-machine.ts';
 import { buildDirectory, pinnedNode, projectDirectory } from './lib/paths.ts';
 import { reportFailure } from './lib/report.ts';
 
-/** By name: what is measured, how often unless told, and the program that starts it when it needs surroundings of its own. */
-const SUITES: Readonly<
-  Record<string, { readonly what: string; readonly runs: number; readonly through?: readonly string[] }>
-> = {
+interface Suite {
+  readonly what: string;
+  /** How often unless told. */
+  readonly runs: number;
+  /** The program that starts it when it needs surroundings of its own. */
+  readonly through?: readonly string[];
+  /** Whether it is also run where time is a count of instructions. */
+  readonly isCounted?: boolean;
+}
+
+const COUNTING_SIZE: MachineSize = { ...DEFAULT_SIZE, countsInstructions: true };
+
+const SUITES: Readonly<Record<string, Suite>> = {
   runtime: { what: 'tskata run beside runc and crun', runs: 5 },
-  boot: { what: "start of tsvm to the guest's agent, and exits, beside QEMU's microvm", runs: 5 },
+  boot: { what: "start of tsvm to the guest's agent, and exits, beside QEMU's microvm", runs: 5, isCounted: true },
   memory: { what: "memory of tsvm besides the guest's, for one VM and ten, beside QEMU's microvm", runs: 3 },
   block: { what: "disks of tsvm beside QEMU's microvm", runs: 3 },
   vsock: { what: "streams between guest and host, tsvm beside QEMU's microvm", runs: 3 },
@@ -30,10 +40,13 @@ Medians of N runs each, the competitors in turn. On an emulated host only the ra
 docs/benchmarks.md tells what is measured and how.
 `;
 
-async function bench(suite: string, runs: number): Promise<void> {
-  const host = await chooseHost();
-  process.stderr.write(`tskata: ${suite}: ${describeHost(host)}\n`);
-  if (host.kind === 'emulated') await buildAll(['host']);
+/** Runs a suite's script on the host. */
+async function runScript(
+  kind: HostKind,
+  suite: string,
+  args: readonly string[],
+  size?: MachineSize,
+): Promise<SuiteResult> {
   const script = join(projectDirectory, 'scripts/lib', `bench-${suite}.ts`);
   let output = '';
   const stdout = new Writable({
@@ -42,18 +55,28 @@ async function bench(suite: string, runs: number): Promise<void> {
       done();
     },
   });
-  const status = await runOnHost({
-    command: [...(SUITES[suite]?.through ?? []), pinnedNode, script, String(runs)],
-    stdin: 'none',
-    kind: host.kind,
-    stdout,
-  });
+  const command = [...(SUITES[suite]?.through ?? []), pinnedNode, script, ...args];
+  const status = await runOnHost({ command, stdin: 'none', kind, stdout, ...(size === undefined ? {} : { size }) });
   if (status !== 0) throw new Error(`the benchmark ${suite} ended with status ${status}`);
-  const { comparisons, notes = [] }: SuiteResult = JSON.parse(output);
+  return JSON.parse(output);
+}
+
+async function bench(suite: string, runs: number): Promise<void> {
+  const host = await chooseHost();
+  process.stderr.write(`tskata: ${suite}: ${describeHost(host)}\n`);
+  const isEmulated = host.kind === 'emulated';
+  if (isEmulated) await buildAll(['host']);
+  const results = [await runScript(host.kind, suite, [String(runs)])];
+  if (isEmulated && SUITES[suite]?.isCounted === true) {
+    process.stderr.write(`tskata: ${suite}: once more, on a host whose clock counts instructions\n`);
+    results.push(await runScript(host.kind, suite, [String(runs), '--counted'], COUNTING_SIZE));
+  }
+  const comparisons = results.flatMap((result) => result.comparisons);
+  const notes = results.flatMap((result) => result.notes ?? []);
   const folder = join(buildDirectory, 'bench');
   mkdirSync(folder, { recursive: true });
   const [json, picture] = [join(folder, `${suite}.json`), join(folder, `${suite}.svg`)];
-  writeFileSync(json, output);
+  writeFileSync(json, `${JSON.stringify({ comparisons, notes }, null, 2)}\n`);
   writeFileSync(picture, comparisonSvg(comparisons));
   const parts = [...comparisons.map(comparisonTable), ...(notes.length > 0 ? [notes.join('\n')] : [])];
   process.stdout.write(`\n${parts.join('\n\n')}\n\n${json}\n${picture}\n`);

@@ -8,6 +8,8 @@ import { AGENT_INITRAMFS, type Competitor, type Guest, microvm, type Place, Runn
 import { median, type SuiteResult } from './comparison.ts';
 
 const GUEST: Guest = { initrd: AGENT_INITRAMFS, memoryMib: 128 };
+/** Counts hardly vary. */
+const COUNTED_RUNS = 3;
 const TRACING = '/sys/kernel/tracing';
 const TRACEPOINT = `${TRACING}/events/kvm/kvm_userspace_exit`;
 
@@ -80,9 +82,21 @@ async function spans(place: Place, runs: number): Promise<string[]> {
   return names.map((name, index) => `tsvm: ${name}: ${median(samples[index] ?? []).toFixed(0)} ms`);
 }
 
+/** On a host whose clock counts instructions. */
+async function instructions(competitors: readonly Competitor[], place: Place): Promise<SuiteResult> {
+  const comparisons = await takeTurns(
+    competitors,
+    COUNTED_RUNS,
+    { count: { title: 'instructions until then, the guest’s and the host kernel’s included', unit: 'M' } },
+    async (competitor) => ({ count: await timeOnce(competitor, place) }),
+  );
+  return { comparisons };
+}
+
 await runSuite(async (runs, folder): Promise<SuiteResult> => {
   const place: Place = { folder, guestCid: 5 };
   const competitors = [tsvm('tsvm'), microvm('QEMU microvm')];
+  if (process.argv.includes('--counted')) return await instructions(competitors, place);
   const [start] = await takeTurns(
     competitors,
     runs,

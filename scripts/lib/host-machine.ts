@@ -36,6 +36,11 @@ const SHARES: readonly Share[] = [
 export interface MachineSize {
   readonly memoryMib: number;
   readonly cpus: number;
+  /**
+   * Whether its clock counts instructions, a nanosecond each, while it is busy: what runs in it takes the same time whatever
+   * else the machine does. One processor only. @default false
+   */
+  readonly countsInstructions?: boolean;
 }
 
 /** Where a command's input comes from and its output goes; nothing comes and output is dropped where one is absent. */
@@ -70,7 +75,13 @@ export function qemuCommand(image: HostImage, size: MachineSize, sockets: Readon
   return [
     'qemu-system-x86_64',
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
-    ...['-machine', 'q35,graphics=off', '-accel', 'tcg,thread=multi'],
+    ...[
+      '-machine',
+      'q35,graphics=off',
+      '-accel',
+      `tcg,thread=${size.countsInstructions === true ? 'single' : 'multi'}`,
+    ],
+    ...(size.countsInstructions === true ? ['-icount', 'shift=0'] : []),
     ...['-cpu', PROCESSOR, '-smp', String(size.cpus), '-m', `${size.memoryMib}M`],
     ...['-object', `memory-backend-memfd,id=memory,size=${size.memoryMib}M,share=on`, '-numa', 'node,memdev=memory'],
     ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', kernelArguments],
