@@ -33,6 +33,7 @@
 #define FRAME_INPUT_END 3
 #define FRAME_SIGNAL 4       /* u32: sent to the command's process group */
 #define FRAME_WINDOW_SIZE 5  /* u32 rows, u32 columns */
+#define FRAME_WAKE 6         /* asks for nothing: the interrupt that brings it wakes a processor that has lost one */
 /* To the outside. */
 #define FRAME_READY 16       /* the supervisor waits for FRAME_RUN */
 #define FRAME_STDOUT 17

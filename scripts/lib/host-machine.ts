@@ -9,9 +9,11 @@ import { buildHostImage, type HostImage } from '../../images/host/build.ts';
 import { HostError } from './host-error.ts';
 import { InputFeed } from './host-input.ts';
 import {
+  encodeFrame,
   encodeNumbers,
   encodeRun,
   FRAME_SIGNAL,
+  FRAME_WAKE,
   FRAME_WINDOW_SIZE,
   FrameDecoder,
   type HostFrame,
@@ -22,6 +24,11 @@ import { boundToParent, findVirtiofsd, type Share, startVirtiofsd } from './host
 import { cacheDirectory, projectDirectory } from './paths.ts';
 
 const START_TIMEOUT_MS = 120_000;
+/**
+ * The emulated processor has been seen to sleep for ever on a timer interrupt that it was told of and did not take, with the
+ * whole host: guests stopped in the middle of whatever they did. Any other interrupt brings it back.
+ */
+const WAKE_INTERVAL_MS = 500;
 const CONSOLE_LINES = 60;
 const SETUP = join(projectDirectory, 'images/host/setup.sh');
 
@@ -201,6 +208,8 @@ export class EmulatedHost implements AsyncDisposable {
     } finally {
       clearTimeout(timer);
     }
+    const waking = setInterval(() => this.#channel.write(encodeFrame(FRAME_WAKE)), WAKE_INTERVAL_MS).unref();
+    this.#cleanUp.defer(() => clearInterval(waking));
     let output = '';
     const collector = new Writable({
       write(chunk: Buffer, _encoding, done) {

@@ -6,6 +6,8 @@ export const FRAME_INPUT = 2;
 export const FRAME_INPUT_END = 3;
 export const FRAME_SIGNAL = 4;
 export const FRAME_WINDOW_SIZE = 5;
+/** Asks for nothing: the interrupt that brings it is what it is for. The supervisor ignores it, as all that it does not know. */
+export const FRAME_WAKE = 6;
 export const FRAME_READY = 16;
 export const FRAME_STDOUT = 17;
 export const FRAME_STDERR = 18;
