@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BENCH_HOST } from '../../test/bench/programs.ts';
 import { buildDirectory } from './paths.ts';
 
-const TSVM = join(buildDirectory, 'bin/tsvm');
+export const TSVM = join(buildDirectory, 'bin/tsvm');
 const QEMU = '/usr/bin/qemu-system-x86_64';
 const KERNEL = join(buildDirectory, 'guest/vmlinux');
 /** The product's own initramfs: its agent connects to the host's port 1024 as soon as it runs. */
