@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { parse as parseToml } from 'smol-toml';
 import { messageOf } from '../lib/errors.ts';
+import { present } from '../lib/present.ts';
 import { HUGE_PAGE_SIZES, type HugePageSize, parseMemoryMib, type VmConfig } from './config.ts';
 import { VmConfigError } from './config-error.ts';
 import { balloon } from './devices/balloon.ts';
@@ -132,9 +133,16 @@ function readHugePages(text: string): HugePageSize {
   return size;
 }
 
-/** An object without the keys whose value is undefined. */
-function present<T extends object>(value: { readonly [Key in keyof T]: T[Key] | undefined }): Partial<T> {
-  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as Partial<T>;
+/** The devices of a description that may also replace those of a snapshot. @throws VmConfigError */
+export function describedDevices(
+  description: Pick<VmDescription, 'disk' | 'net' | 'share' | 'vsock'>,
+): Pick<VmConfig, 'disks' | 'nets' | 'shares' | 'vsock'> {
+  return present({
+    disks: description.disk?.map((source) => disk.read(source)),
+    nets: description.net?.map((source) => net.read(source)),
+    shares: description.share?.map((source) => share.read(source)),
+    vsock: description.vsock === undefined ? undefined : vsock.read(description.vsock),
+  });
 }
 
 /** A device that there is or is not, perhaps without settings. */
@@ -159,14 +167,14 @@ export function describedVm(description: VmDescription): VmConfig {
     cpus: description.cpus ?? 1,
     serial: description.serial ?? true,
     entropy: description.entropy ?? true,
-    disks: (description.disk ?? []).map((source) => disk.read(source)),
-    nets: (description.net ?? []).map((source) => net.read(source)),
-    shares: (description.share ?? []).map((source) => share.read(source)),
-    ...present<Pick<VmConfig, 'initrdPath' | 'hugePages' | 'prefault' | 'vsock' | 'console' | 'balloon'>>({
+    disks: [],
+    nets: [],
+    shares: [],
+    ...describedDevices(description),
+    ...present({
       initrdPath: description.initrd,
       hugePages: hugepages === undefined ? undefined : readHugePages(hugepages),
       prefault: description.prefault,
-      vsock: description.vsock === undefined ? undefined : vsock.read(description.vsock),
       console,
       balloon: readOptional(balloon, description.balloon),
     }),

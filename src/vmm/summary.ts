@@ -1,4 +1,5 @@
 // What a VM is made of, said to others: `tsvm ctl state`, reports.
+
 import {
   VIRTIO_ID_BALLOON,
   VIRTIO_ID_BLOCK,
@@ -9,6 +10,7 @@ import {
   VIRTIO_ID_VSOCK,
 } from '../devices/virtio/abi.gen.ts';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
+import { present } from '../lib/present.ts';
 import type { VmConfig } from './config.ts';
 import type { ConsoleName, VmSummary } from './operations.ts';
 
@@ -37,8 +39,7 @@ export function summarizeVm(
   const consoles: ConsoleName[] = serial ? ['serial'] : [];
   if (summaries.some(({ type }) => type === 'console')) consoles.push('hvc0');
   return {
-    ...(kernelPath === undefined ? {} : { kernelPath }),
-    ...(initrdPath === undefined ? {} : { initrdPath }),
+    ...present({ kernelPath, initrdPath }),
     commandLine,
     memoryMib,
     cpus,

@@ -1,7 +1,9 @@
 // `--balloon`: a virtio memory balloon, by which the guest gives memory back to the host.
+
 import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import { guestAddress } from '../../lib/brand.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { present } from '../../lib/present.ts';
 import { MIB } from '../../lib/units.ts';
 import { VmConfigError } from '../config-error.ts';
 import { optionalFirst, readOptions } from '../options.ts';
@@ -33,9 +35,7 @@ export const balloon: DeviceKind<BalloonConfig, BalloonDevice> = {
     const { 'deflate-on-oom': deflateOnOom, 'free-page-reporting': freePageReporting } = flags;
     return {
       ...(target === undefined ? {} : { targetMib: target / MIB }),
-      ...(deflateOnOom === undefined ? {} : { deflateOnOom }),
-      ...(freePageReporting === undefined ? {} : { freePageReporting }),
-      ...(stats === undefined ? {} : { statsIntervalSeconds: stats }),
+      ...present({ deflateOnOom, freePageReporting, statsIntervalSeconds: stats }),
     };
   },
   check({ targetMib = 0, statsIntervalSeconds: interval = 1 }) {
@@ -62,8 +62,7 @@ export const balloon: DeviceKind<BalloonConfig, BalloonDevice> = {
       timers,
       memorySize,
       targetMib,
-      ...(deflateOnOom === undefined ? {} : { deflateOnOom }),
-      ...(freePageReporting === undefined ? {} : { freePageReporting }),
+      ...present({ deflateOnOom, freePageReporting }),
       ...(statsIntervalSeconds === undefined ? {} : { statisticsIntervalMs: statsIntervalSeconds * 1000 }),
       onError: (error) => log(`the balloon's memory stays with the guest: ${messageOf(error)}`),
     });

@@ -1,9 +1,11 @@
 // `--disk`: a virtio block device on an image or a block device of the host, or on a program that serves one.
+
 import { basename, resolve } from 'node:path';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { CACHE_MODES, type CacheMode, RawFile } from '../../host/raw-file.ts';
 import { IMAGE_FORMATS, type ImageFormat } from '../../host/storage-daemon.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { present } from '../../lib/present.ts';
 import { VmConfigError } from '../config-error.ts';
 import { readOptions } from '../options.ts';
 import type { DeviceKind } from './kind.ts';
@@ -64,11 +66,7 @@ export const disk: DeviceKind<DiskConfig> = {
     return {
       path,
       ...(socket === undefined ? {} : { vhostUser: true }),
-      ...(format === undefined ? {} : { format }),
-      ...(ro === undefined ? {} : { readOnly: ro }),
-      ...(id === undefined ? {} : { id }),
-      ...(cache === undefined ? {} : { cache }),
-      ...(limit === undefined ? {} : { limit }),
+      ...present({ format, readOnly: ro, id, cache, limit }),
     };
   },
   check({ format = 'raw', vhostUser = false, id, cache, limit }) {

@@ -16,6 +16,7 @@ import { fillRandom } from '../../host/random.ts';
 import { Tap } from '../../host/tap.ts';
 import { VhostNet } from '../../host/vhost-net.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { present } from '../../lib/present.ts';
 import { checkInteger, VmConfigError } from '../config-error.ts';
 import { readOptions } from '../options.ts';
 import type { BackendContext, DeviceKind } from './kind.ts';
@@ -100,11 +101,7 @@ export const net: DeviceKind<NetConfig, NetDevice> = {
     });
     return {
       end,
-      ...(vhost === undefined ? {} : { vhost }),
-      ...(mac === undefined ? {} : { mac }),
-      ...(mtu === undefined ? {} : { mtu }),
-      ...(receiveLimit === undefined ? {} : { receiveLimit }),
-      ...(transmitLimit === undefined ? {} : { transmitLimit }),
+      ...present({ vhost, mac, mtu, receiveLimit, transmitLimit }),
     };
   },
   check({ end, vhost = false, mac, mtu, receiveLimit, transmitLimit }) {
@@ -135,10 +132,7 @@ export const net: DeviceKind<NetConfig, NetDevice> = {
     return new NetDevice({
       name,
       mac: (mac === undefined ? undefined : parseMac(mac)) ?? localMac(fillRandom(new Uint8Array(MAC_SIZE))),
-      ...(mtu === undefined ? {} : { mtu }),
-      ...(backend === undefined ? {} : { backend }),
-      ...(receiveLimiter === undefined ? {} : { receiveLimiter }),
-      ...(transmitLimiter === undefined ? {} : { transmitLimiter }),
+      ...present({ mtu, backend, receiveLimiter, transmitLimiter }),
       onError: (error) => context.log(`the network ${name} is gone: ${messageOf(error)}`),
     });
   },

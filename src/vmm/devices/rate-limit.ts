@@ -1,5 +1,7 @@
 // Rate limits as a user says them, for every device that has some: so much a second, and what may come at once at the start.
+
 import { type BucketOptions, type Clock, RateLimiter } from '../../devices/virtio/rate-limiter.ts';
+import { present } from '../../lib/present.ts';
 import { VmConfigError } from '../config-error.ts';
 import { timers } from './kind.ts';
 
@@ -29,10 +31,7 @@ export function readRateLimit(options: {
   const { rate, burst, ops, opsBurst } = options;
   if (rate === undefined && burst === undefined && ops === undefined && opsBurst === undefined) return undefined;
   return {
-    ...(rate === undefined ? {} : { bytesPerSecond: rate }),
-    ...(burst === undefined ? {} : { burstBytes: burst }),
-    ...(ops === undefined ? {} : { operationsPerSecond: ops }),
-    ...(opsBurst === undefined ? {} : { burstOperations: opsBurst }),
+    ...present({ bytesPerSecond: rate, burstBytes: burst, operationsPerSecond: ops, burstOperations: opsBurst }),
   };
 }
 

@@ -1,8 +1,10 @@
 // `--share`: a virtio file system on a folder of the host.
+
 import { resolve } from 'node:path';
 import { FS_QUEUE, FsDevice } from '../../devices/virtio/fs/device.ts';
 import { VhostUserFrontEnd } from '../../host/vhost-user.ts';
 import { CACHE_POLICIES, type CachePolicy, startVirtiofsd } from '../../host/virtiofsd.ts';
+import { present } from '../../lib/present.ts';
 import { VmConfigError } from '../config-error.ts';
 import { readOptions } from '../options.ts';
 import type { DeviceKind } from './kind.ts';
@@ -39,8 +41,7 @@ export const share: DeviceKind<ShareConfig> = {
     return {
       tag,
       directory,
-      ...(ro === undefined ? {} : { readOnly: ro }),
-      ...(cache === undefined ? {} : { cache }),
+      ...present({ readOnly: ro, cache }),
     };
   },
   check({ tag }) {

@@ -1,9 +1,11 @@
 // `--vsock`: a virtio socket device; the host's side is a Unix socket, or its own AF_VSOCK sockets.
+
 import { resolve } from 'node:path';
 import { VsockDevice } from '../../devices/virtio/vsock/device.ts';
 import { VhostVsockDevice } from '../../devices/virtio/vsock/vhost-device.ts';
 import { VhostVsock } from '../../host/vhost-vsock.ts';
 import { VsockUnixHost } from '../../host/vsock-unix.ts';
+import { present } from '../../lib/present.ts';
 import { checkInteger, VmConfigError } from '../config-error.ts';
 import { readOptions } from '../options.ts';
 import { type DeviceKind, timers } from './kind.ts';
@@ -38,8 +40,7 @@ export const vsock: DeviceKind<VsockConfig> = {
     if (cid === undefined) throw new VmConfigError('vsock', JSON.stringify(source), ALLOWED);
     return {
       guestCid: cid,
-      ...(path === undefined ? {} : { path }),
-      ...(vhost === undefined ? {} : { vhost }),
+      ...present({ path, vhost }),
     };
   },
   check({ guestCid, path, vhost = false }) {
