@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { describedVm, mergeDescriptions, readDescriptionFile } from './description.ts';
+import { describedVm, mergeDescriptions } from './description.ts';
+import { readDescriptionFile } from './description-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tskata-description-'));
 afterAll(() => rmSync(folder, { recursive: true }));

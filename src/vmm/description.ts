@@ -1,7 +1,4 @@
-// A VM as a user describes it: the flags of `tsvm boot`, or a configuration file whose keys are the flags' names.
-import { readFileSync } from 'node:fs';
-import { parse as parseToml } from 'smol-toml';
-import { messageOf } from '../lib/errors.ts';
+// A VM as a user describes it, by the flags of `tsvm boot` or by a configuration file, and the VM that this means.
 import { present } from '../lib/present.ts';
 import { HUGE_PAGE_SIZES, type HugePageSize, parseMemoryMib, type VmConfig } from './config.ts';
 import { VmConfigError } from './config-error.ts';
@@ -32,86 +29,6 @@ export interface VmDescription {
   /** `true` is a device without settings. */
   readonly console?: OptionSource | boolean;
   readonly balloon?: OptionSource | boolean;
-}
-
-type Shape = 'text' | 'number' | 'size' | 'flag' | 'device' | 'devices' | 'optional-device';
-
-/** Every key of a description. */
-const SHAPES: { readonly [Key in keyof Required<VmDescription>]: Shape } = {
-  kernel: 'text',
-  initrd: 'text',
-  cmdline: 'text',
-  memory: 'size',
-  hugepages: 'text',
-  prefault: 'flag',
-  cpus: 'number',
-  serial: 'flag',
-  entropy: 'flag',
-  disk: 'devices',
-  net: 'devices',
-  share: 'devices',
-  vsock: 'device',
-  console: 'optional-device',
-  balloon: 'optional-device',
-};
-
-const isOptionValue = (value: unknown): boolean => ['string', 'number', 'boolean'].includes(typeof value);
-
-function isOptionSource(value: unknown): value is OptionSource {
-  if (typeof value === 'string') return true;
-  return (
-    typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isOptionValue)
-  );
-}
-
-const MATCHES: Readonly<Record<Shape, { readonly allowed: string; matches(value: unknown): boolean }>> = {
-  text: { allowed: 'a text', matches: (value) => typeof value === 'string' },
-  number: { allowed: 'a number', matches: (value) => typeof value === 'number' },
-  size: { allowed: 'a size', matches: (value) => typeof value === 'string' || typeof value === 'number' },
-  flag: { allowed: 'true or false', matches: (value) => typeof value === 'boolean' },
-  device: { allowed: "a flag's text or a table", matches: isOptionSource },
-  'optional-device': {
-    allowed: "true, false, a flag's text or a table",
-    matches: (value) => typeof value === 'boolean' || isOptionSource(value),
-  },
-  devices: {
-    allowed: "a list of flags' texts or tables",
-    matches: (value) => Array.isArray(value) && value.every(isOptionSource),
-  },
-};
-
-function parseFile(path: string): unknown {
-  const text = readFileSync(path, 'utf8');
-  return path.endsWith('.json') ? JSON.parse(text) : parseToml(text);
-}
-
-/**
- * Reads a configuration file: JSON when its name says so, else TOML.
- * @throws VmConfigError naming the file, and the key that is wrong
- */
-export function readDescriptionFile(path: string): VmDescription {
-  let found: unknown;
-  try {
-    found = parseFile(path);
-  } catch (error) {
-    throw new VmConfigError(
-      `configuration file ${path}`,
-      `unreadable (${messageOf(error)})`,
-      'TOML, or JSON in *.json',
-    );
-  }
-  if (typeof found !== 'object' || found === null || Array.isArray(found)) {
-    throw new VmConfigError(`configuration file ${path}`, 'no table of keys', Object.keys(SHAPES).join(', '));
-  }
-  for (const [key, value] of Object.entries(found)) {
-    const shape = Object.hasOwn(SHAPES, key) ? SHAPES[key as keyof VmDescription] : undefined;
-    if (shape === undefined)
-      throw new VmConfigError(`${path}: key`, JSON.stringify(key), Object.keys(SHAPES).join(', '));
-    if (!MATCHES[shape].matches(value)) {
-      throw new VmConfigError(`${path}: ${key}`, JSON.stringify(value), MATCHES[shape].allowed);
-    }
-  }
-  return found;
 }
 
 /** One description over another: lists are joined, of all else the second has precedence. */
