@@ -8,21 +8,17 @@ import {
   VIRTIO_F_VERSION_1,
   virtio_blk_config,
 } from '../abi.gen.ts';
-import type { ActivationContext } from '../device.ts';
 import { featureSet, hasFeature } from '../features.ts';
-import type { ServedQueues } from '../queue-server.ts';
 import { MockMachine } from '../testing/mock-driver.ts';
+import { RecordingServer } from '../testing/recording-server.ts';
 import { type VhostUserBlockBackend, VhostUserBlockDevice } from './vhost-user-device.ts';
 
 const FEATURES = [VIRTIO_F_VERSION_1, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_SIZE_MAX];
 
 /** A back end like qemu-storage-daemon's, with a cache mode of writethrough and no largest segment. */
-class RecordingBackend implements VhostUserBlockBackend {
-  readonly features: bigint;
-  readonly log: string[] = [];
-
+class RecordingBackend extends RecordingServer implements VhostUserBlockBackend {
   constructor(...more: number[]) {
-    this.features = featureSet(...FEATURES, ...more);
+    super(featureSet(...FEATURES, ...more));
   }
 
   readConfiguration(length: number): Uint8Array {
@@ -33,19 +29,6 @@ class RecordingBackend implements VhostUserBlockBackend {
 
   writeConfiguration(offset: number, bytes: Uint8Array): void {
     this.log.push(`write ${offset} ${bytes}`);
-  }
-
-  start(_context: ActivationContext): ServedQueues {
-    this.log.push('start');
-    return {
-      quiesce: async () => void this.log.push('quiesce'),
-      resume: () => void this.log.push('resume'),
-      [Symbol.dispose]: () => void this.log.push('stop'),
-    };
-  }
-
-  idle(): undefined {
-    return undefined;
   }
 }
 

@@ -1,29 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { VIRTIO_F_VERSION_1, VIRTIO_ID_FS, VIRTIO_RING_F_INDIRECT_DESC } from '../abi.gen.ts';
-import type { ActivationContext } from '../device.ts';
 import { featureSet } from '../features.ts';
-import type { ServedQueues } from '../queue-server.ts';
 import { MockMachine } from '../testing/mock-driver.ts';
+import { RecordingServer } from '../testing/recording-server.ts';
 import type { FsBackend } from './backend.ts';
 import { FsDevice } from './device.ts';
 
-class RecordingBackend implements FsBackend {
-  readonly features: bigint = featureSet(VIRTIO_F_VERSION_1, VIRTIO_RING_F_INDIRECT_DESC, 5);
-  readonly log: string[] = [];
-  context: ActivationContext | undefined;
-
-  start(context: ActivationContext): ServedQueues {
-    this.context = context;
-    this.log.push('start');
-    return {
-      quiesce: async () => void this.log.push('quiesce'),
-      resume: () => void this.log.push('resume'),
-      [Symbol.dispose]: () => void this.log.push('stop'),
-    };
-  }
-
-  idle(): undefined {
-    return undefined;
+class RecordingBackend extends RecordingServer implements FsBackend {
+  constructor() {
+    super(featureSet(VIRTIO_F_VERSION_1, VIRTIO_RING_F_INDIRECT_DESC, 5));
   }
 
   saveState(): string {

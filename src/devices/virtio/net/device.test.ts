@@ -36,13 +36,12 @@ import {
   virtio_net_config,
   virtio_net_hdr_v1,
 } from '../abi.gen.ts';
-import type { ActivationContext } from '../device.ts';
 import { featureSet, hasFeature } from '../features.ts';
-import type { QueueServer } from '../queue-server.ts';
 import { RateLimiter } from '../rate-limiter.ts';
 import { FakeClock } from '../testing/fake-clock.ts';
 import { MODERN } from '../testing/mock-driver.ts';
 import { CHECKSUM_HEADER, EVERY_OFFLOAD, FakeNetwork, GUEST_MAC, NetGuest, netHeader } from '../testing/net-guest.ts';
+import { RecordingServer } from '../testing/recording-server.ts';
 import { NET_QUEUE, NetDevice } from './device.ts';
 import { NO_OFFLOADS } from './offloads.ts';
 import { HEADER_SIZE, MAX_FRAME_SIZE } from './packet.ts';
@@ -559,28 +558,10 @@ describe('at rest', () => {
 });
 
 describe('a queue server', () => {
-  class Server implements QueueServer {
-    readonly features: bigint = MODERN | featureSet(VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_CSUM, VIRTIO_NET_F_CTRL_VQ);
-    readonly log: string[] = [];
-    context: ActivationContext | undefined;
-
-    start(context: ActivationContext) {
-      this.context = context;
-      this.log.push('start');
-      return {
-        quiesce: async () => void this.log.push('quiesce'),
-        resume: () => void this.log.push('resume'),
-        [Symbol.dispose]: () => void this.log.push('stop'),
-      };
-    }
-
-    idle(): undefined {
-      return undefined;
-    }
-  }
+  const FEATURES = MODERN | featureSet(VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_CSUM, VIRTIO_NET_F_CTRL_VQ);
 
   function served() {
-    const server = new Server();
+    const server = new RecordingServer(FEATURES);
     return { server, guest: new NetGuest({ device: { backend: server, mtu: 1500 } }) };
   }
 

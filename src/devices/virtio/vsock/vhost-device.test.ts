@@ -1,34 +1,18 @@
 import { expect, test } from 'vitest';
 import { VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET } from '../abi.gen.ts';
 import { featureSet } from '../features.ts';
-import type { QueueServer, ServedQueues } from '../queue-server.ts';
 import { MockMachine } from '../testing/mock-driver.ts';
+import { RecordingServer } from '../testing/recording-server.ts';
 import { VSOCK_QUEUE } from './device.ts';
 import { VhostVsockDevice } from './vhost-device.ts';
 
 /** A bit that a driver of a socket device has no use for. */
 const FOREIGN = 27;
 
-class RecordingServer implements QueueServer {
-  readonly features = featureSet(VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX, FOREIGN);
-  readonly log: string[] = [];
-
-  start(): ServedQueues {
-    this.log.push('start');
-    return {
-      quiesce: async () => void this.log.push('quiesce'),
-      resume: () => void this.log.push('resume'),
-      [Symbol.dispose]: () => void this.log.push('stop'),
-    };
-  }
-
-  idle(): undefined {
-    return undefined;
-  }
-}
+const FEATURES = featureSet(VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX, FOREIGN);
 
 function machine() {
-  const backend = new RecordingServer();
+  const backend = new RecordingServer(FEATURES);
   const device = new VhostVsockDevice({ guestCid: 7, backend });
   return { backend, device, mock: new MockMachine(device) };
 }
@@ -40,7 +24,7 @@ test('a socket device of the kernel tells the address and offers what the kernel
 });
 
 test('an address that is reserved is refused', () => {
-  expect(() => new VhostVsockDevice({ guestCid: 2, backend: new RecordingServer() })).toThrow(RangeError);
+  expect(() => new VhostVsockDevice({ guestCid: 2, backend: new RecordingServer(FEATURES) })).toThrow(RangeError);
 });
 
 test('the kernel serves as long as there is a driver', () => {
@@ -56,7 +40,7 @@ test('a driver that goes on from a snapshot is told that its connections are gon
   const events = mock.driver.queue(VSOCK_QUEUE.event);
   events.push({ write: 4 });
   events.push({ write: 4 });
-  const backend = new RecordingServer();
+  const backend = new RecordingServer(FEATURES);
 
   const moved = await mock.moveTo(new VhostVsockDevice({ guestCid: 7, backend }));
   moved.transport.resume();
@@ -76,7 +60,7 @@ test('a driver that goes on from a snapshot is told that its connections are gon
 test('a driver without a buffer for events goes on too', async () => {
   const { mock } = machine();
   mock.driver.start({ queueSize: 16 });
-  const moved = await mock.moveTo(new VhostVsockDevice({ guestCid: 7, backend: new RecordingServer() }));
+  const moved = await mock.moveTo(new VhostVsockDevice({ guestCid: 7, backend: new RecordingServer(FEATURES) }));
   moved.transport.resume();
   expect(moved.transport.state.kind).toBe('active');
 });
