@@ -1,4 +1,4 @@
-// The module `tskata-sys`: the five things that TypeScript cannot do by itself. README.md in this folder justifies each.
+// The module `tskata-sys`: the things that TypeScript cannot do by itself. README.md in this folder justifies each.
 // Nothing here knows what a system call means: numbers, flags and structure layouts are in ../src/linux.
 #include <errno.h>
 #include <stdint.h>
@@ -152,9 +152,20 @@ static JSValue sys_decode_utf8(JSContext *ctx, JSValueConst self, int argc, JSVa
   return JS_NewStringLen(ctx, (const char *)bytes, length);
 }
 
+// addressOf(bytes): bigint, where the bytes are; good for as long as the array is referenced
+static JSValue sys_address_of(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
+  (void)self;
+  if (argc != 1) return JS_ThrowTypeError(ctx, "addressOf takes a Uint8Array");
+  size_t length;
+  uint8_t *bytes = bytes_of(ctx, argv[0], &length);
+  if (bytes == NULL) return JS_EXCEPTION;
+  return JS_NewBigUint64(ctx, (uint64_t)(uintptr_t)bytes);
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("syscall", 7, sys_syscall),
     JS_CFUNC_DEF("execve", 3, sys_execve),
+    JS_CFUNC_DEF("addressOf", 1, sys_address_of),
     JS_CFUNC_DEF("encodeUtf8", 1, sys_encode_utf8),
     JS_CFUNC_DEF("decodeUtf8", 1, sys_decode_utf8),
 };

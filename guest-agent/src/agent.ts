@@ -3,10 +3,14 @@
 import { type AgentMethods, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../../src/protocol/agent-service.ts';
 import type { Handlers } from '../../src/protocol/service.ts';
 import { StatusError } from '../../src/protocol/status.ts';
+import { containerHandlers } from './container/handlers.ts';
 import type { ContainerManager } from './container/manager.ts';
 import { guestDetails } from './details.ts';
 import type { GuestPort } from './guest-port.ts';
 import { kernelRelease } from './linux/machine.ts';
+import { networkHandlers } from './network/handlers.ts';
+import { onlineResources } from './online-resources.ts';
+import { storageHandlers } from './storage/handlers.ts';
 
 /** Version of this agent, as the host's log shows it. */
 export const AGENT_VERSION = '0.1.0';
@@ -41,28 +45,18 @@ export function agentHandlers(
         kernelRelease: kernelRelease(),
       };
     },
-    CreateContainer: (request) => containers.create(request),
-    StartContainer: async (request) => {
-      await containers.start(request.containerId);
+    ...containerHandlers(containers),
+    ...storageHandlers(),
+    ...networkHandlers(),
+    SetTime: async ({ realtimeNs }) => {
+      guest.setClock(realtimeNs);
       return nothing;
     },
-    DeleteContainer: async (request) => {
-      await containers.delete(request.containerId, request.force);
+    AddEntropy: async ({ entropy }) => {
+      guest.addEntropy(entropy);
       return nothing;
     },
-    ExecProcess: (request) => containers.exec(request),
-    SignalProcess: async (request) => {
-      containers.signal(request);
-      return nothing;
-    },
-    WaitProcess: async (request) => {
-      const { exitStatus, signal, coreDumped } = await containers.wait(request.containerId, request.processId);
-      return { exitStatus, signal, coreDumped };
-    },
-    ResizeTerminal: async (request) => {
-      containers.resize(request);
-      return nothing;
-    },
+    OnlineResources: async (request) => onlineResources(request),
     GuestDetails: async () => guestDetails(times),
     Shutdown: async () => {
       guest.shutDown();

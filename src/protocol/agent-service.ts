@@ -4,13 +4,15 @@ import { method, type Service } from './service.ts';
 
 /** Version of the protocol: within one major version fields and methods are only added. */
 export const PROTOCOL_MAJOR = 1;
-export const PROTOCOL_MINOR = 0;
+export const PROTOCOL_MINOR = 1;
 /** vsock port on which the host awaits the agent's connection, and on which the agent listens as well. */
 export const AGENT_RPC_PORT = 1024;
 /** vsock port of the agent for standard streams: see `StdioRequest`. */
 export const AGENT_STDIO_PORT = 1025;
+/** What the host puts into the guest is below this folder. */
+export const GUEST_DIRECTORY = '/run/tskata';
 /** Where the agent mounts the file system that the host shares. */
-export const SHARED_DIRECTORY = '/run/tskata/shared';
+export const SHARED_DIRECTORY = `${GUEST_DIRECTORY}/shared`;
 
 const methods = {
   Handshake: method(agent.HandshakeRequest, agent.HandshakeResponse),
@@ -21,6 +23,20 @@ const methods = {
   SignalProcess: method(agent.SignalProcessRequest, agent.Empty),
   WaitProcess: method(agent.WaitProcessRequest, agent.WaitProcessResponse),
   ResizeTerminal: method(agent.ResizeTerminalRequest, agent.Empty),
+  CloseStdin: method(agent.CloseStdinRequest, agent.Empty),
+  PauseContainer: method(agent.ContainerRequest, agent.Empty),
+  ResumeContainer: method(agent.ContainerRequest, agent.Empty),
+  UpdateContainer: method(agent.UpdateContainerRequest, agent.UpdateContainerResponse),
+  ContainerStats: method(agent.ContainerRequest, agent.ContainerStatsResponse),
+  ListProcesses: method(agent.ContainerRequest, agent.ListProcessesResponse),
+  MountFilesystem: method(agent.MountFilesystemRequest, agent.Empty),
+  UnmountFilesystem: method(agent.UnmountFilesystemRequest, agent.Empty),
+  CopyFile: method(agent.CopyFileRequest, agent.Empty),
+  ConfigureNetwork: method(agent.ConfigureNetworkRequest, agent.Empty),
+  NetworkDetails: method(agent.Empty, agent.NetworkDetailsResponse),
+  SetTime: method(agent.SetTimeRequest, agent.Empty),
+  AddEntropy: method(agent.AddEntropyRequest, agent.Empty),
+  OnlineResources: method(agent.OnlineResourcesRequest, agent.OnlineResourcesResponse),
   GuestDetails: method(agent.Empty, agent.GuestDetailsResponse),
   Shutdown: method(agent.Empty, agent.Empty),
 } as const;

@@ -57,13 +57,25 @@ export interface StdioRequest {
   terminalColumns: number;
 }
 
+/** A program for the kernel's seccomp(2), compiled on the host from linux.seccomp. */
+export interface SeccompFilter {
+  /** struct sock_filter[]: eight bytes each, little-endian. */
+  program: Uint8Array;
+  /** SECCOMP_FILTER_FLAG_* */
+  flags: number;
+}
+
 export interface CreateContainerRequest {
   containerId: string;
   /** The OCI config.json as the host resolved it: every path that the guest opens is a guest path. */
   ociConfigJson: string;
   /** The container's root file system as a guest path, below /run/tskata/shared for instance. */
   rootfsPath: string;
-  stdio: StdioRequest | undefined;
+  stdio:
+    | StdioRequest
+    | undefined;
+  /** Holds for the init process and for every process that is run later. Absent: system calls are not filtered. */
+  seccomp: SeccompFilter | undefined;
 }
 
 export interface CreateContainerResponse {
@@ -123,6 +135,263 @@ export interface ResizeTerminalRequest {
   processId: string;
   rows: number;
   columns: number;
+}
+
+export interface ContainerRequest {
+  containerId: string;
+}
+
+export interface CloseStdinRequest {
+  containerId: string;
+  processId: string;
+}
+
+export interface UpdateContainerRequest {
+  containerId: string;
+  /** The OCI object linux.resources. */
+  ociResourcesJson: string;
+}
+
+export interface UpdateContainerResponse {
+  /** As in CreateContainerResponse. */
+  warnings: string[];
+}
+
+/** What the kernel has counted for a container's cgroup since it was made (Documentation/admin-guide/cgroup-v2.rst). */
+export interface ContainerStatsResponse {
+  cpu: CpuStats | undefined;
+  memory: MemoryStats | undefined;
+  pids: PidsStats | undefined;
+  blockDevices: BlockDeviceStats[];
+  hugetlb: HugetlbStats[];
+  /** Of the network namespace that the container is in. */
+  interfaces: InterfaceStats[];
+}
+
+export interface CpuStats {
+  usageUs: bigint;
+  userUs: bigint;
+  systemUs: bigint;
+  periods: bigint;
+  throttledPeriods: bigint;
+  throttledUs: bigint;
+  pressure: PressureStats | undefined;
+}
+
+/** Limits that are not set are absent. */
+export interface MemoryStats {
+  usageBytes: bigint;
+  peakBytes: bigint;
+  limitBytes?: bigint | undefined;
+  swapUsageBytes: bigint;
+  swapLimitBytes?:
+    | bigint
+    | undefined;
+  /** How often processes were killed for want of memory. */
+  oomKills: bigint;
+  oomEvents: bigint;
+  /** memory.stat, as it is. */
+  stat: NamedValue[];
+  pressure: PressureStats | undefined;
+}
+
+export interface NamedValue {
+  name: string;
+  value: bigint;
+}
+
+export interface PidsStats {
+  current: bigint;
+  limit?: bigint | undefined;
+}
+
+export interface BlockDeviceStats {
+  major: number;
+  minor: number;
+  readBytes: bigint;
+  writtenBytes: bigint;
+  reads: bigint;
+  writes: bigint;
+  discardedBytes: bigint;
+  discards: bigint;
+}
+
+export interface HugetlbStats {
+  /** As in the names of the files: "2MB". */
+  pageSize: string;
+  usageBytes: bigint;
+  limitBytes?: bigint | undefined;
+  failures: bigint;
+}
+
+export interface InterfaceStats {
+  name: string;
+  receivedBytes: bigint;
+  receivedPackets: bigint;
+  receivedErrors: bigint;
+  receivedDropped: bigint;
+  sentBytes: bigint;
+  sentPackets: bigint;
+  sentErrors: bigint;
+  sentDropped: bigint;
+}
+
+/** Pressure stall information: microseconds in which some, or all, processes waited. */
+export interface PressureStats {
+  someUs: bigint;
+  fullUs: bigint;
+}
+
+export interface ListProcessesResponse {
+  processes: ListProcessesResponse_Process[];
+}
+
+export interface ListProcessesResponse_Process {
+  pid: number;
+  parentPid: number;
+  /** In the container's own pid namespace. */
+  containerPid: number;
+  uid: number;
+  /** State letter of /proc/PID/stat. */
+  state: string;
+  commandLine: string[];
+  cpuTimeUs: bigint;
+  residentBytes: bigint;
+  /** Microseconds since the guest started. */
+  startTimeUs: bigint;
+}
+
+/** Of this container; of all of them when it is empty. */
+export interface EventsRequest {
+  containerId: string;
+}
+
+export interface Event {
+  containerId: string;
+  kind: { $case: "processExited"; value: Event_ProcessExited } | //
+  /** Processes of the container were killed for want of memory. */
+  { $case: "outOfMemory"; value: Event_OutOfMemory } | //
+  /** The guest as a whole ran out of memory. */
+  { $case: "guestOutOfMemory"; value: Empty } | undefined;
+}
+
+export interface Event_ProcessExited {
+  processId: string;
+  pid: number;
+  exitStatus: number;
+  signal: number;
+  coreDumped: boolean;
+}
+
+export interface Event_OutOfMemory {
+  /** Since the container was made. */
+  kills: bigint;
+}
+
+export interface MountFilesystemRequest {
+  /** File system type: "virtiofs", "ext4", "erofs", "tmpfs", ... */
+  type: string;
+  /** Tag of the share, or path of the device in the guest. */
+  source: string;
+  /** Below /run/tskata; made when missing. */
+  path: string;
+  /** As in OCI mounts. */
+  options: string[];
+}
+
+export interface UnmountFilesystemRequest {
+  path: string;
+}
+
+export interface CopyFileRequest {
+  /** Below /run/tskata. Directories above it are made when missing. */
+  path: string;
+  mode: number;
+  uid: number;
+  gid: number;
+  content:
+    | //
+    /** The file's bytes from `offset` on; what lay there before is overwritten. A file's first piece (offset 0) empties it. */
+    { $case: "data"; value: Uint8Array }
+    | { $case: "directory"; value: Empty }
+    | { $case: "symbolicLink"; value: string }
+    | undefined;
+  offset: bigint;
+}
+
+export interface ConfigureNetworkRequest {
+  interfaces: NetworkInterface[];
+  /** All routes that are not the kernel's own; others are removed. */
+  routes: NetworkRoute[];
+  neighbours: NetworkNeighbour[];
+  /** Written to /run/tskata/network/resolv.conf and hosts in the guest. Absent: left as they are. */
+  resolvConf?: string | undefined;
+  hosts?: string | undefined;
+}
+
+export interface NetworkInterface {
+  /** Its name in the guest from now on. */
+  name: string;
+  /** By which the interface is found: xx:xx:xx:xx:xx:xx. Empty for the loopback interface. */
+  macAddress: string;
+  /** 0: as it is. */
+  mtu: number;
+  /** With prefix length: 192.0.2.7/24, 2001:db8::7/64. Others are removed, but for link-local ones of the kernel. */
+  addresses: string[];
+  down: boolean;
+  noArp: boolean;
+}
+
+export interface NetworkRoute {
+  /** With prefix length; empty for the default route. */
+  destination: string;
+  /** Empty when the destination is on the link. */
+  gateway: string;
+  interface: string;
+  /** Preferred source address; may be empty. */
+  source: string;
+  /** RT_SCOPE_*: 0 universe, 253 link. */
+  scope: number;
+  /** Where it cannot be told from the addresses: 4 or 6. */
+  family: number;
+  metric: number;
+  mtu: number;
+  /** The gateway is on the link though no address says so (RTNH_F_ONLINK). */
+  onLink: boolean;
+}
+
+export interface NetworkNeighbour {
+  address: string;
+  macAddress: string;
+  interface: string;
+  /** NUD_*; 0 stands for NUD_PERMANENT. */
+  state: number;
+}
+
+export interface NetworkDetailsResponse {
+  interfaces: NetworkInterface[];
+  routes: NetworkRoute[];
+  neighbours: NetworkNeighbour[];
+}
+
+/** Nanoseconds since the Unix epoch. */
+export interface SetTimeRequest {
+  realtimeNs: bigint;
+}
+
+export interface AddEntropyRequest {
+  entropy: Uint8Array;
+}
+
+export interface OnlineResourcesRequest {
+  /** How many processors are to be online; 0 for all that there are. */
+  cpus: number;
+  memory: boolean;
+}
+
+export interface OnlineResourcesResponse {
+  cpusOnline: number;
+  memoryBytes: bigint;
 }
 
 export interface GuestDetailsResponse {
@@ -464,8 +733,65 @@ export const StdioRequest: MessageFns<StdioRequest> = {
   },
 };
 
+function createBaseSeccompFilter(): SeccompFilter {
+  return { program: new Uint8Array(0), flags: 0 };
+}
+
+export const SeccompFilter: MessageFns<SeccompFilter> = {
+  encode(message: SeccompFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.program.length !== 0) {
+      writer.uint32(10).bytes(message.program);
+    }
+    if (message.flags !== 0) {
+      writer.uint32(16).uint32(message.flags);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SeccompFilter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSeccompFilter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.program = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.flags = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseCreateContainerRequest(): CreateContainerRequest {
-  return { containerId: "", ociConfigJson: "", rootfsPath: "", stdio: undefined };
+  return { containerId: "", ociConfigJson: "", rootfsPath: "", stdio: undefined, seccomp: undefined };
 }
 
 export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
@@ -481,6 +807,9 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
     }
     if (message.stdio !== undefined) {
       StdioRequest.encode(message.stdio, writer.uint32(34).fork()).join();
+    }
+    if (message.seccomp !== undefined) {
+      SeccompFilter.encode(message.seccomp, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -528,6 +857,14 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
             }
 
             message.stdio = StdioRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.seccomp = SeccompFilter.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1107,6 +1444,2620 @@ export const ResizeTerminalRequest: MessageFns<ResizeTerminalRequest> = {
             }
 
             message.columns = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseContainerRequest(): ContainerRequest {
+  return { containerId: "" };
+}
+
+export const ContainerRequest: MessageFns<ContainerRequest> = {
+  encode(message: ContainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContainerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCloseStdinRequest(): CloseStdinRequest {
+  return { containerId: "", processId: "" };
+}
+
+export const CloseStdinRequest: MessageFns<CloseStdinRequest> = {
+  encode(message: CloseStdinRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    if (message.processId !== "") {
+      writer.uint32(18).string(message.processId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CloseStdinRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCloseStdinRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.processId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateContainerRequest(): UpdateContainerRequest {
+  return { containerId: "", ociResourcesJson: "" };
+}
+
+export const UpdateContainerRequest: MessageFns<UpdateContainerRequest> = {
+  encode(message: UpdateContainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    if (message.ociResourcesJson !== "") {
+      writer.uint32(18).string(message.ociResourcesJson);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateContainerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateContainerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ociResourcesJson = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateContainerResponse(): UpdateContainerResponse {
+  return { warnings: [] };
+}
+
+export const UpdateContainerResponse: MessageFns<UpdateContainerResponse> = {
+  encode(message: UpdateContainerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.warnings) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateContainerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateContainerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseContainerStatsResponse(): ContainerStatsResponse {
+  return { cpu: undefined, memory: undefined, pids: undefined, blockDevices: [], hugetlb: [], interfaces: [] };
+}
+
+export const ContainerStatsResponse: MessageFns<ContainerStatsResponse> = {
+  encode(message: ContainerStatsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpu !== undefined) {
+      CpuStats.encode(message.cpu, writer.uint32(10).fork()).join();
+    }
+    if (message.memory !== undefined) {
+      MemoryStats.encode(message.memory, writer.uint32(18).fork()).join();
+    }
+    if (message.pids !== undefined) {
+      PidsStats.encode(message.pids, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.blockDevices) {
+      BlockDeviceStats.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.hugetlb) {
+      HugetlbStats.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.interfaces) {
+      InterfaceStats.encode(v!, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContainerStatsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainerStatsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cpu = CpuStats.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.memory = MemoryStats.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pids = PidsStats.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.blockDevices.push(BlockDeviceStats.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.hugetlb.push(HugetlbStats.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.interfaces.push(InterfaceStats.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCpuStats(): CpuStats {
+  return {
+    usageUs: 0n,
+    userUs: 0n,
+    systemUs: 0n,
+    periods: 0n,
+    throttledPeriods: 0n,
+    throttledUs: 0n,
+    pressure: undefined,
+  };
+}
+
+export const CpuStats: MessageFns<CpuStats> = {
+  encode(message: CpuStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.usageUs !== 0n) {
+      if (BigInt.asUintN(64, message.usageUs) !== message.usageUs) {
+        throw new globalThis.Error("value provided for field message.usageUs of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.usageUs);
+    }
+    if (message.userUs !== 0n) {
+      if (BigInt.asUintN(64, message.userUs) !== message.userUs) {
+        throw new globalThis.Error("value provided for field message.userUs of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.userUs);
+    }
+    if (message.systemUs !== 0n) {
+      if (BigInt.asUintN(64, message.systemUs) !== message.systemUs) {
+        throw new globalThis.Error("value provided for field message.systemUs of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.systemUs);
+    }
+    if (message.periods !== 0n) {
+      if (BigInt.asUintN(64, message.periods) !== message.periods) {
+        throw new globalThis.Error("value provided for field message.periods of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.periods);
+    }
+    if (message.throttledPeriods !== 0n) {
+      if (BigInt.asUintN(64, message.throttledPeriods) !== message.throttledPeriods) {
+        throw new globalThis.Error("value provided for field message.throttledPeriods of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.throttledPeriods);
+    }
+    if (message.throttledUs !== 0n) {
+      if (BigInt.asUintN(64, message.throttledUs) !== message.throttledUs) {
+        throw new globalThis.Error("value provided for field message.throttledUs of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.throttledUs);
+    }
+    if (message.pressure !== undefined) {
+      PressureStats.encode(message.pressure, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CpuStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCpuStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.usageUs = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.userUs = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.systemUs = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.periods = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.throttledPeriods = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.throttledUs = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.pressure = PressureStats.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMemoryStats(): MemoryStats {
+  return {
+    usageBytes: 0n,
+    peakBytes: 0n,
+    limitBytes: undefined,
+    swapUsageBytes: 0n,
+    swapLimitBytes: undefined,
+    oomKills: 0n,
+    oomEvents: 0n,
+    stat: [],
+    pressure: undefined,
+  };
+}
+
+export const MemoryStats: MessageFns<MemoryStats> = {
+  encode(message: MemoryStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.usageBytes !== 0n) {
+      if (BigInt.asUintN(64, message.usageBytes) !== message.usageBytes) {
+        throw new globalThis.Error("value provided for field message.usageBytes of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.usageBytes);
+    }
+    if (message.peakBytes !== 0n) {
+      if (BigInt.asUintN(64, message.peakBytes) !== message.peakBytes) {
+        throw new globalThis.Error("value provided for field message.peakBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.peakBytes);
+    }
+    if (message.limitBytes !== undefined) {
+      if (BigInt.asUintN(64, message.limitBytes) !== message.limitBytes) {
+        throw new globalThis.Error("value provided for field message.limitBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.limitBytes);
+    }
+    if (message.swapUsageBytes !== 0n) {
+      if (BigInt.asUintN(64, message.swapUsageBytes) !== message.swapUsageBytes) {
+        throw new globalThis.Error("value provided for field message.swapUsageBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.swapUsageBytes);
+    }
+    if (message.swapLimitBytes !== undefined) {
+      if (BigInt.asUintN(64, message.swapLimitBytes) !== message.swapLimitBytes) {
+        throw new globalThis.Error("value provided for field message.swapLimitBytes of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.swapLimitBytes);
+    }
+    if (message.oomKills !== 0n) {
+      if (BigInt.asUintN(64, message.oomKills) !== message.oomKills) {
+        throw new globalThis.Error("value provided for field message.oomKills of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.oomKills);
+    }
+    if (message.oomEvents !== 0n) {
+      if (BigInt.asUintN(64, message.oomEvents) !== message.oomEvents) {
+        throw new globalThis.Error("value provided for field message.oomEvents of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.oomEvents);
+    }
+    for (const v of message.stat) {
+      NamedValue.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.pressure !== undefined) {
+      PressureStats.encode(message.pressure, writer.uint32(74).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MemoryStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMemoryStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.usageBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.peakBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limitBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.swapUsageBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.swapLimitBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.oomKills = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.oomEvents = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.stat.push(NamedValue.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.pressure = PressureStats.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNamedValue(): NamedValue {
+  return { name: "", value: 0n };
+}
+
+export const NamedValue: MessageFns<NamedValue> = {
+  encode(message: NamedValue, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.value !== 0n) {
+      if (BigInt.asUintN(64, message.value) !== message.value) {
+        throw new globalThis.Error("value provided for field message.value of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NamedValue {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNamedValue();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePidsStats(): PidsStats {
+  return { current: 0n, limit: undefined };
+}
+
+export const PidsStats: MessageFns<PidsStats> = {
+  encode(message: PidsStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.current !== 0n) {
+      if (BigInt.asUintN(64, message.current) !== message.current) {
+        throw new globalThis.Error("value provided for field message.current of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.current);
+    }
+    if (message.limit !== undefined) {
+      if (BigInt.asUintN(64, message.limit) !== message.limit) {
+        throw new globalThis.Error("value provided for field message.limit of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PidsStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePidsStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.current = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limit = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBlockDeviceStats(): BlockDeviceStats {
+  return {
+    major: 0,
+    minor: 0,
+    readBytes: 0n,
+    writtenBytes: 0n,
+    reads: 0n,
+    writes: 0n,
+    discardedBytes: 0n,
+    discards: 0n,
+  };
+}
+
+export const BlockDeviceStats: MessageFns<BlockDeviceStats> = {
+  encode(message: BlockDeviceStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.major !== 0) {
+      writer.uint32(8).uint32(message.major);
+    }
+    if (message.minor !== 0) {
+      writer.uint32(16).uint32(message.minor);
+    }
+    if (message.readBytes !== 0n) {
+      if (BigInt.asUintN(64, message.readBytes) !== message.readBytes) {
+        throw new globalThis.Error("value provided for field message.readBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.readBytes);
+    }
+    if (message.writtenBytes !== 0n) {
+      if (BigInt.asUintN(64, message.writtenBytes) !== message.writtenBytes) {
+        throw new globalThis.Error("value provided for field message.writtenBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.writtenBytes);
+    }
+    if (message.reads !== 0n) {
+      if (BigInt.asUintN(64, message.reads) !== message.reads) {
+        throw new globalThis.Error("value provided for field message.reads of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.reads);
+    }
+    if (message.writes !== 0n) {
+      if (BigInt.asUintN(64, message.writes) !== message.writes) {
+        throw new globalThis.Error("value provided for field message.writes of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.writes);
+    }
+    if (message.discardedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.discardedBytes) !== message.discardedBytes) {
+        throw new globalThis.Error("value provided for field message.discardedBytes of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.discardedBytes);
+    }
+    if (message.discards !== 0n) {
+      if (BigInt.asUintN(64, message.discards) !== message.discards) {
+        throw new globalThis.Error("value provided for field message.discards of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.discards);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockDeviceStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockDeviceStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.major = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.minor = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.readBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.writtenBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.reads = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.writes = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.discardedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.discards = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseHugetlbStats(): HugetlbStats {
+  return { pageSize: "", usageBytes: 0n, limitBytes: undefined, failures: 0n };
+}
+
+export const HugetlbStats: MessageFns<HugetlbStats> = {
+  encode(message: HugetlbStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== "") {
+      writer.uint32(10).string(message.pageSize);
+    }
+    if (message.usageBytes !== 0n) {
+      if (BigInt.asUintN(64, message.usageBytes) !== message.usageBytes) {
+        throw new globalThis.Error("value provided for field message.usageBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.usageBytes);
+    }
+    if (message.limitBytes !== undefined) {
+      if (BigInt.asUintN(64, message.limitBytes) !== message.limitBytes) {
+        throw new globalThis.Error("value provided for field message.limitBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.limitBytes);
+    }
+    if (message.failures !== 0n) {
+      if (BigInt.asUintN(64, message.failures) !== message.failures) {
+        throw new globalThis.Error("value provided for field message.failures of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.failures);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HugetlbStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHugetlbStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pageSize = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.usageBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limitBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.failures = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseInterfaceStats(): InterfaceStats {
+  return {
+    name: "",
+    receivedBytes: 0n,
+    receivedPackets: 0n,
+    receivedErrors: 0n,
+    receivedDropped: 0n,
+    sentBytes: 0n,
+    sentPackets: 0n,
+    sentErrors: 0n,
+    sentDropped: 0n,
+  };
+}
+
+export const InterfaceStats: MessageFns<InterfaceStats> = {
+  encode(message: InterfaceStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.receivedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.receivedBytes) !== message.receivedBytes) {
+        throw new globalThis.Error("value provided for field message.receivedBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.receivedBytes);
+    }
+    if (message.receivedPackets !== 0n) {
+      if (BigInt.asUintN(64, message.receivedPackets) !== message.receivedPackets) {
+        throw new globalThis.Error("value provided for field message.receivedPackets of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.receivedPackets);
+    }
+    if (message.receivedErrors !== 0n) {
+      if (BigInt.asUintN(64, message.receivedErrors) !== message.receivedErrors) {
+        throw new globalThis.Error("value provided for field message.receivedErrors of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.receivedErrors);
+    }
+    if (message.receivedDropped !== 0n) {
+      if (BigInt.asUintN(64, message.receivedDropped) !== message.receivedDropped) {
+        throw new globalThis.Error("value provided for field message.receivedDropped of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.receivedDropped);
+    }
+    if (message.sentBytes !== 0n) {
+      if (BigInt.asUintN(64, message.sentBytes) !== message.sentBytes) {
+        throw new globalThis.Error("value provided for field message.sentBytes of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.sentBytes);
+    }
+    if (message.sentPackets !== 0n) {
+      if (BigInt.asUintN(64, message.sentPackets) !== message.sentPackets) {
+        throw new globalThis.Error("value provided for field message.sentPackets of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.sentPackets);
+    }
+    if (message.sentErrors !== 0n) {
+      if (BigInt.asUintN(64, message.sentErrors) !== message.sentErrors) {
+        throw new globalThis.Error("value provided for field message.sentErrors of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.sentErrors);
+    }
+    if (message.sentDropped !== 0n) {
+      if (BigInt.asUintN(64, message.sentDropped) !== message.sentDropped) {
+        throw new globalThis.Error("value provided for field message.sentDropped of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.sentDropped);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InterfaceStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInterfaceStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.receivedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.receivedPackets = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.receivedErrors = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.receivedDropped = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.sentBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.sentPackets = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.sentErrors = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.sentDropped = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePressureStats(): PressureStats {
+  return { someUs: 0n, fullUs: 0n };
+}
+
+export const PressureStats: MessageFns<PressureStats> = {
+  encode(message: PressureStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.someUs !== 0n) {
+      if (BigInt.asUintN(64, message.someUs) !== message.someUs) {
+        throw new globalThis.Error("value provided for field message.someUs of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.someUs);
+    }
+    if (message.fullUs !== 0n) {
+      if (BigInt.asUintN(64, message.fullUs) !== message.fullUs) {
+        throw new globalThis.Error("value provided for field message.fullUs of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.fullUs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PressureStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePressureStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.someUs = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fullUs = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListProcessesResponse(): ListProcessesResponse {
+  return { processes: [] };
+}
+
+export const ListProcessesResponse: MessageFns<ListProcessesResponse> = {
+  encode(message: ListProcessesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.processes) {
+      ListProcessesResponse_Process.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListProcessesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListProcessesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.processes.push(ListProcessesResponse_Process.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListProcessesResponse_Process(): ListProcessesResponse_Process {
+  return {
+    pid: 0,
+    parentPid: 0,
+    containerPid: 0,
+    uid: 0,
+    state: "",
+    commandLine: [],
+    cpuTimeUs: 0n,
+    residentBytes: 0n,
+    startTimeUs: 0n,
+  };
+}
+
+export const ListProcessesResponse_Process: MessageFns<ListProcessesResponse_Process> = {
+  encode(message: ListProcessesResponse_Process, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pid !== 0) {
+      writer.uint32(8).uint32(message.pid);
+    }
+    if (message.parentPid !== 0) {
+      writer.uint32(16).uint32(message.parentPid);
+    }
+    if (message.containerPid !== 0) {
+      writer.uint32(24).uint32(message.containerPid);
+    }
+    if (message.uid !== 0) {
+      writer.uint32(32).uint32(message.uid);
+    }
+    if (message.state !== "") {
+      writer.uint32(42).string(message.state);
+    }
+    for (const v of message.commandLine) {
+      writer.uint32(50).string(v!);
+    }
+    if (message.cpuTimeUs !== 0n) {
+      if (BigInt.asUintN(64, message.cpuTimeUs) !== message.cpuTimeUs) {
+        throw new globalThis.Error("value provided for field message.cpuTimeUs of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.cpuTimeUs);
+    }
+    if (message.residentBytes !== 0n) {
+      if (BigInt.asUintN(64, message.residentBytes) !== message.residentBytes) {
+        throw new globalThis.Error("value provided for field message.residentBytes of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.residentBytes);
+    }
+    if (message.startTimeUs !== 0n) {
+      if (BigInt.asUintN(64, message.startTimeUs) !== message.startTimeUs) {
+        throw new globalThis.Error("value provided for field message.startTimeUs of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.startTimeUs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListProcessesResponse_Process {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListProcessesResponse_Process();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pid = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.parentPid = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.containerPid = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.uid = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.commandLine.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.cpuTimeUs = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.residentBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.startTimeUs = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEventsRequest(): EventsRequest {
+  return { containerId: "" };
+}
+
+export const EventsRequest: MessageFns<EventsRequest> = {
+  encode(message: EventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEvent(): Event {
+  return { containerId: "", kind: undefined };
+}
+
+export const Event: MessageFns<Event> = {
+  encode(message: Event, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    switch (message.kind?.$case) {
+      case "processExited":
+        Event_ProcessExited.encode(message.kind.value, writer.uint32(18).fork()).join();
+        break;
+      case "outOfMemory":
+        Event_OutOfMemory.encode(message.kind.value, writer.uint32(26).fork()).join();
+        break;
+      case "guestOutOfMemory":
+        Empty.encode(message.kind.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Event {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = { $case: "processExited", value: Event_ProcessExited.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.kind = { $case: "outOfMemory", value: Event_OutOfMemory.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.kind = { $case: "guestOutOfMemory", value: Empty.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEvent_ProcessExited(): Event_ProcessExited {
+  return { processId: "", pid: 0, exitStatus: 0, signal: 0, coreDumped: false };
+}
+
+export const Event_ProcessExited: MessageFns<Event_ProcessExited> = {
+  encode(message: Event_ProcessExited, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.processId !== "") {
+      writer.uint32(10).string(message.processId);
+    }
+    if (message.pid !== 0) {
+      writer.uint32(16).uint32(message.pid);
+    }
+    if (message.exitStatus !== 0) {
+      writer.uint32(24).uint32(message.exitStatus);
+    }
+    if (message.signal !== 0) {
+      writer.uint32(32).uint32(message.signal);
+    }
+    if (message.coreDumped !== false) {
+      writer.uint32(40).bool(message.coreDumped);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Event_ProcessExited {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvent_ProcessExited();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.processId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pid = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.exitStatus = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.signal = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.coreDumped = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEvent_OutOfMemory(): Event_OutOfMemory {
+  return { kills: 0n };
+}
+
+export const Event_OutOfMemory: MessageFns<Event_OutOfMemory> = {
+  encode(message: Event_OutOfMemory, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kills !== 0n) {
+      if (BigInt.asUintN(64, message.kills) !== message.kills) {
+        throw new globalThis.Error("value provided for field message.kills of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.kills);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Event_OutOfMemory {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvent_OutOfMemory();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kills = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMountFilesystemRequest(): MountFilesystemRequest {
+  return { type: "", source: "", path: "", options: [] };
+}
+
+export const MountFilesystemRequest: MessageFns<MountFilesystemRequest> = {
+  encode(message: MountFilesystemRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== "") {
+      writer.uint32(10).string(message.type);
+    }
+    if (message.source !== "") {
+      writer.uint32(18).string(message.source);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    for (const v of message.options) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MountFilesystemRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMountFilesystemRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.options.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUnmountFilesystemRequest(): UnmountFilesystemRequest {
+  return { path: "" };
+}
+
+export const UnmountFilesystemRequest: MessageFns<UnmountFilesystemRequest> = {
+  encode(message: UnmountFilesystemRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnmountFilesystemRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnmountFilesystemRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCopyFileRequest(): CopyFileRequest {
+  return { path: "", mode: 0, uid: 0, gid: 0, content: undefined, offset: 0n };
+}
+
+export const CopyFileRequest: MessageFns<CopyFileRequest> = {
+  encode(message: CopyFileRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(16).uint32(message.mode);
+    }
+    if (message.uid !== 0) {
+      writer.uint32(24).uint32(message.uid);
+    }
+    if (message.gid !== 0) {
+      writer.uint32(32).uint32(message.gid);
+    }
+    switch (message.content?.$case) {
+      case "data":
+        writer.uint32(42).bytes(message.content.value);
+        break;
+      case "directory":
+        Empty.encode(message.content.value, writer.uint32(50).fork()).join();
+        break;
+      case "symbolicLink":
+        writer.uint32(58).string(message.content.value);
+        break;
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asUintN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.offset);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CopyFileRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCopyFileRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mode = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.uid = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.gid = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.content = { $case: "data", value: reader.bytes() };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.content = { $case: "directory", value: Empty.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.content = { $case: "symbolicLink", value: reader.string() };
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.offset = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConfigureNetworkRequest(): ConfigureNetworkRequest {
+  return { interfaces: [], routes: [], neighbours: [], resolvConf: undefined, hosts: undefined };
+}
+
+export const ConfigureNetworkRequest: MessageFns<ConfigureNetworkRequest> = {
+  encode(message: ConfigureNetworkRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.interfaces) {
+      NetworkInterface.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.routes) {
+      NetworkRoute.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.neighbours) {
+      NetworkNeighbour.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.resolvConf !== undefined) {
+      writer.uint32(34).string(message.resolvConf);
+    }
+    if (message.hosts !== undefined) {
+      writer.uint32(42).string(message.hosts);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfigureNetworkRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfigureNetworkRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.interfaces.push(NetworkInterface.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.routes.push(NetworkRoute.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.neighbours.push(NetworkNeighbour.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.resolvConf = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.hosts = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNetworkInterface(): NetworkInterface {
+  return { name: "", macAddress: "", mtu: 0, addresses: [], down: false, noArp: false };
+}
+
+export const NetworkInterface: MessageFns<NetworkInterface> = {
+  encode(message: NetworkInterface, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.macAddress !== "") {
+      writer.uint32(18).string(message.macAddress);
+    }
+    if (message.mtu !== 0) {
+      writer.uint32(24).uint32(message.mtu);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.down !== false) {
+      writer.uint32(40).bool(message.down);
+    }
+    if (message.noArp !== false) {
+      writer.uint32(48).bool(message.noArp);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkInterface {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkInterface();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.macAddress = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.mtu = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.down = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.noArp = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNetworkRoute(): NetworkRoute {
+  return {
+    destination: "",
+    gateway: "",
+    interface: "",
+    source: "",
+    scope: 0,
+    family: 0,
+    metric: 0,
+    mtu: 0,
+    onLink: false,
+  };
+}
+
+export const NetworkRoute: MessageFns<NetworkRoute> = {
+  encode(message: NetworkRoute, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.destination !== "") {
+      writer.uint32(10).string(message.destination);
+    }
+    if (message.gateway !== "") {
+      writer.uint32(18).string(message.gateway);
+    }
+    if (message.interface !== "") {
+      writer.uint32(26).string(message.interface);
+    }
+    if (message.source !== "") {
+      writer.uint32(34).string(message.source);
+    }
+    if (message.scope !== 0) {
+      writer.uint32(40).uint32(message.scope);
+    }
+    if (message.family !== 0) {
+      writer.uint32(48).uint32(message.family);
+    }
+    if (message.metric !== 0) {
+      writer.uint32(56).uint32(message.metric);
+    }
+    if (message.mtu !== 0) {
+      writer.uint32(64).uint32(message.mtu);
+    }
+    if (message.onLink !== false) {
+      writer.uint32(72).bool(message.onLink);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkRoute {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkRoute();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.destination = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.gateway = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.interface = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.scope = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.family = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.metric = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.mtu = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.onLink = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNetworkNeighbour(): NetworkNeighbour {
+  return { address: "", macAddress: "", interface: "", state: 0 };
+}
+
+export const NetworkNeighbour: MessageFns<NetworkNeighbour> = {
+  encode(message: NetworkNeighbour, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== "") {
+      writer.uint32(10).string(message.address);
+    }
+    if (message.macAddress !== "") {
+      writer.uint32(18).string(message.macAddress);
+    }
+    if (message.interface !== "") {
+      writer.uint32(26).string(message.interface);
+    }
+    if (message.state !== 0) {
+      writer.uint32(32).uint32(message.state);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkNeighbour {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkNeighbour();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.macAddress = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.interface = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.state = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNetworkDetailsResponse(): NetworkDetailsResponse {
+  return { interfaces: [], routes: [], neighbours: [] };
+}
+
+export const NetworkDetailsResponse: MessageFns<NetworkDetailsResponse> = {
+  encode(message: NetworkDetailsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.interfaces) {
+      NetworkInterface.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.routes) {
+      NetworkRoute.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.neighbours) {
+      NetworkNeighbour.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkDetailsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkDetailsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.interfaces.push(NetworkInterface.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.routes.push(NetworkRoute.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.neighbours.push(NetworkNeighbour.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetTimeRequest(): SetTimeRequest {
+  return { realtimeNs: 0n };
+}
+
+export const SetTimeRequest: MessageFns<SetTimeRequest> = {
+  encode(message: SetTimeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.realtimeNs !== 0n) {
+      if (BigInt.asUintN(64, message.realtimeNs) !== message.realtimeNs) {
+        throw new globalThis.Error("value provided for field message.realtimeNs of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.realtimeNs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetTimeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetTimeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.realtimeNs = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAddEntropyRequest(): AddEntropyRequest {
+  return { entropy: new Uint8Array(0) };
+}
+
+export const AddEntropyRequest: MessageFns<AddEntropyRequest> = {
+  encode(message: AddEntropyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.entropy.length !== 0) {
+      writer.uint32(10).bytes(message.entropy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddEntropyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddEntropyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entropy = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOnlineResourcesRequest(): OnlineResourcesRequest {
+  return { cpus: 0, memory: false };
+}
+
+export const OnlineResourcesRequest: MessageFns<OnlineResourcesRequest> = {
+  encode(message: OnlineResourcesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpus !== 0) {
+      writer.uint32(8).uint32(message.cpus);
+    }
+    if (message.memory !== false) {
+      writer.uint32(16).bool(message.memory);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OnlineResourcesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOnlineResourcesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.cpus = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.memory = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOnlineResourcesResponse(): OnlineResourcesResponse {
+  return { cpusOnline: 0, memoryBytes: 0n };
+}
+
+export const OnlineResourcesResponse: MessageFns<OnlineResourcesResponse> = {
+  encode(message: OnlineResourcesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpusOnline !== 0) {
+      writer.uint32(8).uint32(message.cpusOnline);
+    }
+    if (message.memoryBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryBytes) !== message.memoryBytes) {
+        throw new globalThis.Error("value provided for field message.memoryBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.memoryBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OnlineResourcesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOnlineResourcesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.cpusOnline = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.memoryBytes = reader.uint64() as bigint;
             continue;
           }
         }

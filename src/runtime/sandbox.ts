@@ -164,6 +164,7 @@ export class Sandbox {
           terminalRows: size?.height ?? 0,
           terminalColumns: size?.width ?? 0,
         },
+        seccomp: undefined,
       });
       mark('container-created');
       for (const warning of warnings) this.#environment.warn(`container ${containerId}: ${warning}`);

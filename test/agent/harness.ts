@@ -223,7 +223,13 @@ export class TestAgent implements AsyncDisposable {
   }
 
   async create(id: string, document: object, stdio: StdioRequest = stdioRequest(), rootfs = this.makeRootfs()) {
-    const request = { containerId: id, ociConfigJson: JSON.stringify(document), rootfsPath: rootfs, stdio };
+    const request = {
+      containerId: id,
+      ociConfigJson: JSON.stringify(document),
+      rootfsPath: rootfs,
+      stdio,
+      seccomp: undefined,
+    };
     return await this.call('CreateContainer', request);
   }
 

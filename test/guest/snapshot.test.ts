@@ -148,6 +148,7 @@ test('a container goes on in clones: with its file system, the time of now, and 
       ociConfigJson: JSON.stringify(config(['sh', '-c', script])),
       rootfsPath: `${ROOTS_PATH}/box`,
       stdio: stdioRequest({ stdout: false, stderr: false }),
+      seccomp: undefined,
     });
     await guest.agent.call('StartContainer', { containerId: 'box' });
     before = Number(await guest.exec('box', countLines));

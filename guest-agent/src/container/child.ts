@@ -22,7 +22,7 @@ import { isTerminalMaster, openSlave, takeTerminal } from '../linux/terminal.ts'
 import { restoreOpenFileLimit } from '../open-file-limit.ts';
 import type { ChildStdio } from '../stdio/process-streams.ts';
 import { ChildChannel } from './channel.ts';
-import type { ContainerPlan, ProcessPlan } from './config.ts';
+import type { ContainerPlan, ProcessPlan } from './config/plan.ts';
 import { applyCredentials, environmentOf, findProgram } from './credentials.ts';
 import { buildRoot, enterRoot } from './root-filesystem.ts';
 import type { RootDirectory } from './root-path.ts';

@@ -1,13 +1,22 @@
 // One container: its plan, its cgroup, its processes, and what may be done to it when.
-import type { CreateContainerRequest, ExecProcessRequest, StdioRequest } from '../../../src/protocol/agent.gen.ts';
+import type {
+  ContainerStatsResponse,
+  CreateContainerRequest,
+  ExecProcessRequest,
+  ListProcessesResponse,
+  StdioRequest,
+  UpdateContainerResponse,
+} from '../../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { close, open } from '../linux/file.ts';
 import { type Ending, fork, openPidFd, setNamespace } from '../linux/process.ts';
 import { Cgroup } from './cgroup.ts';
 import { runExec, runInit } from './child.ts';
-import { type ContainerPlan, type NamespaceKind, parseConfig, parseProcess } from './config.ts';
-import { parseJsonObject } from './json.ts';
+import { parseConfig } from './config/container.ts';
+import { parseJsonObject } from './config/json.ts';
+import type { ContainerPlan, NamespaceKind } from './config/plan.ts';
+import { parseProcess } from './config/process.ts';
 import { ContainerProcess, type ProcessServices } from './process.ts';
 
 const NAMESPACE_FLAGS: Readonly<Record<NamespaceKind, number>> = {
@@ -168,6 +177,31 @@ export class Container {
     if (!this.#process(processId).resize(rows, columns)) {
       throw new StatusError('FAILED_PRECONDITION', `process "${processId}" of container ${this.id} has no terminal`);
     }
+  }
+
+  async closeStdin(_processId: string): Promise<void> {
+    throw new StatusError('UNIMPLEMENTED', 'to come');
+  }
+
+  async pause(): Promise<void> {
+    throw new StatusError('UNIMPLEMENTED', 'to come');
+  }
+
+  async resume(): Promise<void> {
+    throw new StatusError('UNIMPLEMENTED', 'to come');
+  }
+
+  /** @param resourcesJson the OCI object linux.resources */
+  update(_resourcesJson: string): UpdateContainerResponse {
+    throw new StatusError('UNIMPLEMENTED', 'to come');
+  }
+
+  stats(): ContainerStatsResponse {
+    throw new StatusError('UNIMPLEMENTED', 'to come');
+  }
+
+  processes(): ListProcessesResponse {
+    throw new StatusError('UNIMPLEMENTED', 'to come');
   }
 
   /** Kills what runs and frees everything. */

@@ -4,7 +4,7 @@ import { isErrno, SystemError } from '../linux/call.ts';
 import { isDirectory, readText, requireExecutable, statusOf, tryGiveTo } from '../linux/file.ts';
 import { changeDirectory } from '../linux/mount.ts';
 import { isCapabilityKnown, prctl, setCapabilities, setIds, setLimit, setUmask } from '../linux/process.ts';
-import type { CapabilityPlan, ProcessPlan } from './config.ts';
+import type { CapabilityPlan, ProcessPlan } from './config/plan.ts';
 
 const STANDARD_STREAMS = [0, 1, 2];
 

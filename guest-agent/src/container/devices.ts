@@ -2,8 +2,8 @@
 import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
 import { changeOwner, deviceNumber, makeNode, symbolicLink, tryRemoveFile } from '../linux/file.ts';
-import type { ContainerPlan, DevicePlan } from './config.ts';
-import { parseMountOptions } from './mount-options.ts';
+import { parseMountOptions } from './config/mount-options.ts';
+import type { ContainerPlan, DevicePlan } from './config/plan.ts';
 import type { RootDirectory } from './root-path.ts';
 
 const device = (path: string, major: number, minor: number): DevicePlan => ({

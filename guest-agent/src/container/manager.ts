@@ -47,12 +47,12 @@ export class ContainerManager {
   }
 
   async start(id: string): Promise<void> {
-    await this.#find(id).start();
+    await this.find(id).start();
   }
 
   /** A stopped container, and as with runc one that never was started; any with `force`. */
   async delete(id: string, force: boolean): Promise<void> {
-    const container = this.#find(id);
+    const container = this.find(id);
     if (container.running && container.started && !force) {
       throw new StatusError(
         'FAILED_PRECONDITION',
@@ -66,19 +66,19 @@ export class ContainerManager {
   }
 
   async exec(request: ExecProcessRequest): Promise<ExecProcessResponse> {
-    return await this.#find(request.containerId).exec(request);
+    return await this.find(request.containerId).exec(request);
   }
 
   signal(request: SignalProcessRequest): void {
-    this.#find(request.containerId).signal(request.processId, request.signal, request.all);
+    this.find(request.containerId).signal(request.processId, request.signal, request.all);
   }
 
   async wait(containerId: string, processId: string): Promise<Ending> {
-    return await this.#find(containerId).wait(processId);
+    return await this.find(containerId).wait(processId);
   }
 
   resize(request: ResizeTerminalRequest): void {
-    this.#find(request.containerId).resize(request.processId, request.rows, request.columns);
+    this.find(request.containerId).resize(request.processId, request.rows, request.columns);
   }
 
   /** Kills and frees every container. */
@@ -89,7 +89,8 @@ export class ContainerManager {
     await Promise.all(containers.map((container) => container?.destroy()));
   }
 
-  #find(id: string): Container {
+  /** @throws StatusError NOT_FOUND */
+  find(id: string): Container {
     const container = this.#containers.get(id);
     if (container !== undefined) return container;
     throw new StatusError('NOT_FOUND', `container ${id} does not exist`);

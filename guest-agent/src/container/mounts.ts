@@ -2,8 +2,8 @@
 import * as abi from '../linux/abi.gen.ts';
 import { isDirectory, pathOfFd, statusOf, statusOfFd, withFd } from '../linux/file.ts';
 import { mount, setMountAttributes } from '../linux/mount.ts';
-import type { MountPlan } from './config.ts';
-import { type MountOptions, parseMountOptions } from './mount-options.ts';
+import { type MountOptions, parseMountOptions } from './config/mount-options.ts';
+import type { MountPlan } from './config/plan.ts';
 import type { RootDirectory } from './root-path.ts';
 
 /** What mounts need to know of their container. */

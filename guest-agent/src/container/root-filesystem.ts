@@ -3,7 +3,7 @@ import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
 import { close, isDirectory, open, pathOfFd, statusOfFd, withFd } from '../linux/file.ts';
 import { changeDirectory, changeDirectoryToFd, mount, pivotRoot, setMountAttributes, unmount } from '../linux/mount.ts';
-import type { ContainerPlan } from './config.ts';
+import type { ContainerPlan } from './config/plan.ts';
 import { makeDevices } from './devices.ts';
 import { applyMount, finishMount, type MountContext } from './mounts.ts';
 import { RootDirectory } from './root-path.ts';

@@ -9,6 +9,8 @@ declare module 'tskata-sys' {
   export function syscall(number: number, ...values: Argument[]): number;
   /** execve(2). Returns only when it failed. @returns minus the error number */
   export function execve(path: string, argv: readonly string[], envp: readonly string[]): number;
+  /** Where the bytes are. Good for as long as the array is referenced. */
+  export function addressOf(bytes: Uint8Array): bigint;
   export function encodeUtf8(text: string): Uint8Array;
   /** What is no UTF-8 becomes U+FFFD. */
   export function decodeUtf8(bytes: Uint8Array): string;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import * as abi from '../linux/abi.gen.ts';
+import * as abi from '../../linux/abi.gen.ts';
 import { parseMountOptions } from './mount-options.ts';
 
 describe('parseMountOptions', () => {

@@ -1,7 +1,7 @@
 // Reads untyped JSON field by field. What is not as the specification says is refused with the field's path.
 
-import { messageOf } from '../../../src/lib/errors.ts';
-import { StatusError } from '../../../src/protocol/status.ts';
+import { messageOf } from '../../../../src/lib/errors.ts';
+import { StatusError } from '../../../../src/protocol/status.ts';
 
 /** A JSON object and where it stands. */
 export class JsonObject {

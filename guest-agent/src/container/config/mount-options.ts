@@ -1,6 +1,6 @@
 // The options of an OCI mount, by their kind.
 // Source: OCI runtime-spec 1.2, config, "Linux mount options"; mount(2); mount_setattr(2).
-import * as abi from '../linux/abi.gen.ts';
+import * as abi from '../../linux/abi.gen.ts';
 import { lookUp } from './json.ts';
 
 /** A flag option: what it is for a new mount (MS_*) and for a bind mount (MOUNT_ATTR_*). */

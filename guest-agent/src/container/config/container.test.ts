@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseConfig } from './config.ts';
+import { parseConfig } from './container.ts';
 
 const base = {
   process: { args: ['sh'], cwd: '/' },

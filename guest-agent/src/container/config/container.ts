@@ -1,0 +1,68 @@
+// From an OCI config.json to a plan that can be carried out: parsed, checked, and told what is not supported.
+// Source: OCI runtime-spec 1.2, config.md and config-linux.md.
+import { StatusError } from '../../../../src/protocol/status.ts';
+import { type JsonObject, parseJsonObject } from './json.ts';
+import { parseDevice, parseMount, parsePropagation } from './mounts.ts';
+import { parseNamespaces } from './namespaces.ts';
+import type { ContainerPlan, Parsed } from './plan.ts';
+import { unsupported, warn } from './problems.ts';
+import { parseProcess } from './process.ts';
+import { parseResources } from './resources.ts';
+import { parseSysctl } from './sysctl.ts';
+
+/** Reads a config.json. @throws StatusError INVALID_ARGUMENT or UNIMPLEMENTED, naming the field */
+export function parseConfig(text: string): Parsed<ContainerPlan> {
+  const warnings: string[] = [];
+  const config = parseJsonObject(text, 'config.json');
+  const processObject = config.object('process');
+  if (processObject === undefined) {
+    throw new StatusError('INVALID_ARGUMENT', 'config.json: process is missing, and a container must run something');
+  }
+  const linux = config.object('linux');
+  refuseUnsupported(config, linux);
+  warn(warnings, linux, 'seccomp', 'system calls are not filtered; the boundary is the virtual machine');
+  warn(warnings, linux, 'mountLabel', 'the guest kernel has no SELinux');
+  warn(warnings, linux, 'intelRdt', 'the guest has no such resource');
+  warn(warnings, linux, 'netDevices', "network devices are the virtual machine's");
+  warn(warnings, linux, 'memoryPolicy', 'the guest has one memory node');
+  const resources = linux?.object('resources');
+  warn(warnings, resources, 'devices', 'devices are limited to what the virtual machine has, not by cgroup');
+  for (const name of ['blockIO', 'hugepageLimits', 'network', 'rdma']) {
+    warn(warnings, resources, name, 'the guest kernel has no such controller');
+  }
+  const plan: ContainerPlan = {
+    process: parseProcess(processObject, warnings),
+    namespaces: parseNamespaces(linux),
+    hostname: config.string('hostname'),
+    domainname: config.string('domainname'),
+    readonlyRoot: config.object('root')?.boolean('readonly') ?? false,
+    rootPropagation: parsePropagation(linux),
+    mounts: config.objects('mounts').map((mount) => parseMount(mount, warnings)),
+    devices: (linux?.objects('devices') ?? []).map(parseDevice),
+    maskedPaths: linux?.strings('maskedPaths') ?? [],
+    readonlyPaths: linux?.strings('readonlyPaths') ?? [],
+    sysctl: parseSysctl(linux),
+    cgroupFiles: resources === undefined ? [] : parseResources(resources),
+  };
+  if (plan.hostname !== undefined && plan.hostname !== '' && !plan.namespaces.has('uts')) {
+    throw new StatusError(
+      'INVALID_ARGUMENT',
+      'config.json: hostname needs a uts namespace: add one to linux.namespaces',
+    );
+  }
+  return { plan, warnings };
+}
+
+/** What would change a container's meaning or isolation if it were left out. */
+function refuseUnsupported(config: JsonObject, linux: JsonObject | undefined): void {
+  for (const name of ['uidMappings', 'gidMappings']) {
+    if (linux?.has(name)) throw unsupported(`linux.${name}`, 'there are no user namespaces yet');
+  }
+  if (linux?.has('timeOffsets')) throw unsupported('linux.timeOffsets', 'there are no time namespaces yet');
+  const domain = linux?.object('personality')?.string('domain') ?? 'LINUX';
+  if (domain !== 'LINUX') throw unsupported('linux.personality', `the guest runs LINUX programs only, not ${domain}`);
+  const hooks = config.object('hooks');
+  for (const name of ['createContainer', 'startContainer']) {
+    if (hooks?.has(name)) throw unsupported(`hooks.${name}`, 'hooks do not run inside the guest yet');
+  }
+}

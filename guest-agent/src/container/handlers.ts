@@ -1,0 +1,55 @@
+// The calls of agent.proto that are about containers and their processes.
+import type { AgentMethods } from '../../../src/protocol/agent-service.ts';
+import type { Handlers } from '../../../src/protocol/service.ts';
+import type { ContainerManager } from './manager.ts';
+
+type ContainerCalls =
+  | `${'Create' | 'Start' | 'Delete' | 'Pause' | 'Resume' | 'Update'}Container`
+  | `${'Exec' | 'Signal' | 'Wait'}Process`
+  | 'ResizeTerminal'
+  | 'CloseStdin'
+  | 'ContainerStats'
+  | 'ListProcesses';
+
+export function containerHandlers(containers: ContainerManager): Pick<Handlers<AgentMethods>, ContainerCalls> {
+  const nothing = {};
+  return {
+    CreateContainer: (request) => containers.create(request),
+    StartContainer: async (request) => {
+      await containers.start(request.containerId);
+      return nothing;
+    },
+    DeleteContainer: async (request) => {
+      await containers.delete(request.containerId, request.force);
+      return nothing;
+    },
+    ExecProcess: (request) => containers.exec(request),
+    SignalProcess: async (request) => {
+      containers.signal(request);
+      return nothing;
+    },
+    WaitProcess: async (request) => {
+      const { exitStatus, signal, coreDumped } = await containers.wait(request.containerId, request.processId);
+      return { exitStatus, signal, coreDumped };
+    },
+    ResizeTerminal: async (request) => {
+      containers.resize(request);
+      return nothing;
+    },
+    CloseStdin: async ({ containerId, processId }) => {
+      await containers.find(containerId).closeStdin(processId);
+      return nothing;
+    },
+    PauseContainer: async ({ containerId }) => {
+      await containers.find(containerId).pause();
+      return nothing;
+    },
+    ResumeContainer: async ({ containerId }) => {
+      await containers.find(containerId).resume();
+      return nothing;
+    },
+    UpdateContainer: async (request) => containers.find(request.containerId).update(request.ociResourcesJson),
+    ContainerStats: async ({ containerId }) => containers.find(containerId).stats(),
+    ListProcesses: async ({ containerId }) => containers.find(containerId).processes(),
+  };
+}
