@@ -3,11 +3,11 @@
 import { type AgentMethods, agentService, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../protocol/agent-service.ts';
 import type { ByteStream } from '../protocol/byte-stream.ts';
 import { TtrpcClient } from '../protocol/client.ts';
-import type { RequestOf, ResponseOf } from '../protocol/service.ts';
+import type { RequestOf, ResponseOf, UnaryName } from '../protocol/service.ts';
 import { StatusError } from '../protocol/status.ts';
 import { nodeTimers } from './socket-stream.ts';
 
-type MethodName = keyof AgentMethods & string;
+type MethodName = UnaryName<AgentMethods>;
 
 /** Work on the guest's own memory: an agent that does not answer within this time is not going to, milliseconds. */
 const QUICK_MS = 10_000;

@@ -6,7 +6,7 @@ const frames = fc.array(
   fc.record({
     streamId: fc.integer({ min: 0, max: 0xffff_ffff }),
     type: fc.integer({ min: 0, max: 255 }),
-    flags: fc.constant(0),
+    flags: fc.integer({ min: 0, max: 255 }),
     payload: fc.uint8Array({ maxLength: 9000 }),
   }),
   { maxLength: 8 },
@@ -19,7 +19,7 @@ function join(parts: readonly Uint8Array[]): Uint8Array {
 test('frames come out as they went in, wherever the stream is split', () => {
   fc.assert(
     fc.property(frames, fc.array(fc.integer({ min: 1, max: 5000 })), (sent, sizes) => {
-      const bytes = join(sent.map((frame) => encodeFrame(frame.streamId, frame.type, frame.payload)));
+      const bytes = join(sent.map((frame) => encodeFrame(frame.streamId, frame.type, frame.payload, frame.flags)));
       const decoder = new FrameDecoder();
       const received: Frame[] = [];
       for (let offset = 0, index = 0; offset < bytes.length; index++) {
@@ -36,7 +36,7 @@ test('frames come out as they went in, wherever the stream is split', () => {
 test('a stream that was cut gives the whole frames before the cut, and is known to be cut', () => {
   fc.assert(
     fc.property(frames, fc.nat(), (sent, cut) => {
-      const encoded = sent.map((frame) => encodeFrame(frame.streamId, frame.type, frame.payload));
+      const encoded = sent.map((frame) => encodeFrame(frame.streamId, frame.type, frame.payload, frame.flags));
       const bytes = join(encoded);
       const length = bytes.length === 0 ? 0 : cut % bytes.length;
       const decoder = new FrameDecoder();

@@ -1,11 +1,24 @@
 import { describe, expect, test } from 'vitest';
-import { encodeFrame, FrameDecoder, FrameError, HEADER_LENGTH, MESSAGE_LENGTH_MAX, MessageType } from './frame.ts';
+import {
+  encodeFrame,
+  FrameDecoder,
+  FrameError,
+  FrameFlag,
+  HEADER_LENGTH,
+  MESSAGE_LENGTH_MAX,
+  MessageType,
+} from './frame.ts';
 
 describe('encodeFrame', () => {
   test('writes length, stream id, type and flags, big-endian', () => {
     // containerd/ttrpc, PROTOCOL.md, "Message Frame"
     const bytes = encodeFrame(0x01020304, MessageType.REQUEST, new Uint8Array([0xaa, 0xbb]));
     expect([...bytes]).toEqual([0, 0, 0, 2, 1, 2, 3, 4, 1, 0, 0xaa, 0xbb]);
+  });
+
+  test('writes the flags it is given', () => {
+    const flags = FrameFlag.REMOTE_CLOSED | FrameFlag.NO_DATA;
+    expect([...encodeFrame(1, MessageType.DATA, new Uint8Array(0), flags)]).toEqual([0, 0, 0, 0, 0, 0, 0, 1, 3, 5]);
   });
 
   test('takes a payload of the limit and none longer', () => {

@@ -7,8 +7,18 @@ export const HEADER_LENGTH = 10;
 /** Longest payload that a frame may carry. */
 export const MESSAGE_LENGTH_MAX = 4 * 1024 * 1024;
 
-/** What a frame carries. (Data frames, type 3, belong to streaming calls, which neither end uses.) */
-export const MessageType = { REQUEST: 1, RESPONSE: 2 } as const;
+/** What a frame carries ("Message Types"). Data frames belong to streaming calls; the two others are all of a unary one. */
+export const MessageType = { REQUEST: 1, RESPONSE: 2, DATA: 3 } as const;
+
+/** Flags of requests and data frames, as their sender means them: who receives the frame is the one that is told. */
+export const FrameFlag = {
+  /** Of a streaming call: the sender will send no more data. */
+  REMOTE_CLOSED: 1,
+  /** Of the request of a streaming call: the sender may still send data. */
+  REMOTE_OPEN: 2,
+  /** Of data: the frame carries no message, not even an empty one. */
+  NO_DATA: 4,
+} as const;
 
 export interface Frame {
   readonly streamId: number;
@@ -21,13 +31,14 @@ export interface Frame {
 export class FrameError extends TskataError<'FRAME_TOO_LONG' | 'FRAME_TRUNCATED' | 'FRAME_UNEXPECTED'> {}
 
 /** @throws FrameError when the payload is longer than `MESSAGE_LENGTH_MAX` */
-export function encodeFrame(streamId: number, type: number, payload: Uint8Array): Uint8Array {
+export function encodeFrame(streamId: number, type: number, payload: Uint8Array, flags = 0): Uint8Array {
   if (payload.length > MESSAGE_LENGTH_MAX) throw tooLong(payload.length);
   const bytes = new Uint8Array(HEADER_LENGTH + payload.length);
   const header = new DataView(bytes.buffer);
   header.setUint32(0, payload.length);
   header.setUint32(4, streamId);
   header.setUint8(8, type);
+  header.setUint8(9, flags);
   bytes.set(payload, HEADER_LENGTH);
   return bytes;
 }

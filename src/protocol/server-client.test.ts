@@ -141,7 +141,6 @@ describe('the end of the connection', () => {
 describe('the server', () => {
   test.each([
     ['a response', encodeFrame(1, MessageType.RESPONSE, new Uint8Array(0))],
-    ['an even stream id', encodeFrame(2, MessageType.REQUEST, new Uint8Array(0))],
     ['an unknown type', encodeFrame(1, 9, new Uint8Array(0))],
     ['half a frame', encodeFrame(1, 1, new Uint8Array(9)).subarray(0, 14)],
   ])('ends a connection that sends %s', async (_what, bytes) => {

@@ -1,69 +1,36 @@
 // A ttrpc server for one connection at a time. It knows no transport: see byte-stream.ts.
-import { messageOf } from '../lib/errors.ts';
+//
+// Deadlines: `Request.timeout_nano` is not enforced here; the caller stops waiting by itself and drops a late answer. What a
+// handler does (a container half made) cannot be taken back by a clock, and a call that is under way keeps its place among
+// `CALLS_MAX` until it is over, because that bounds what one caller can have pending.
+//
+// Errors go to the stream that they concern, as a response with a status, and the connection goes on. It ends only where
+// framing is broken or the peer is no ttrpc client.
 import type { ByteStream } from './byte-stream.ts';
-import { encodeFrame, FrameDecoder, FrameError, MESSAGE_LENGTH_MAX, MessageType } from './frame.ts';
-import type { AnyMethod, Handlers, Methods, Service } from './service.ts';
-import { StatusCode, StatusError } from './status.ts';
-import { Request, Response } from './ttrpc.gen.ts';
+import {
+  encodeFrame,
+  type Frame,
+  FrameDecoder,
+  FrameError,
+  FrameFlag,
+  MESSAGE_LENGTH_MAX,
+  MessageType,
+} from './frame.ts';
+import { encodeAnswer, encodeRefusal, type FoundCall, type MethodTable } from './method-table.ts';
+import { StatusError } from './status.ts';
+
+export { MethodTable } from './method-table.ts';
 
 /** Calls of one connection that may be under way at once; more are refused with RESOURCE_EXHAUSTED. */
 export const CALLS_MAX = 1024;
 
-interface Implementation {
-  readonly method: AnyMethod;
-  readonly handler: (request: unknown) => Promise<unknown>;
-}
-
-/** The methods that a server answers, of any number of services. */
-export class MethodTable {
-  readonly #implementations = new Map<string, Implementation>();
-
-  /** Adds a service. */
-  add<M extends Methods>(service: Service<M>, handlers: Handlers<M>): this {
-    for (const [name, method] of Object.entries(service.methods)) {
-      const handler = handlers[name] as Implementation['handler'] | undefined;
-      if (handler === undefined) throw new TypeError(`service ${service.name} has no handler for ${name}`);
-      this.#implementations.set(`${service.name}/${name}`, { method, handler });
-    }
-    return this;
-  }
-
-  /** Runs one call. Never throws: what goes wrong is the response's status. @returns an encoded `Response` */
-  async answer(payload: Uint8Array): Promise<Uint8Array> {
-    try {
-      const request = decode('the ttrpc envelope', Request, payload);
-      const path = `${request.service}/${request.method}`;
-      const implementation = this.#implementations.get(path);
-      if (implementation === undefined) throw new StatusError('UNIMPLEMENTED', `method ${path} is not known here`);
-      const message = decode(path, implementation.method.request, request.payload);
-      const answer = implementation.method.response.encode(await implementation.handler(message)).finish();
-      const status = { code: StatusCode.OK, message: '' };
-      const response = Response.encode({ status, payload: answer }).finish();
-      if (response.length <= MESSAGE_LENGTH_MAX) return response;
-      throw new StatusError(
-        'RESOURCE_EXHAUSTED',
-        `the answer of ${path} has ${response.length} bytes: too many for a frame`,
-      );
-    } catch (error) {
-      return refusal(error);
-    }
-  }
-}
-
-function decode<T>(what: string, codec: { decode(input: Uint8Array): T }, bytes: Uint8Array): T {
-  try {
-    return codec.decode(bytes);
-  } catch (cause) {
-    const message = `the message for ${what} cannot be decoded: ${messageOf(cause)}`;
-    throw new StatusError('INVALID_ARGUMENT', message, {}, { cause });
-  }
-}
-
-function refusal(error: unknown): Uint8Array {
-  const code = error instanceof StatusError ? error.status : StatusCode.UNKNOWN;
-  // Far below a frame's limit, whatever a handler put into its message.
-  const message = messageOf(error).slice(0, 65536);
-  return Response.encode({ status: { code, message }, payload: new Uint8Array(0) }).finish();
+/** A streaming call that is under way. */
+interface OpenStream {
+  readonly items: AsyncIterator<unknown>;
+  /** Whether the caller may still send something: its half-close ends the call then. */
+  readonly remoteOpen: boolean;
+  /** A response was sent on it, which was its last frame. */
+  answered: boolean;
 }
 
 /**
@@ -71,33 +38,146 @@ function refusal(error: unknown): Uint8Array {
  * @throws FrameError when the peer broke the framing, and whatever the stream throws when the connection broke
  */
 export async function serveConnection(stream: ByteStream, table: MethodTable): Promise<void> {
-  const decoder = new FrameDecoder();
-  let calls = 0;
-  let open = true;
-  const answer = async (streamId: number, payload: Uint8Array): Promise<void> => {
-    calls += 1;
-    const response =
-      calls > CALLS_MAX
-        ? refusal(new StatusError('RESOURCE_EXHAUSTED', `more than ${CALLS_MAX} calls at once on one connection`))
-        : await table.answer(payload);
-    calls -= 1;
-    // A write that fails means that the reader is gone; the reading side finds out and says so.
-    if (open) await stream.write(encodeFrame(streamId, MessageType.RESPONSE, response)).catch(() => stream.close());
-  };
-  try {
-    for (let bytes = await stream.read(); bytes !== undefined; bytes = await stream.read()) {
-      for (const frame of decoder.push(bytes)) {
-        // ttrpc, "Stream Identifiers": streams that the client starts have odd numbers.
-        if (frame.type !== MessageType.REQUEST || frame.streamId % 2 === 0) {
-          const message = `a ttrpc server cannot take a frame of type ${frame.type} on stream ${frame.streamId}`;
-          throw new FrameError('FRAME_UNEXPECTED', message);
-        }
-        void answer(frame.streamId, frame.payload);
-      }
-    }
-    decoder.end();
-  } finally {
-    open = false;
-    stream.close();
+  await new Connection(stream, table).serve();
+}
+
+class Connection {
+  readonly #stream: ByteStream;
+  readonly #table: MethodTable;
+  readonly #streams = new Map<number, OpenStream>();
+  #calls = 0;
+  #lastStreamId = 0;
+  #open = true;
+
+  constructor(stream: ByteStream, table: MethodTable) {
+    this.#stream = stream;
+    this.#table = table;
   }
+
+  async serve(): Promise<void> {
+    const decoder = new FrameDecoder();
+    try {
+      for (let bytes = await this.#stream.read(); bytes !== undefined; bytes = await this.#stream.read()) {
+        for (const frame of decoder.push(bytes)) {
+          const error = this.#take(frame);
+          // Waited for: a peer that sends nonsense and reads no answers fills its own buffers, not this memory.
+          if (error !== undefined) await this.#refuse(frame.streamId, error);
+        }
+      }
+      decoder.end();
+    } finally {
+      this.#open = false;
+      for (const streamId of [...this.#streams.keys()]) this.#leave(streamId);
+      this.#stream.close();
+    }
+  }
+
+  /** @returns what is wrong with this frame, where that concerns its stream only. @throws FrameError */
+  #take(frame: Frame): StatusError | undefined {
+    if (frame.type !== MessageType.REQUEST && frame.type !== MessageType.DATA) {
+      // Not answered: two servers connected to each other would answer each other's answers for ever.
+      throw new FrameError('FRAME_UNEXPECTED', `a ttrpc server cannot take a frame of type ${frame.type}`);
+    }
+    try {
+      // PROTOCOL.md, "Message Frame".
+      if (frame.streamId % 2 === 0) throw invalid(`stream ${frame.streamId}: a client's streams have odd numbers`);
+      if (frame.type === MessageType.DATA) this.#takeData(frame);
+      else this.#takeRequest(frame);
+      return undefined;
+    } catch (error) {
+      if (error instanceof StatusError) return error;
+      throw error;
+    }
+  }
+
+  #takeRequest({ streamId, flags, payload }: Frame): void {
+    if (streamId <= this.#lastStreamId) {
+      throw invalid(`stream ${streamId} was used before or comes late: the last one was ${this.#lastStreamId}`);
+    }
+    this.#lastStreamId = streamId;
+    if (this.#calls >= CALLS_MAX) {
+      throw new StatusError('RESOURCE_EXHAUSTED', `more than ${CALLS_MAX} calls at once on one connection`);
+    }
+    void this.#run(streamId, this.#table.find(payload), (flags & FrameFlag.REMOTE_OPEN) !== 0);
+  }
+
+  /**
+   * No method here takes more than its request. So data may only be the caller's half-close, on a stream that it had kept
+   * open: ttrpc has no other way to say that a caller has had enough.
+   */
+  #takeData({ streamId, flags, payload }: Frame): void {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) throw invalid(`stream ${streamId} takes no data: it is unary, over, or never was`);
+    if (!stream.remoteOpen) throw invalid(`data on stream ${streamId}, which was closed by its caller`);
+    if (payload.length > 0 || (flags & FrameFlag.REMOTE_CLOSED) === 0) {
+      throw invalid(`data on stream ${streamId}: its method takes one request and nothing else`);
+    }
+    this.#leave(streamId);
+  }
+
+  async #run(streamId: number, call: FoundCall, remoteOpen: boolean): Promise<void> {
+    this.#calls += 1;
+    try {
+      if (call.kind === 'unary') {
+        const response = checkedLength(call.path, encodeAnswer(await call.run()));
+        await this.#send(streamId, MessageType.RESPONSE, response);
+      } else {
+        await this.#runStream(streamId, call, remoteOpen);
+      }
+    } catch (error) {
+      await this.#send(streamId, MessageType.RESPONSE, encodeRefusal(error));
+    } finally {
+      this.#calls -= 1;
+    }
+  }
+
+  async #runStream(
+    streamId: number,
+    call: Extract<FoundCall, { kind: 'serverStream' }>,
+    remoteOpen: boolean,
+  ): Promise<void> {
+    const items = call.open();
+    const stream: OpenStream = { items, remoteOpen, answered: false };
+    this.#streams.set(streamId, stream);
+    try {
+      for (let next = await items.next(); !next.done && this.#streams.has(streamId); next = await items.next()) {
+        await this.#send(streamId, MessageType.DATA, checkedLength(call.path, call.encode(next.value)));
+      }
+    } finally {
+      this.#leave(streamId);
+    }
+    if (stream.answered) return;
+    await this.#send(streamId, MessageType.DATA, new Uint8Array(0), FrameFlag.REMOTE_CLOSED | FrameFlag.NO_DATA);
+  }
+
+  /** Ends a streaming call, unless it has ended. */
+  #leave(streamId: number): void {
+    const items = this.#streams.get(streamId)?.items;
+    this.#streams.delete(streamId);
+    // What a handler says of its own end concerns nobody any more.
+    items?.return?.().catch(() => {});
+  }
+
+  async #refuse(streamId: number, error: StatusError): Promise<void> {
+    // "Response": no data may follow it.
+    const stream = this.#streams.get(streamId);
+    if (stream !== undefined) stream.answered = true;
+    this.#leave(streamId);
+    await this.#send(streamId, MessageType.RESPONSE, encodeRefusal(error));
+  }
+
+  async #send(streamId: number, type: number, payload: Uint8Array, flags = 0): Promise<void> {
+    // A write that fails means that the reader is gone; the reading side finds out and says so.
+    if (this.#open)
+      await this.#stream.write(encodeFrame(streamId, type, payload, flags)).catch(() => this.#stream.close());
+  }
+}
+
+function invalid(message: string): StatusError {
+  return new StatusError('INVALID_ARGUMENT', message);
+}
+
+function checkedLength(path: string, bytes: Uint8Array): Uint8Array {
+  if (bytes.length <= MESSAGE_LENGTH_MAX) return bytes;
+  throw new StatusError('RESOURCE_EXHAUSTED', `an answer of ${path} has ${bytes.length} bytes: too many for a frame`);
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { connectUnix, nodeTimers, socketStream } from '../agent-client/socket-stream.ts';
 import { TtrpcClient } from '../protocol/client.ts';
 import { type SandboxMethods, sandboxService } from '../protocol/sandbox-service.ts';
-import type { RequestOf, ResponseOf } from '../protocol/service.ts';
+import type { RequestOf, ResponseOf, UnaryName } from '../protocol/service.ts';
 import { StatusError } from '../protocol/status.ts';
 import { CONTROL_SOCKET } from './state-store.ts';
 
@@ -11,7 +11,7 @@ import { CONTROL_SOCKET } from './state-store.ts';
  * Makes one call on a connection of its own.
  * @throws StatusError; UNAVAILABLE also when nobody serves the socket
  */
-export async function callSandbox<Name extends keyof SandboxMethods & string>(
+export async function callSandbox<Name extends UnaryName<SandboxMethods>>(
   directory: string,
   name: Name,
   request: RequestOf<SandboxMethods[Name]>,

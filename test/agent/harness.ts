@@ -20,7 +20,7 @@ import { nodeTimers, socketStream } from '../../src/agent-client/socket-stream.t
 import type { StdioRequest } from '../../src/protocol/agent.gen.ts';
 import { type AgentMethods, agentService } from '../../src/protocol/agent-service.ts';
 import { TtrpcClient } from '../../src/protocol/client.ts';
-import type { RequestOf, ResponseOf } from '../../src/protocol/service.ts';
+import type { RequestOf, ResponseOf, ServerStreamName, UnaryName } from '../../src/protocol/service.ts';
 
 /** The guest that a test gets: what pid 1 has in a VM, made on this machine. */
 const NAMESPACES = [
@@ -185,11 +185,16 @@ export class TestAgent implements AsyncDisposable {
     return this.#process.pid ?? 0;
   }
 
-  call<Name extends keyof AgentMethods & string>(
+  call<Name extends UnaryName<AgentMethods>>(
     name: Name,
     request: RequestOf<AgentMethods[Name]>,
   ): Promise<ResponseOf<AgentMethods[Name]>> {
     return this.#client.call(agentService, name, request, { timeoutMs: CALL_TIMEOUT_MS });
+  }
+
+  /** Calls a method that answers with a stream. */
+  subscribe<Name extends ServerStreamName<AgentMethods>>(name: Name, request: RequestOf<AgentMethods[Name]>) {
+    return this.#client.stream(agentService, name, request);
   }
 
   async connect(name: 'agent.sock' | 'stdio.sock'): Promise<Socket> {

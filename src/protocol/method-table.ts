@@ -1,0 +1,85 @@
+// The methods that a server answers, and what an encoded request asks of them.
+import { messageOf } from '../lib/errors.ts';
+import type { AnyMethod, Handlers, Methods, Service, StreamHandler } from './service.ts';
+import { StatusCode, StatusError } from './status.ts';
+import { Request, Response } from './ttrpc.gen.ts';
+
+type UnaryHandler = (request: unknown) => Promise<unknown>;
+type Handler = UnaryHandler | StreamHandler<unknown, unknown>;
+
+interface Implementation {
+  readonly method: AnyMethod;
+  readonly handler: Handler;
+}
+
+/** A request that was understood. */
+export type FoundCall =
+  /** @returns the encoded message. @throws whatever the handler throws */
+  | { readonly kind: 'unary'; readonly path: string; run(): Promise<Uint8Array> }
+  | {
+      readonly kind: 'serverStream';
+      readonly path: string;
+      /** @throws whatever the handler throws */
+      open(): AsyncIterator<unknown>;
+      /** @throws what the codec throws, of a message that is none */
+      encode(item: unknown): Uint8Array;
+    };
+
+/** The methods that a server answers, of any number of services. */
+export class MethodTable {
+  readonly #implementations = new Map<string, Implementation>();
+
+  /** Adds a service. */
+  add<M extends Methods>(service: Service<M>, handlers: Handlers<M>): this {
+    for (const [name, method] of Object.entries(service.methods)) {
+      const handler = handlers[name] as Handler | undefined;
+      if (handler === undefined) throw new TypeError(`service ${service.name} has no handler for ${name}`);
+      this.#implementations.set(`${service.name}/${name}`, { method, handler });
+    }
+    return this;
+  }
+
+  /**
+   * Understands a request; what it gives no longer refers to `payload` but for bytes fields.
+   * @throws StatusError INVALID_ARGUMENT, UNIMPLEMENTED
+   */
+  find(payload: Uint8Array): FoundCall {
+    const request = decode('the ttrpc envelope', Request, payload);
+    const path = `${request.service}/${request.method}`;
+    const implementation = this.#implementations.get(path);
+    if (implementation === undefined) throw new StatusError('UNIMPLEMENTED', `method ${path} is not known here`);
+    const { method } = implementation;
+    const message = decode(path, method.request, request.payload);
+    const encode = (item: unknown): Uint8Array => method.response.encode(item).finish();
+    if (method.kind === 'unary') {
+      const handler = implementation.handler as UnaryHandler;
+      return { kind: 'unary', path, run: async () => encode(await handler(message)) };
+    }
+    const handler = implementation.handler as StreamHandler<unknown, unknown>;
+    return { kind: 'serverStream', path, encode, open: () => handler(message)[Symbol.asyncIterator]() };
+  }
+}
+
+function decode<T>(what: string, codec: { decode(input: Uint8Array): T }, bytes: Uint8Array): T {
+  try {
+    return codec.decode(bytes);
+  } catch (cause) {
+    const message = `the message for ${what} cannot be decoded: ${messageOf(cause)}`;
+    throw new StatusError('INVALID_ARGUMENT', message, {}, { cause });
+  }
+}
+
+/** The encoded `Response` of a call that ended well. */
+export function encodeAnswer(message: Uint8Array): Uint8Array {
+  return Response.encode({ status: { code: StatusCode.OK, message: '' }, payload: message }).finish();
+}
+
+/** Longest text of a status, characters: far below a frame's limit, whatever a handler put into it. */
+const REFUSAL_TEXT_MAX = 65_536;
+
+/** The encoded `Response` of a call that did not. */
+export function encodeRefusal(error: unknown): Uint8Array {
+  const code = error instanceof StatusError ? error.status : StatusCode.UNKNOWN;
+  const message = messageOf(error).slice(0, REFUSAL_TEXT_MAX);
+  return Response.encode({ status: { code, message }, payload: new Uint8Array(0) }).finish();
+}
