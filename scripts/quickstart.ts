@@ -52,11 +52,13 @@ async function quickstart(): Promise<void> {
   const picture = join(folder, 'timeline.svg');
   writeFileSync(picture, timelineSvg(`A container in a VM (${host.kind} host)`, rows));
   const exits = Object.values(report.exits).reduce((sum, count) => sum + count, 0);
+  const agent = report.agentProcessorUs ?? { user: 0, system: 0 };
   process.stdout.write(`
 exit status           ${status}
 guest kernel          ${report.guestKernelRelease}
 host kernel           ${report.hostKernelRelease}
 exits to the VMM      ${exits}
+start of the agent    ${(agent.user / 1000).toFixed(1)} ms in its own code, ${(agent.system / 1000).toFixed(1)} ms in the kernel
 
 ${timelineTable(rows)}
 

@@ -7,7 +7,8 @@ import { containerHandlers } from './container/handlers.ts';
 import type { ContainerManager } from './container/manager.ts';
 import { guestDetails } from './details.ts';
 import type { GuestPort } from './guest-port.ts';
-import { kernelRelease } from './linux/machine.ts';
+import * as abi from './linux/abi.gen.ts';
+import { kernelRelease, readClock } from './linux/machine.ts';
 import { networkHandlers } from './network/handlers.ts';
 import { onlineResources } from './online-resources.ts';
 import { storageHandlers } from './storage/handlers.ts';
@@ -15,10 +16,12 @@ import { storageHandlers } from './storage/handlers.ts';
 /** Version of this agent, as the host's log shows it. */
 export const AGENT_VERSION = '0.1.0';
 
-/** Moments of the agent's start, nanoseconds of CLOCK_BOOTTIME. */
+/** The agent's start: moments in nanoseconds of CLOCK_BOOTTIME, and the processor time it took until it was ready. */
 export interface StartTimes {
   readonly enteredNs: bigint;
   readonly readyNs: bigint;
+  readonly userNs: bigint;
+  readonly systemNs: bigint;
 }
 
 /** The handlers of the service. @param guest what belongs to a real guest and not to a test on any Linux */
@@ -43,6 +46,9 @@ export function agentHandlers(
         protocolMinor: PROTOCOL_MINOR,
         agentVersion: AGENT_VERSION,
         kernelRelease: kernelRelease(),
+        agentAgeNs: readClock(abi.CLOCK_BOOTTIME) - times.enteredNs,
+        agentUserNs: times.userNs,
+        agentSystemNs: times.systemNs,
       };
     },
     ...containerHandlers(containers),

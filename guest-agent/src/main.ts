@@ -11,7 +11,7 @@ import { ContainerManager } from './container/manager.ts';
 import { EventLoop } from './event-loop.ts';
 import { processOnly, realGuest } from './guest-port.ts';
 import * as abi from './linux/abi.gen.ts';
-import { readClock } from './linux/machine.ts';
+import { processorTime, readClock } from './linux/machine.ts';
 import { blockSignals, prctl } from './linux/process.ts';
 import type { Address } from './linux/socket.ts';
 import { log } from './log.ts';
@@ -82,7 +82,8 @@ async function serveHost(): Promise<never> {
 
 serve(loop, addressOf(AGENT_RPC_PORT, 'agent.sock'), (fd) => void answerOn(fd));
 serve(loop, addressOf(AGENT_STDIO_PORT, 'stdio.sock'), (fd) => void streams.connect(fd));
-table.add(agentService, agentHandlers(guest, containers, { enteredNs, readyNs: readClock(abi.CLOCK_BOOTTIME) }));
+const startTimes = { enteredNs, readyNs: readClock(abi.CLOCK_BOOTTIME), ...processorTime() };
+table.add(agentService, agentHandlers(guest, containers, startTimes));
 if (unixDirectory === undefined) void serveHost();
 
 /** One turn of the event loop; main.c calls it for ever. */

@@ -43,6 +43,11 @@ const DEADLINES_MS: Readonly<Record<Exclude<MethodName, 'WaitProcess'>, number>>
 export interface AgentDetails {
   readonly agentVersion: string;
   readonly kernelRelease: string;
+  /** How long ago its first line ran, nanoseconds. */
+  readonly agentAgeNs: bigint;
+  /** Processor time from its start until it could answer, nanoseconds: of its own code, and of the kernel for it. */
+  readonly agentUserNs: bigint;
+  readonly agentSystemNs: bigint;
 }
 
 export interface HandshakeOptions {
@@ -80,7 +85,7 @@ export class AgentClient {
         `the guest's agent speaks version ${answer.protocolMajor} of the protocol, this sandbox ${PROTOCOL_MAJOR}: build both again`,
       );
     }
-    return { agentVersion: answer.agentVersion, kernelRelease: answer.kernelRelease };
+    return answer;
   }
 
   /** Calls a method under its deadline. @throws StatusError */

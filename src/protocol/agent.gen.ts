@@ -38,6 +38,11 @@ export interface HandshakeResponse {
   protocolMinor: number;
   agentVersion: string;
   kernelRelease: string;
+  /** How long ago the agent's first line of TypeScript ran, nanoseconds. */
+  agentAgeNs: bigint;
+  /** Processor time that the agent took from its execve until it was ready to answer, nanoseconds. */
+  agentUserNs: bigint;
+  agentSystemNs: bigint;
 }
 
 /**
@@ -535,7 +540,15 @@ export const HandshakeRequest: MessageFns<HandshakeRequest> = {
 };
 
 function createBaseHandshakeResponse(): HandshakeResponse {
-  return { protocolMajor: 0, protocolMinor: 0, agentVersion: "", kernelRelease: "" };
+  return {
+    protocolMajor: 0,
+    protocolMinor: 0,
+    agentVersion: "",
+    kernelRelease: "",
+    agentAgeNs: 0n,
+    agentUserNs: 0n,
+    agentSystemNs: 0n,
+  };
 }
 
 export const HandshakeResponse: MessageFns<HandshakeResponse> = {
@@ -551,6 +564,24 @@ export const HandshakeResponse: MessageFns<HandshakeResponse> = {
     }
     if (message.kernelRelease !== "") {
       writer.uint32(34).string(message.kernelRelease);
+    }
+    if (message.agentAgeNs !== 0n) {
+      if (BigInt.asUintN(64, message.agentAgeNs) !== message.agentAgeNs) {
+        throw new globalThis.Error("value provided for field message.agentAgeNs of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.agentAgeNs);
+    }
+    if (message.agentUserNs !== 0n) {
+      if (BigInt.asUintN(64, message.agentUserNs) !== message.agentUserNs) {
+        throw new globalThis.Error("value provided for field message.agentUserNs of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.agentUserNs);
+    }
+    if (message.agentSystemNs !== 0n) {
+      if (BigInt.asUintN(64, message.agentSystemNs) !== message.agentSystemNs) {
+        throw new globalThis.Error("value provided for field message.agentSystemNs of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.agentSystemNs);
     }
     return writer;
   },
@@ -598,6 +629,30 @@ export const HandshakeResponse: MessageFns<HandshakeResponse> = {
             }
 
             message.kernelRelease = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.agentAgeNs = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.agentUserNs = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.agentSystemNs = reader.uint64() as bigint;
             continue;
           }
         }

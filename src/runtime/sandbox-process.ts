@@ -131,8 +131,11 @@ class SandboxProcess {
         entropy: randomBytes(ENTROPY_BYTES),
         sharedTag: SHARED_TAG,
       });
-      this.#timeline.mark('agent-ready', process.hrtime.bigint());
-      this.#log.info(this.#details, 'the agent answers');
+      const readyNs = process.hrtime.bigint();
+      const { agentVersion, kernelRelease, agentAgeNs } = this.#details;
+      this.#timeline.mark('agent-start', readyNs - agentAgeNs);
+      this.#timeline.mark('agent-ready', readyNs);
+      this.#log.info({ agentVersion, kernelRelease }, 'the agent answers');
       this.#agent.resolve(agent);
       await Promise.race([ended, agent.closed]);
       throw new Error('the connection to the agent was lost');
@@ -220,7 +223,7 @@ class SandboxProcess {
   #writeReport(endReason: string): void {
     const report: StartReport = {
       hostKernelRelease: release(),
-      ...(this.#details === undefined ? {} : { guestKernelRelease: this.#details.kernelRelease }),
+      ...(this.#details === undefined ? {} : guestReport(this.#details)),
       marks: this.#timeline.marks.map(({ name, monotonicNs }) => ({ name, monotonicNs: String(monotonicNs) })),
       endReason,
       exits: this.#vm?.exitCounts() ?? {},
@@ -283,4 +286,12 @@ function closeInheritedFiles(): void {
       // It was the one that read the folder.
     }
   }
+}
+
+function guestReport({ kernelRelease, agentUserNs, agentSystemNs }: AgentDetails): Partial<StartReport> {
+  const toUs = (ns: bigint): number => Number(ns / 1000n);
+  return {
+    guestKernelRelease: kernelRelease,
+    agentProcessorUs: { user: toUs(agentUserNs), system: toUs(agentSystemNs) },
+  };
 }

@@ -7,6 +7,7 @@ export const TIMELINE_MARKS = [
   'sandbox-start',
   'vm-start',
   'kernel-entry',
+  'agent-start',
   'agent-ready',
   'container-created',
   'container-started',
@@ -22,6 +23,7 @@ const MEANINGS: Readonly<Record<TimelineMarkName, string>> = {
   'sandbox-start': 'sandbox process started',
   'vm-start': 'VM built, devices ready',
   'kernel-entry': 'first instruction of the guest kernel',
+  'agent-start': 'first line of the guest agent',
   'agent-ready': 'guest agent answers',
   'container-created': 'container made in the guest',
   'container-started': 'program started',
@@ -110,6 +112,8 @@ export interface StartReport {
   readonly endReason?: string;
   /** Exits of the vCPUs to the VMM, by reason. */
   readonly exits: Readonly<Record<string, number>>;
+  /** Processor time of the guest's agent until it could answer, microseconds. */
+  readonly agentProcessorUs?: { readonly user: number; readonly system: number };
 }
 
 /** Reads the marks of a report back. */

@@ -105,16 +105,18 @@ export function describeTskata(runtime: Runtime): void {
 
       const report = JSON.parse(readFileSync(reportPath, 'utf8'));
       const names = report.marks.map(({ name }: { name: string }) => name);
-      expect(names.filter((name: string) => name !== 'vm-start').slice(0, 6)).toEqual([
+      expect(names.filter((name: string) => name !== 'vm-start').slice(0, 7)).toEqual([
         'command-start',
         'sandbox-start',
         'kernel-entry',
+        'agent-start',
         'agent-ready',
         'container-created',
         'container-started',
       ]);
       expect(names).toContain('first-output');
       expect(names).toContain('container-exited');
+      expect(report.agentProcessorUs.user).toBeGreaterThan(0);
       expect(report.guestKernelRelease).toMatch(/^\d+\.\d+/);
     });
 

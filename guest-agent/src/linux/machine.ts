@@ -12,6 +12,15 @@ export function readClock(clock: number): bigint {
   return view.getBigInt64(0, true) * NANOSECONDS_PER_SECOND + view.getBigInt64(8, true);
 }
 
+/** Processor time of this process since its start, nanoseconds. */
+export function processorTime(): { userNs: bigint; systemNs: bigint } {
+  const { bytes, view } = structure(abi.SIZEOF_rusage);
+  call('getrusage', '', abi.SYS_getrusage, abi.RUSAGE_SELF, bytes);
+  const timeval = (offset: number): bigint =>
+    view.getBigInt64(offset, true) * NANOSECONDS_PER_SECOND + view.getBigInt64(offset + 8, true) * 1000n;
+  return { userNs: timeval(abi.OFFSETOF_rusage_ru_utime), systemNs: timeval(abi.OFFSETOF_rusage_ru_stime) };
+}
+
 /** Sets the wall clock, nanoseconds since the Unix epoch. */
 export function setWallClock(realtimeNs: bigint): void {
   const { bytes, view } = structure(16);
