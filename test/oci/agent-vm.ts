@@ -24,6 +24,7 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
   const isolate = ['--pid', '--mount-proc', '--mount', '--propagation', 'slave', '--fork', '--kill-child'];
   const agent = join(buildDirectory, 'guest/agent');
   const boot = ['/bin/sh', '-c', BOOT, agent, options.sharedDirectory, folder];
+  options.onMark('kernel-entry', process.hrtime.bigint());
   const child = spawn('/usr/bin/setpriv', ['--pdeathsig', 'KILL', '/usr/bin/unshare', ...isolate, '--', ...boot], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
@@ -32,7 +33,6 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
     if (child.exitCode !== null) throw new Error(await ended);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  options.onMark('kernel-entry', process.hrtime.bigint());
 
   join_(dial(join(folder, 'agent.sock')), dial(`${options.vsockPath}_${AGENT_RPC_PORT}`));
   createServer({ allowHalfOpen: true }, (socket) => {
