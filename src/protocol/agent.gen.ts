@@ -80,7 +80,11 @@ export interface CreateContainerRequest {
     | StdioRequest
     | undefined;
   /** Holds for the init process and for every process that is run later. Absent: system calls are not filtered. */
-  seccomp: SeccompFilter | undefined;
+  seccomp:
+    | SeccompFilter
+    | undefined;
+  /** The bundle's path on the host, as hooks learn it from the container's state. */
+  bundle: string;
 }
 
 export interface CreateContainerResponse {
@@ -103,9 +107,16 @@ export interface ExecProcessRequest {
   containerId: string;
   /** Unique in the container; the init process has the empty one. */
   processId: string;
-  /** The OCI process object. */
+  /**
+   * The OCI process object. What it does not have of capabilities, limits, umask, oomScoreAdj, scheduler, ioPriority and
+   * execCPUAffinity is as in the container's own process.
+   */
   ociProcessJson: string;
-  stdio: StdioRequest | undefined;
+  stdio:
+    | StdioRequest
+    | undefined;
+  /** Makes the process in a paused container too: it runs, and this call is answered, when the container is resumed. */
+  ignorePaused: boolean;
 }
 
 export interface ExecProcessResponse {
@@ -846,7 +857,7 @@ export const SeccompFilter: MessageFns<SeccompFilter> = {
 };
 
 function createBaseCreateContainerRequest(): CreateContainerRequest {
-  return { containerId: "", ociConfigJson: "", rootfsPath: "", stdio: undefined, seccomp: undefined };
+  return { containerId: "", ociConfigJson: "", rootfsPath: "", stdio: undefined, seccomp: undefined, bundle: "" };
 }
 
 export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
@@ -865,6 +876,9 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
     }
     if (message.seccomp !== undefined) {
       SeccompFilter.encode(message.seccomp, writer.uint32(42).fork()).join();
+    }
+    if (message.bundle !== "") {
+      writer.uint32(50).string(message.bundle);
     }
     return writer;
   },
@@ -920,6 +934,14 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
             }
 
             message.seccomp = SeccompFilter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.bundle = reader.string();
             continue;
           }
         }
@@ -1096,7 +1118,7 @@ export const DeleteContainerRequest: MessageFns<DeleteContainerRequest> = {
 };
 
 function createBaseExecProcessRequest(): ExecProcessRequest {
-  return { containerId: "", processId: "", ociProcessJson: "", stdio: undefined };
+  return { containerId: "", processId: "", ociProcessJson: "", stdio: undefined, ignorePaused: false };
 }
 
 export const ExecProcessRequest: MessageFns<ExecProcessRequest> = {
@@ -1112,6 +1134,9 @@ export const ExecProcessRequest: MessageFns<ExecProcessRequest> = {
     }
     if (message.stdio !== undefined) {
       StdioRequest.encode(message.stdio, writer.uint32(34).fork()).join();
+    }
+    if (message.ignorePaused !== false) {
+      writer.uint32(40).bool(message.ignorePaused);
     }
     return writer;
   },
@@ -1159,6 +1184,14 @@ export const ExecProcessRequest: MessageFns<ExecProcessRequest> = {
             }
 
             message.stdio = StdioRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ignorePaused = reader.bool();
             continue;
           }
         }

@@ -165,6 +165,7 @@ export class Sandbox {
           terminalColumns: size?.width ?? 0,
         },
         seccomp: undefined,
+        bundle: bundle.directory,
       });
       mark('container-created');
       for (const warning of warnings) this.#environment.warn(`container ${containerId}: ${warning}`);

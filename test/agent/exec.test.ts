@@ -26,7 +26,7 @@ async function exec(args: string[], process: object = {}) {
   const processId = `exec-${serial}`;
   const stdio = stdioRequest({ stderr: false });
   const document = { ...config(args).process, ...process };
-  const request = { containerId, processId, ociProcessJson: JSON.stringify(document), stdio };
+  const request = { containerId, processId, ociProcessJson: JSON.stringify(document), stdio, ignorePaused: false };
   const { pid, warnings } = await agent.call('ExecProcess', request);
   const output = collect(await agent.stream(stdio, 'stdout'));
   const ended = agent.call('WaitProcess', { containerId, processId });
@@ -98,6 +98,7 @@ test('needs a name that is free and a container that runs', async () => {
     processId: '',
     ociProcessJson: JSON.stringify(config(['true']).process),
     stdio: stdioRequest(),
+    ignorePaused: false,
   };
   await expect(agent.call('ExecProcess', request)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
   await agent.call('SignalProcess', { containerId, processId: '', signal: 9, all: false });

@@ -234,6 +234,7 @@ export class TestAgent implements AsyncDisposable {
       rootfsPath: rootfs,
       stdio,
       seccomp: undefined,
+      bundle: '/the/bundle',
     };
     return await this.call('CreateContainer', request);
   }

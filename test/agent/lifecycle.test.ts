@@ -107,7 +107,14 @@ describe('create', () => {
     ['a NUL in an argument', JSON.stringify(config(['a\0b']))],
     ['no arguments', JSON.stringify(config([]))],
   ])('refuses %s', async (_what, ociConfigJson) => {
-    const request = { containerId: uniqueId(), ociConfigJson, rootfsPath: '/', stdio: quiet(), seccomp: undefined };
+    const request = {
+      containerId: uniqueId(),
+      ociConfigJson,
+      rootfsPath: '/',
+      stdio: quiet(),
+      seccomp: undefined,
+      bundle: '',
+    };
     await expect(agent.call('CreateContainer', request)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 

@@ -96,7 +96,7 @@ describe('output', () => {
     await agent.call('StartContainer', { containerId });
     const stdio = stdioRequest({ stderr: false });
     const ociProcessJson = JSON.stringify(config(['sh', '-c', 'sleep 1000 & echo parent']).process);
-    await agent.call('ExecProcess', { containerId, processId: 'e', ociProcessJson, stdio });
+    await agent.call('ExecProcess', { containerId, processId: 'e', ociProcessJson, stdio, ignorePaused: false });
     expect(String(await collect(await agent.stream(stdio, 'stdout')))).toBe('parent\n');
     await agent.call('DeleteContainer', { containerId, force: true });
   });
@@ -107,7 +107,7 @@ describe('output', () => {
     await agent.call('StartContainer', { containerId });
     const stdio = stdioRequest({ stderr: false });
     const ociProcessJson = JSON.stringify(config(['sh', '-c', 'yes & exit 0']).process);
-    await agent.call('ExecProcess', { containerId, processId: 'e', ociProcessJson, stdio });
+    await agent.call('ExecProcess', { containerId, processId: 'e', ociProcessJson, stdio, ignorePaused: false });
     const socket = await agent.stream(stdio, 'stdout');
     socket.resume();
     await delay(200);

@@ -46,7 +46,7 @@ export class AgentGuest implements Disposable {
     const processId = `exec-${this.#processes}-${process.pid}-${Math.random().toString(16).slice(2)}`;
     const stdio = stdioRequest({ stderr: false });
     const ociProcessJson = JSON.stringify({ args, cwd: '/', env: ['PATH=/bin'], user: { uid: 0, gid: 0 } });
-    await this.agent.call('ExecProcess', { containerId, processId, ociProcessJson, stdio });
+    await this.agent.call('ExecProcess', { containerId, processId, ociProcessJson, stdio, ignorePaused: false });
     const stdout = await connectToGuest(this.#vsock, AGENT_STDIO_PORT);
     stdout.write(`${stdio.token} stdout\n`);
     const printed = await collect(stdout);

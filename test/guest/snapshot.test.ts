@@ -149,6 +149,7 @@ test('a container goes on in clones: with its file system, the time of now, and 
       rootfsPath: `${ROOTS_PATH}/box`,
       stdio: stdioRequest({ stdout: false, stderr: false }),
       seccomp: undefined,
+      bundle: '',
     });
     await guest.agent.call('StartContainer', { containerId: 'box' });
     before = Number(await guest.exec('box', countLines));
