@@ -27,6 +27,7 @@
 #include <sys/sysinfo.h>
 #include <sys/ioctl.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #include <errno.h>

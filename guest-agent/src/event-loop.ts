@@ -2,10 +2,11 @@
 import type { Timers } from '../../src/protocol/byte-stream.ts';
 import * as abi from './linux/abi.gen.ts';
 import { Epoll } from './linux/epoll.ts';
-import { close } from './linux/file.ts';
+import { close, tryWrite } from './linux/file.ts';
 import { readClock } from './linux/machine.ts';
 
 const NANOSECONDS_PER_MS = 1_000_000n;
+const NOTHING = new Uint8Array(0);
 
 interface Timer {
   readonly dueMs: number;
@@ -77,6 +78,9 @@ export class Pollable {
   #interest = 0;
   #reader: (() => void) | undefined;
   #writer: (() => void) | undefined;
+  #onBreak: (() => void) | undefined;
+  #breakEvents = abi.EPOLLRDHUP | abi.EPOLLERR;
+  #broken = false;
   #closed = false;
 
   constructor(loop: EventLoop, fd: number) {
@@ -87,6 +91,20 @@ export class Pollable {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Whether a watched end of writing is known to have nobody who reads. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /**
+   * Runs `action` once when nobody will read any more what is written here. Without it that is found out by a write only,
+   * which somebody made who believed in a reader.
+   */
+  watchBreak(action: () => void): void {
+    this.#onBreak = action;
+    this.#update();
   }
 
   /** Settles when a read will not wait, or after `wakeReader` or `close`. */
@@ -120,6 +138,7 @@ export class Pollable {
     const waiting = [this.#reader, this.#writer];
     this.#reader = undefined;
     this.#writer = undefined;
+    this.#onBreak = undefined;
     this.#update();
     this.#closed = true;
     this.#loop.unregister(this.#id);
@@ -133,14 +152,31 @@ export class Pollable {
     const writer = broken || (events & abi.EPOLLOUT) !== 0 ? this.#writer : undefined;
     if (reader !== undefined) this.#reader = undefined;
     if (writer !== undefined) this.#writer = undefined;
+    const onBreak = this.#breakIn(events) ? this.#onBreak : undefined;
+    if (onBreak !== undefined) this.#onBreak = undefined;
     this.#update();
     reader?.();
     writer?.();
+    onBreak?.();
+  }
+
+  /** Whether these events say that nobody reads any more; only asked where that is watched. */
+  #breakIn(events: number): boolean {
+    if (this.#onBreak === undefined) return false;
+    this.#broken = (events & (abi.EPOLLERR | abi.EPOLLHUP)) !== 0;
+    if (!this.#broken && (events & abi.EPOLLRDHUP) !== 0) {
+      // The peer writes no more. Whether it reads no more either, a vsock tells only who writes; nothing is written here.
+      this.#broken = tryWrite(this.fd, NOTHING) < 0;
+      this.#breakEvents = abi.EPOLLERR;
+    }
+    return this.#broken;
   }
 
   #update(): void {
     if (this.#closed) return;
-    const wanted = (this.#reader ? abi.EPOLLIN : 0) | (this.#writer ? abi.EPOLLOUT : 0);
+    const reads = this.#reader === undefined ? 0 : abi.EPOLLIN;
+    const writes = this.#writer === undefined ? 0 : abi.EPOLLOUT;
+    const wanted = reads | writes | (this.#onBreak === undefined ? 0 : this.#breakEvents);
     this.#loop.setInterest(this.#id, this.fd, this.#interest, wanted);
     this.#interest = wanted;
   }

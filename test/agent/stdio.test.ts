@@ -38,18 +38,32 @@ describe('output', () => {
     await container.remove();
   });
 
-  test('is complete, however slow the reader', async () => {
-    const container = await start('dd if=/dev/zero bs=1M count=4 2>/dev/null');
+  test('of 64 MiB is complete, in order, for a reader that stalls again and again', async () => {
+    const size = 64 * MEBIBYTE;
+    const container = await start(`yes 0123456789abcde | head -c ${size}`);
     const socket = await container.stream('stdout');
     socket.pause();
     await container.run();
-    await delay(300);
+    await delay(200);
+    const line = Buffer.from('0123456789abcde\n');
+    const expected = Buffer.concat(Array.from({ length: 8192 }, () => line));
     let total = 0;
-    for await (const chunk of socket) {
+    let wrong = 0;
+    let stalled = 0;
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      for (let offset = 0; offset < chunk.length; ) {
+        const from = (total + offset) % line.length;
+        const length = Math.min(chunk.length - offset, expected.length - from);
+        if (Buffer.compare(chunk.subarray(offset, offset + length), expected.subarray(from, from + length))) wrong += 1;
+        offset += length;
+      }
       total += chunk.length;
-      await delay(1);
+      if (Math.floor(total / (8 * MEBIBYTE)) > stalled) {
+        stalled += 1;
+        await delay(50);
+      }
     }
-    expect(total).toBe(4 * MEBIBYTE);
+    expect({ total, wrong, stalled }).toEqual({ total: size, wrong: 0, stalled: 8 });
     expect(await container.wait()).toMatchObject({ exitStatus: 0 });
     await container.remove();
   });
@@ -87,6 +101,28 @@ describe('output', () => {
     expect(await container.wait()).toMatchObject({ exitStatus: 128 + 13 });
     await container.remove();
     expect((await agent.shell('echo on')).stdout).toBe('on\n');
+  });
+
+  test('after its reader has gone fails at the first write, as into a pipe', async () => {
+    const container = await start('read go; echo into the void || exit 9; exit 0', { stdin: true });
+    const [stdin, stdout] = [await container.stream('stdin'), await container.stream('stdout')];
+    await container.run();
+    await delay(100);
+    stdout.destroy();
+    await delay(100);
+    stdin.write('go\n');
+    // The first process of a pid namespace ignores SIGPIPE, so it is told by EPIPE.
+    expect(await container.wait()).toMatchObject({ exitStatus: 9 });
+    await container.remove();
+  });
+
+  test('goes on to a reader that has said that it will not write', async () => {
+    const container = await start('sleep 0.3; echo late');
+    const stdout = await container.stream('stdout');
+    stdout.end();
+    await container.run();
+    expect(String(await collect(stdout))).toBe('late\n');
+    await container.remove();
   });
 
   test('ends with the process, whoever still holds the pipe', async () => {
@@ -148,8 +184,99 @@ describe('input', () => {
     await container.remove();
   });
 
+  test('to a program that closes it ends the connection without another byte', async () => {
+    const container = await start('sleep 0.2; exec <&-; sleep 1000', { stdin: true });
+    const stdin = await container.stream('stdin');
+    await container.run();
+    await closing(stdin);
+    await container.remove();
+  });
+
   test('that is /dev/null ends at once', async () => {
     expect((await agent.shell('cat; echo ended')).stdout).toBe('ended\n');
+  });
+});
+
+describe('CloseStdin', () => {
+  const closeStdin = (containerId: string, processId = '') => agent.call('CloseStdin', { containerId, processId });
+
+  test('ends the input of a program after all that has arrived for it', async () => {
+    const container = await start('sleep 0.3; wc -c', { stdin: true });
+    const [stdin, stdout] = [await container.stream('stdin'), await container.stream('stdout')];
+    // More than a pipe holds: some of it still waits in the connection when the call comes.
+    await new Promise((resolve) => stdin.write(Buffer.alloc(100_000), resolve));
+    await container.run();
+    await delay(100);
+    await closeStdin(container.containerId);
+    expect(Number(await collect(stdout))).toBe(100_000);
+    await container.remove();
+  });
+
+  test('ends the input of a program that nobody has connected to', async () => {
+    const container = await start('cat; echo ended', { stdin: true });
+    const stdout = await container.stream('stdout');
+    await container.run();
+    await closeStdin(container.containerId);
+    expect(String(await collect(stdout))).toBe('ended\n');
+    await container.remove();
+  });
+
+  test('may be called again, for a program without input too', async () => {
+    const container = await start('sleep 1000', { stdin: true });
+    await container.run();
+    for (const _ of [1, 2]) await closeStdin(container.containerId);
+    await container.remove();
+    const without = await start('sleep 1000');
+    await without.run();
+    await closeStdin(without.containerId);
+    await without.remove();
+  });
+
+  test('of a process that does not exist says so', async () => {
+    const container = await start('sleep 1000');
+    await container.run();
+    await expect(closeStdin(container.containerId, 'nobody')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await container.remove();
+  });
+
+  test.each([
+    ['a line', 'line\n'],
+    ['half a line', 'half'],
+    ['nothing', ''],
+  ])('types the end-of-file character into a terminal after %s', async (_what, typed) => {
+    const container = await start('stty -echo; echo ready; cat; echo "end of $(tty)"', { terminal: true });
+    const terminal = await container.stream('terminal');
+    let text = '';
+    terminal.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    const ended = once(terminal, 'end');
+    await container.run();
+    await expect.poll(() => text).toContain('ready');
+    terminal.write(typed);
+    await delay(50);
+    await closeStdin(container.containerId);
+    await ended;
+    expect(text).toBe(`ready\r\n${typed.replace('\n', '\r\n')}end of /dev/pts/0\r\n`);
+    await container.remove();
+  });
+
+  test('types nothing into a terminal that passes on every character', async () => {
+    const script = 'stty raw -echo; echo ready; head -c 3; stty sane; echo; echo got it';
+    const container = await start(script, { terminal: true });
+    const terminal = await container.stream('terminal');
+    let text = '';
+    terminal.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    const ended = once(terminal, 'end');
+    await container.run();
+    await expect.poll(() => text).toContain('ready');
+    terminal.write('abc');
+    await closeStdin(container.containerId);
+    await ended;
+    expect(text).toContain('abc\r\ngot it');
+    await container.remove();
   });
 });
 

@@ -179,8 +179,9 @@ export class Container {
     }
   }
 
-  async closeStdin(_processId: string): Promise<void> {
-    throw new StatusError('UNIMPLEMENTED', 'to come');
+  /** @throws StatusError */
+  closeStdin(processId: string): void {
+    this.#process(processId).closeStdin();
   }
 
   async pause(): Promise<void> {

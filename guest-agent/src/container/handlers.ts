@@ -37,7 +37,7 @@ export function containerHandlers(containers: ContainerManager): Pick<Handlers<A
       return nothing;
     },
     CloseStdin: async ({ containerId, processId }) => {
-      await containers.find(containerId).closeStdin(processId);
+      containers.find(containerId).closeStdin(processId);
       return nothing;
     },
     PauseContainer: async ({ containerId }) => {

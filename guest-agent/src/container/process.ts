@@ -123,6 +123,11 @@ export class ContainerProcess {
     return this.#streams.resize(rows, columns);
   }
 
+  /** See `ProcessStreams.closeStdin`. */
+  closeStdin(): void {
+    this.#streams.closeStdin();
+  }
+
   /** Lets go of the process: streams that no connection has taken are closed. */
   dispose(): void {
     this.#channel.close();

@@ -26,6 +26,17 @@ export function resizeTerminal(master: number, rows: number, columns: number): v
   call('ioctl', 'TIOCSWINSZ', abi.SYS_ioctl, master, abi.TIOCSWINSZ, bytes);
 }
 
+/**
+ * The character that ends the input of a terminal which gathers lines (termios(3), ICANON, VEOF).
+ * @returns undefined where the terminal passes on every character as it comes, and none of them means the end
+ */
+export function endOfFileCharacter(master: number): number | undefined {
+  const { bytes, view } = structure(abi.SIZEOF_termios);
+  call('ioctl', 'TCGETS', abi.SYS_ioctl, master, abi.TCGETS, bytes);
+  const gathersLines = (view.getUint32(abi.OFFSETOF_termios_c_lflag, true) & abi.ICANON) !== 0;
+  return gathersLines ? bytes[abi.OFFSETOF_termios_c_cc + abi.VEOF] : undefined;
+}
+
 /** Makes a terminal the controlling one of this process, in a session of its own. */
 export function takeTerminal(slave: number): void {
   call('ioctl', 'TIOCSCTTY', abi.SYS_ioctl, slave, abi.TIOCSCTTY, 0);

@@ -4,8 +4,8 @@ import { type EventLoop, Pollable } from '../event-loop.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { close, open } from '../linux/file.ts';
 import { endOutput, pipe, setNonBlocking } from '../linux/socket.ts';
-import { resizeTerminal } from '../linux/terminal.ts';
-import { relay } from './relay.ts';
+import { endOfFileCharacter, resizeTerminal } from '../linux/terminal.ts';
+import { deliver, relay } from './relay.ts';
 
 export type StreamName = 'stdin' | 'stdout' | 'stderr' | 'terminal';
 
@@ -18,6 +18,10 @@ export type ChildStdio = readonly [stdin: number, stdout: number, stderr: number
  */
 const TERMINAL_LINGER_MS = 200;
 
+/** What ends a line that is typed: a terminal makes the second one the first (termios(3), ICRNL). */
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
 /** The agent's ends of the streams of one process. */
 export class ProcessStreams {
   readonly #loop: EventLoop;
@@ -25,6 +29,11 @@ export class ProcessStreams {
   /** Streams that a host connection has taken. */
   readonly #sockets = new Map<StreamName, Pollable>();
   #processEnded = false;
+  /** `closeStdin` was called. */
+  #inputCloses = false;
+  /** Somebody carries what the host sends, and will see to its end. */
+  #inputIsCarried = false;
+  #lineIsOpen = false;
   #reportFinished: () => void = () => {};
   /** Settles when the process has ended and no stream is left. */
   readonly finished: Promise<void>;
@@ -75,6 +84,18 @@ export class ProcessStreams {
     return true;
   }
 
+  /**
+   * Ends the process's input, once what has arrived for it was delivered. A pipe is closed; a terminal that gathers lines is
+   * sent its end-of-file character, as its user would do, and goes on to deliver output.
+   */
+  closeStdin(): void {
+    this.#inputCloses = true;
+    const name = this.#ends.has('terminal') ? 'terminal' : 'stdin';
+    if (this.#inputIsCarried) this.#sockets.get(name)?.wakeReader();
+    else if (name === 'stdin') this.#finish('stdin');
+    else void this.#endTerminalInput();
+  }
+
   /** The process has ended: its output ends when its pipes are empty, whoever else still holds them. */
   processEnded(): void {
     const linger = this.#ends.has('terminal') ? TERMINAL_LINGER_MS : 0;
@@ -94,16 +115,35 @@ export class ProcessStreams {
   }
 
   async #carry(name: StreamName, end: Pollable, socket: Pollable): Promise<void> {
-    const processEnded = { endsWhenEmpty: () => this.#processEnded };
-    const never = { endsWhenEmpty: () => false };
     if (name === 'stdin') {
-      await relay(socket, end, never);
+      end.watchBreak(() => socket.wakeReader());
+      await this.#carryInput(socket, end);
     } else {
       // What the host types ends when it half-closes; the terminal's output goes on.
-      if (name === 'terminal') void relay(socket, end, never);
-      await relay(end, socket, processEnded);
+      if (name === 'terminal') void this.#carryInput(socket, end).then(() => this.#endTerminalInput());
+      socket.watchBreak(() => end.wakeReader());
+      await relay(end, socket, { endsWhenEmpty: () => this.#processEnded });
     }
     this.#finish(name);
+  }
+
+  async #carryInput(socket: Pollable, end: Pollable): Promise<void> {
+    this.#inputIsCarried = true;
+    await relay(socket, end, {
+      endsWhenEmpty: () => this.#inputCloses,
+      passing: (bytes) => {
+        this.#lineIsOpen = bytes.at(-1) !== LINE_FEED && bytes.at(-1) !== CARRIAGE_RETURN;
+      },
+    });
+    this.#inputIsCarried = false;
+  }
+
+  /** Where `closeStdin` asks for it. What was typed of a line goes out at the first end-of-file, the end at the second. */
+  async #endTerminalInput(): Promise<void> {
+    const terminal = this.#ends.get('terminal');
+    if (!this.#inputCloses || terminal === undefined || terminal.closed) return;
+    const character = endOfFileCharacter(terminal.fd);
+    if (character !== undefined) await deliver(new Uint8Array(this.#lineIsOpen ? 2 : 1).fill(character), terminal);
   }
 
   #finish(name: StreamName): void {

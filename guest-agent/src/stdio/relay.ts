@@ -3,26 +3,42 @@ import type { Pollable } from '../event-loop.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { tryRead, tryWrite } from '../linux/file.ts';
 
-/** Bytes held at most between the two: what a slow reader makes the guest keep. */
-const BUFFER_BYTES = 32 * 1024;
+/** Bytes taken from a source at once, and so held at most between the two: what a slow reader makes the guest keep. */
+const PIECE_BYTES = 32 * 1024;
+/** Fewer than this are not taken at once, however much is held. */
+const PIECE_BYTES_MIN = 512;
+/** What all relays together may hold but for those small pieces, bytes. */
+const HELD_BYTES_MAX = 8 * 1024 * 1024;
+/** Each takes at most this part of what may still be held, so that thousands of streams without readers never reach it. */
+const SHARE = 64;
+
+/** Where a piece is while it can be passed on in the same turn, as most can: relays that wait hold no memory. */
+const scratch = new Uint8Array(PIECE_BYTES);
+let heldBytes = 0;
+
+function pieceBytes(): number {
+  return Math.max(PIECE_BYTES_MIN, Math.min(PIECE_BYTES, Math.floor((HELD_BYTES_MAX - heldBytes) / SHARE)));
+}
 
 export interface RelayOptions {
   /** Whether nothing more can come once the source is empty: asked each time it is. */
   readonly endsWhenEmpty: () => boolean;
+  /** Sees all that passes, piece by piece, before it is written; the bytes are good during the call. */
+  readonly passing?: (bytes: Uint8Array) => void;
 }
 
 /**
- * Copies until the source ends. Reads only while the target can take bytes, and once per turn of the event loop, so that
- * nobody who writes without end keeps the others waiting.
+ * Copies until the source ends, or the target breaks where somebody watches that (`Pollable.watchBreak`).
+ * Reads only while the target can take bytes, and once per turn of the event loop, so that nobody who writes without end
+ * keeps the others waiting.
  * @returns 'source' when the source ended or broke, and all of it was delivered; 'target' when nobody reads any more
  */
 export async function relay(source: Pollable, target: Pollable, options: RelayOptions): Promise<'source' | 'target'> {
-  const buffer = new Uint8Array(BUFFER_BYTES);
   for (;;) {
     await target.writable();
-    if (target.closed) return 'target';
+    if (target.closed || target.broken) return 'target';
     if (source.closed) return 'source';
-    const length = tryRead(source.fd, buffer);
+    const length = tryRead(source.fd, scratch.subarray(0, pieceBytes()));
     if (length === -abi.EAGAIN) {
       if (options.endsWhenEmpty()) return 'source';
       await source.readable();
@@ -30,17 +46,30 @@ export async function relay(source: Pollable, target: Pollable, options: RelayOp
     }
     // A pseudo-terminal's master says EIO once every slave is closed: that is its end of file.
     if (length <= 0) return 'source';
-    if (!(await deliver(buffer.subarray(0, length), target))) return 'target';
+    const piece = scratch.subarray(0, length);
+    options.passing?.(piece);
+    if (!(await deliver(piece, target))) return 'target';
   }
 }
 
-async function deliver(bytes: Uint8Array, target: Pollable): Promise<boolean> {
-  for (let rest = bytes; rest.length > 0; ) {
-    if (target.closed) return false;
-    const length = tryWrite(target.fd, rest);
-    if (length === -abi.EAGAIN) await target.writable();
-    else if (length < 0) return false;
-    else rest = rest.subarray(length);
+/** Writes all of it, which may change once this has returned its promise. @returns false when nobody reads any more */
+export async function deliver(bytes: Uint8Array, target: Pollable): Promise<boolean> {
+  const first = tryWrite(target.fd, bytes);
+  if (first === bytes.length) return true;
+  if (first < 0 && first !== -abi.EAGAIN) return false;
+  let rest = bytes.slice(Math.max(first, 0));
+  const held = rest.length;
+  heldBytes += held;
+  try {
+    while (rest.length > 0) {
+      await target.writable();
+      if (target.closed) return false;
+      const length = tryWrite(target.fd, rest);
+      if (length >= 0) rest = rest.subarray(length);
+      else if (length !== -abi.EAGAIN) return false;
+    }
+    return true;
+  } finally {
+    heldBytes -= held;
   }
-  return true;
 }
