@@ -6,12 +6,20 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/if.h>
+#include <linux/ioprio.h>
 #include <linux/magic.h>
+#include <linux/memfd.h>
+#include <linux/neighbour.h>
+#include <linux/netlink.h>
+#include <linux/nsfs.h>
 #include <linux/openat2.h>
+#include <linux/personality.h>
 #include <linux/prctl.h>
 #include <linux/random.h>
 #include <linux/reboot.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched.h>
+#include <linux/sched/types.h>
 #include <linux/sockios.h>
 #include <linux/stat.h>
 #include <linux/vm_sockets.h>
@@ -25,6 +33,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <sys/vfs.h>
 #include <sys/ioctl.h>
 #include <sys/un.h>
 #include <termios.h>
@@ -36,6 +45,9 @@
 // umount2(2): in glibc's <sys/mount.h> only, which cannot be included beside <linux/mount.h> with every glibc.
 #ifndef MNT_DETACH
 #define MNT_DETACH 2
+#endif
+#ifndef UMOUNT_NOFOLLOW
+#define UMOUNT_NOFOLLOW 8
 #endif
 
 #define C(name) printf("export const %s = %lld;\n", #name, (long long)(name));
