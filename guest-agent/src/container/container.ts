@@ -25,6 +25,9 @@ const NAMESPACE_FLAGS: Readonly<Record<NamespaceKind, number>> = {
   ipc: abi.CLONE_NEWIPC,
   uts: abi.CLONE_NEWUTS,
   cgroup: abi.CLONE_NEWCGROUP,
+  user: abi.CLONE_NEWUSER,
+  network: abi.CLONE_NEWNET,
+  time: abi.CLONE_NEWTIME,
 };
 
 /** CLONE_NEW* of these namespaces. */
@@ -69,7 +72,7 @@ export class Container {
     this.#services = services;
     this.#plan = plan;
     this.#cgroup = cgroup;
-    const namespaces = flagsOf(plan.namespaces, 'cgroup');
+    const namespaces = flagsOf(plan.namespaces.keys(), 'cgroup');
     this.#init = new ContainerProcess(services, request.stdio ?? NO_STDIO, (descriptors) => {
       const pid = fork(namespaces);
       return pid === 0 ? runInit(descriptors, plan, request.rootfsPath, cgroup.path) : pid;
@@ -141,7 +144,7 @@ export class Container {
     }
     const target = {
       pidFd: this.#pidFd,
-      namespaceFlags: flagsOf(this.#plan.namespaces, 'pid'),
+      namespaceFlags: flagsOf(this.#plan.namespaces.keys(), 'pid'),
       cgroupPath: this.#cgroup.path,
       initPid: this.#init.pid,
     };

@@ -13,7 +13,7 @@ describe('parseConfig', () => {
   test('takes the least that a container needs', () => {
     const { plan, warnings } = parse({});
     expect(warnings).toEqual([]);
-    expect([...plan.namespaces]).toEqual(['mount', 'pid']);
+    expect([...plan.namespaces.keys()]).toEqual(['mount', 'pid']);
     expect(plan.process).toMatchObject({ uid: 0, umask: 0o022, oomScoreAdj: 0, capabilities: { bounding: 0n } });
   });
 

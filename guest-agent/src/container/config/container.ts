@@ -33,6 +33,8 @@ export function parseConfig(text: string): Parsed<ContainerPlan> {
   const plan: ContainerPlan = {
     process: parseProcess(processObject, warnings),
     namespaces: parseNamespaces(linux),
+    userNamespace: undefined,
+    timeOffsets: [],
     hostname: config.string('hostname'),
     domainname: config.string('domainname'),
     readonlyRoot: config.object('root')?.boolean('readonly') ?? false,

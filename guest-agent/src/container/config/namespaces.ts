@@ -4,8 +4,8 @@ import type { JsonObject } from './json.ts';
 import type { NamespaceKind } from './plan.ts';
 import { unsupported } from './problems.ts';
 
-export function parseNamespaces(linux: JsonObject | undefined): Set<NamespaceKind> {
-  const kinds = new Set<NamespaceKind>();
+export function parseNamespaces(linux: JsonObject | undefined): Map<NamespaceKind, string | undefined> {
+  const kinds = new Map<NamespaceKind, string | undefined>();
   for (const namespace of linux?.objects('namespaces') ?? []) {
     const type = namespace.requiredString('type');
     switch (type) {
@@ -19,7 +19,7 @@ export function parseNamespaces(linux: JsonObject | undefined): Set<NamespaceKin
       case 'cgroup':
         if (namespace.has('path'))
           throw unsupported(namespace.pathOf('path'), 'namespaces cannot be joined by path yet');
-        kinds.add(type);
+        kinds.set(type, undefined);
         break;
       case 'user':
       case 'time':

@@ -1,7 +1,27 @@
 // What config.json asks for, parsed and checked: what the rest of this folder's neighbours carry out.
 
-/** A namespace that a container may have of its own. */
-export type NamespaceKind = 'pid' | 'mount' | 'ipc' | 'uts' | 'cgroup';
+/** Kinds of namespaces, by their names in config.json. */
+export type NamespaceKind = 'user' | 'mount' | 'pid' | 'network' | 'ipc' | 'uts' | 'cgroup' | 'time';
+
+/** `size` ids in a row: those from `containerId` on in a user namespace are those from `hostId` on outside of it. */
+export interface IdMapping {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly size: number;
+}
+
+export interface UserNamespacePlan {
+  /** Both lists are empty where the namespace is one that is there already. */
+  readonly uidMappings: readonly IdMapping[];
+  readonly gidMappings: readonly IdMapping[];
+}
+
+/** What a clock of a new time namespace is ahead of the guest's. */
+export interface TimeOffset {
+  readonly clock: 'monotonic' | 'boottime';
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
 
 export interface MountPlan {
   readonly destination: string;
@@ -54,7 +74,11 @@ export interface ProcessPlan {
 
 export interface ContainerPlan {
   readonly process: ProcessPlan;
-  readonly namespaces: ReadonlySet<NamespaceKind>;
+  /** Those that are not the guest's own: the path of one to join, undefined for a new one. */
+  readonly namespaces: ReadonlyMap<NamespaceKind, string | undefined>;
+  /** There where `namespaces` has `user`. The container's root is not the guest's then, and may make no device nodes. */
+  readonly userNamespace: UserNamespacePlan | undefined;
+  readonly timeOffsets: readonly TimeOffset[];
   readonly hostname: string | undefined;
   readonly domainname: string | undefined;
   readonly readonlyRoot: boolean;
