@@ -32,7 +32,7 @@ const methods = {
   MountFilesystem: method(agent.MountFilesystemRequest, agent.Empty),
   UnmountFilesystem: method(agent.UnmountFilesystemRequest, agent.Empty),
   CopyFile: method(agent.CopyFileRequest, agent.Empty),
-  ConfigureNetwork: method(agent.ConfigureNetworkRequest, agent.Empty),
+  ConfigureNetwork: method(agent.ConfigureNetworkRequest, agent.ConfigureNetworkResponse),
   NetworkDetails: method(agent.Empty, agent.NetworkDetailsResponse),
   SetTime: method(agent.SetTimeRequest, agent.Empty),
   AddEntropy: method(agent.AddEntropyRequest, agent.Empty),

@@ -319,20 +319,33 @@ export interface UnmountFilesystemRequest {
   path: string;
 }
 
+/**
+ * A file, directory or link takes the place of what had its name at once and complete: who has a file open keeps the old one.
+ * A directory that is there gets the mode and the owner.
+ */
 export interface CopyFileRequest {
-  /** Below /run/tskata. Directories above it are made when missing. */
+  /**
+   * Below /run/tskata, without "." and ".."; no symbolic link on the way is followed. Directories above it are made when
+   * missing.
+   */
   path: string;
+  /** Permissions, of a file or a directory: at most 07777. */
   mode: number;
   uid: number;
   gid: number;
   content:
     | //
-    /** The file's bytes from `offset` on; what lay there before is overwritten. A file's first piece (offset 0) empties it. */
+    /**
+     * The file's bytes from `offset` on. Pieces come in order; one at offset 0 begins anew. The file appears with the piece
+     * that makes its size full.
+     */
     { $case: "data"; value: Uint8Array }
     | { $case: "directory"; value: Empty }
     | { $case: "symbolicLink"; value: string }
     | undefined;
   offset: bigint;
+  /** Of the whole file. */
+  size: bigint;
 }
 
 export interface ConfigureNetworkRequest {
@@ -345,14 +358,22 @@ export interface ConfigureNetworkRequest {
   hosts?: string | undefined;
 }
 
+export interface ConfigureNetworkResponse {
+  /** How many things of the kernel's network were made, changed or removed. */
+  changes: number;
+}
+
 export interface NetworkInterface {
   /** Its name in the guest from now on. */
   name: string;
-  /** By which the interface is found: xx:xx:xx:xx:xx:xx. Empty for the loopback interface. */
+  /**
+   * By which the interface is found: xx:xx:xx:xx:xx:xx. Empty for the loopback interface. One that is not there yet is waited
+   * for a moment.
+   */
   macAddress: string;
   /** 0: as it is. */
   mtu: number;
-  /** With prefix length: 192.0.2.7/24, 2001:db8::7/64. Others are removed, but for link-local ones of the kernel. */
+  /** With prefix length: 192.0.2.7/24, 2001:db8::7/64. Others are removed, but for those that the kernel makes by itself. */
   addresses: string[];
   down: boolean;
   noArp: boolean;
@@ -366,7 +387,7 @@ export interface NetworkRoute {
   interface: string;
   /** Preferred source address; may be empty. */
   source: string;
-  /** RT_SCOPE_*: 0 universe, 253 link. */
+  /** RT_SCOPE_*: 0 universe, 253 link. IPv6 has none, and a route of IPv4 without a gateway is of scope link if this is 0. */
   scope: number;
   /** Where it cannot be told from the addresses: 4 or 6. */
   family: number;
@@ -376,6 +397,7 @@ export interface NetworkRoute {
   onLink: boolean;
 }
 
+/** Permanent entries of the interfaces in a request that it does not name are removed. */
 export interface NetworkNeighbour {
   address: string;
   macAddress: string;
@@ -395,18 +417,21 @@ export interface SetTimeRequest {
   realtimeNs: bigint;
 }
 
+/** At most 4096 bytes. */
 export interface AddEntropyRequest {
   entropy: Uint8Array;
 }
 
 export interface OnlineResourcesRequest {
-  /** How many processors are to be online; 0 for all that there are. */
+  /** How many processors are to be online at least; 0 for all that there are. None is taken away. */
   cpus: number;
+  /** Take all memory into use as well. */
   memory: boolean;
 }
 
 export interface OnlineResourcesResponse {
   cpusOnline: number;
+  /** All memory in use. */
   memoryBytes: bigint;
 }
 
@@ -420,6 +445,13 @@ export interface GuestDetailsResponse {
   /** Nanoseconds of CLOCK_BOOTTIME when the agent's first line of TypeScript ran, and when it was ready to answer. */
   agentEnteredNs: bigint;
   agentReadyNs: bigint;
+  memoryFreeBytes: bigint;
+  /** Nanoseconds of CLOCK_BOOTTIME. */
+  uptimeNs: bigint;
+  /** Averages over 1, 5 and 15 minutes of how many tasks ran or waited for a disk. */
+  loadAverages: number[];
+  /** Paths of the mounts below /run/tskata. */
+  mounts: string[];
 }
 
 function createBaseEmpty(): Empty {
@@ -3340,7 +3372,7 @@ export const UnmountFilesystemRequest: MessageFns<UnmountFilesystemRequest> = {
 };
 
 function createBaseCopyFileRequest(): CopyFileRequest {
-  return { path: "", mode: 0, uid: 0, gid: 0, content: undefined, offset: 0n };
+  return { path: "", mode: 0, uid: 0, gid: 0, content: undefined, offset: 0n, size: 0n };
 }
 
 export const CopyFileRequest: MessageFns<CopyFileRequest> = {
@@ -3373,6 +3405,12 @@ export const CopyFileRequest: MessageFns<CopyFileRequest> = {
         throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
       }
       writer.uint32(64).uint64(message.offset);
+    }
+    if (message.size !== 0n) {
+      if (BigInt.asUintN(64, message.size) !== message.size) {
+        throw new globalThis.Error("value provided for field message.size of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.size);
     }
     return writer;
   },
@@ -3452,6 +3490,14 @@ export const CopyFileRequest: MessageFns<CopyFileRequest> = {
             }
 
             message.offset = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.size = reader.uint64() as bigint;
             continue;
           }
         }
@@ -3542,6 +3588,52 @@ export const ConfigureNetworkRequest: MessageFns<ConfigureNetworkRequest> = {
             }
 
             message.hosts = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConfigureNetworkResponse(): ConfigureNetworkResponse {
+  return { changes: 0 };
+}
+
+export const ConfigureNetworkResponse: MessageFns<ConfigureNetworkResponse> = {
+  encode(message: ConfigureNetworkResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.changes !== 0) {
+      writer.uint32(8).uint32(message.changes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfigureNetworkResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfigureNetworkResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.changes = reader.uint32();
             continue;
           }
         }
@@ -4170,6 +4262,10 @@ function createBaseGuestDetailsResponse(): GuestDetailsResponse {
     agentResidentBytes: 0n,
     agentEnteredNs: 0n,
     agentReadyNs: 0n,
+    memoryFreeBytes: 0n,
+    uptimeNs: 0n,
+    loadAverages: [],
+    mounts: [],
   };
 }
 
@@ -4210,6 +4306,28 @@ export const GuestDetailsResponse: MessageFns<GuestDetailsResponse> = {
         throw new globalThis.Error("value provided for field message.agentReadyNs of type uint64 too large");
       }
       writer.uint32(56).uint64(message.agentReadyNs);
+    }
+    if (message.memoryFreeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryFreeBytes) !== message.memoryFreeBytes) {
+        throw new globalThis.Error("value provided for field message.memoryFreeBytes of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.memoryFreeBytes);
+    }
+    if (message.uptimeNs !== 0n) {
+      if (BigInt.asUintN(64, message.uptimeNs) !== message.uptimeNs) {
+        throw new globalThis.Error("value provided for field message.uptimeNs of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.uptimeNs);
+    }
+    if (message.loadAverages.length !== 0) {
+      writer.uint32(82).fork();
+      for (const v of message.loadAverages) {
+        writer.double(v);
+      }
+      writer.join();
+    }
+    for (const v of message.mounts) {
+      writer.uint32(90).string(v!);
     }
     return writer;
   },
@@ -4281,6 +4399,48 @@ export const GuestDetailsResponse: MessageFns<GuestDetailsResponse> = {
             }
 
             message.agentReadyNs = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.memoryFreeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.uptimeNs = reader.uint64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag === 81) {
+              message.loadAverages.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 82) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.loadAverages.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.mounts.push(reader.string());
             continue;
           }
         }
