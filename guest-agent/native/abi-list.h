@@ -82,3 +82,13 @@ C(IOPRIO_CLASS_RT) C(IOPRIO_CLASS_BE) C(IOPRIO_CLASS_IDLE) C(IOPRIO_CLASS_SHIFT)
 SIZE(sched_attr) OFFSET(sched_attr, size) OFFSET(sched_attr, sched_policy) OFFSET(sched_attr, sched_flags)
 OFFSET(sched_attr, sched_nice) OFFSET(sched_attr, sched_priority) OFFSET(sched_attr, sched_runtime)
 OFFSET(sched_attr, sched_deadline) OFFSET(sched_attr, sched_period)
+// Control groups: container/cgroup/
+C(SYS_bpf) C(SYS_pread64) C(SEEK_END) C(EPOLLPRI) C(DT_DIR)
+C(BPF_PROG_LOAD) C(BPF_LINK_CREATE) C(BPF_LINK_UPDATE) C(BPF_PROG_TYPE_CGROUP_DEVICE) C(BPF_CGROUP_DEVICE) C(BPF_F_REPLACE)
+C(BPF_DEVCG_ACC_MKNOD) C(BPF_DEVCG_ACC_READ) C(BPF_DEVCG_ACC_WRITE) C(BPF_DEVCG_DEV_BLOCK) C(BPF_DEVCG_DEV_CHAR)
+C(BPF_LDX) C(BPF_MEM) C(BPF_W) C(BPF_ALU) C(BPF_JMP) C(BPF_JMP32) C(BPF_K) C(BPF_AND) C(BPF_RSH) C(BPF_MOV) C(BPF_JEQ)
+C(BPF_JNE) C(BPF_JSET) C(BPF_EXIT) SIZE(bpf_insn) OFFSET(bpf_insn, off) OFFSET(bpf_insn, imm)
+OFFSET(bpf_cgroup_dev_ctx, access_type) OFFSET(bpf_cgroup_dev_ctx, major) OFFSET(bpf_cgroup_dev_ctx, minor)
+BPF(prog_type) BPF(insn_cnt) BPF(insns) BPF(license) BPF(log_level) BPF(log_size) BPF(log_buf) BPF_ATTR_SIZE
+BPF(link_create.prog_fd) BPF(link_create.target_fd) BPF(link_create.attach_type)
+BPF(link_update.link_fd) BPF(link_update.new_prog_fd) BPF(link_update.flags) BPF(link_update.old_prog_fd)
