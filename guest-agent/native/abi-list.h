@@ -92,3 +92,12 @@ OFFSET(bpf_cgroup_dev_ctx, access_type) OFFSET(bpf_cgroup_dev_ctx, major) OFFSET
 BPF(prog_type) BPF(insn_cnt) BPF(insns) BPF(license) BPF(log_level) BPF(log_size) BPF(log_buf) BPF_ATTR_SIZE
 BPF(link_create.prog_fd) BPF(link_create.target_fd) BPF(link_create.attach_type)
 BPF(link_update.link_fd) BPF(link_update.new_prog_fd) BPF(link_update.flags) BPF(link_update.old_prog_fd)
+// Mounts by descriptors, and copies of what an image holds: container/
+C(SYS_open_tree) C(SYS_move_mount) C(SYS_fsopen) C(SYS_fsconfig) C(SYS_fsmount) C(SYS_linkat) C(SYS_utimensat)
+C(SYS_listxattr) C(SYS_getxattr) C(SYS_setxattr) C(SYS_chmod) C(SYS_readlink)
+C(OPEN_TREE_CLONE) C(OPEN_TREE_CLOEXEC) C(MOVE_MOUNT_F_EMPTY_PATH) C(MOVE_MOUNT_T_EMPTY_PATH)
+C(FSOPEN_CLOEXEC) C(FSMOUNT_CLOEXEC) C(FSCONFIG_SET_FLAG) C(FSCONFIG_SET_STRING) C(FSCONFIG_CMD_CREATE)
+C(MOUNT_ATTR_IDMAP) OFFSET(mount_attr, propagation) OFFSET(mount_attr, userns_fd)
+C(PROC_SUPER_MAGIC) C(S_IFSOCK) C(SEEK_DATA) C(SEEK_HOLE)
+OFFSET(stat, st_dev) OFFSET(stat, st_ino) OFFSET(stat, st_nlink) OFFSET(stat, st_gid) OFFSET(stat, st_size)
+OFFSET(stat, st_atim) OFFSET(stat, st_mtim)
