@@ -3,6 +3,7 @@ import './globals.ts';
 import { argv } from 'tskata-sys';
 import { messageOf } from '../../src/lib/errors.ts';
 import { AGENT_RPC_PORT, AGENT_STDIO_PORT, agentService } from '../../src/protocol/agent-service.ts';
+import { ByteBudget } from '../../src/protocol/byte-budget.ts';
 import { MethodTable, serveConnection } from '../../src/protocol/server.ts';
 import { agentHandlers } from './agent.ts';
 import { prepareCgroups } from './boot/cgroups.ts';
@@ -19,7 +20,7 @@ import { raiseOpenFileLimit } from './open-file-limit.ts';
 import { Reaper } from './reaper.ts';
 import { connect, serve } from './rpc/listener.ts';
 import { SocketStream } from './rpc/socket-stream.ts';
-import { StreamRegistry } from './stdio/registry.ts';
+import { ANONYMOUS_MAX, StreamRegistry } from './stdio/registry.ts';
 
 const enteredNs = readClock(abi.CLOCK_BOOTTIME);
 
@@ -56,9 +57,14 @@ const stopContainers = (): Promise<void> => containers.destroyAll();
 const guest = unixDirectory === undefined ? realGuest(loop, stopContainers) : processOnly(loop, stopContainers);
 const table = new MethodTable();
 
+/** Connections for calls that there may be at once. */
+const CONNECTIONS_MAX = 64;
+/** What all calls together may hold, a quarter of what main.c allows: nothing may bring pid 1 near its end. */
+const budget = new ByteBudget(16 * 1024 * 1024);
+
 async function answerOn(fd: number): Promise<void> {
   try {
-    await serveConnection(new SocketStream(loop, fd), table);
+    await serveConnection(new SocketStream(loop, fd), table, budget);
   } catch (error) {
     log(`closed a connection: ${messageOf(error)}`);
   }
@@ -80,8 +86,8 @@ async function serveHost(): Promise<never> {
   }
 }
 
-serve(loop, addressOf(AGENT_RPC_PORT, 'agent.sock'), (fd) => void answerOn(fd));
-serve(loop, addressOf(AGENT_STDIO_PORT, 'stdio.sock'), (fd) => void streams.connect(fd));
+serve(loop, addressOf(AGENT_RPC_PORT, 'agent.sock'), CONNECTIONS_MAX, answerOn);
+serve(loop, addressOf(AGENT_STDIO_PORT, 'stdio.sock'), ANONYMOUS_MAX, (fd) => streams.connect(fd));
 const startTimes = { enteredNs, readyNs: readClock(abi.CLOCK_BOOTTIME), ...processorTime() };
 table.add(agentService, agentHandlers(guest, containers, startTimes));
 if (unixDirectory === undefined) void serveHost();

@@ -1,6 +1,7 @@
 // ttrpc framing, bytes in and frames out. No I/O. What it gives out is the receiver's own copy.
 // Source: containerd/ttrpc, PROTOCOL.md, "Message Frame".
 import { TskataError } from '../lib/errors.ts';
+import { ByteBudget } from './byte-budget.ts';
 
 /** Bytes of a frame's header: length (u32), stream id (u32), message type (u8), flags (u8); big-endian. */
 export const HEADER_LENGTH = 10;
@@ -28,7 +29,9 @@ export interface Frame {
 }
 
 /** The peer broke the framing: nothing after it can be understood, so the connection has to end. */
-export class FrameError extends TskataError<'FRAME_TOO_LONG' | 'FRAME_TRUNCATED' | 'FRAME_UNEXPECTED'> {}
+export class FrameError extends TskataError<
+  'FRAME_TOO_LONG' | 'FRAME_TRUNCATED' | 'FRAME_UNEXPECTED' | 'FRAME_NO_ROOM'
+> {}
 
 /** @throws FrameError when the payload is longer than `MESSAGE_LENGTH_MAX` */
 export function encodeFrame(streamId: number, type: number, payload: Uint8Array, flags = 0): Uint8Array {
@@ -57,10 +60,16 @@ export class FrameDecoder {
   #headerFilled = 0;
   #payload = new Uint8Array(0);
   #payloadFilled = 0;
+  readonly #budget: ByteBudget;
+
+  /** @param budget what all decoders that share it may hold of frames, until the one who takes them asks for the next */
+  constructor(budget: ByteBudget = new ByteBudget(Number.POSITIVE_INFINITY)) {
+    this.#budget = budget;
+  }
 
   /**
    * Takes the next bytes of the stream and gives the frames that they complete.
-   * @throws FrameError when a header announces more than `MESSAGE_LENGTH_MAX` bytes
+   * @throws FrameError when a header announces more than `MESSAGE_LENGTH_MAX` bytes, or the budget is spent
    */
   *push(bytes: Uint8Array): Generator<Frame, void, undefined> {
     let rest = bytes;
@@ -83,8 +92,18 @@ export class FrameDecoder {
       this.#headerFilled = 0;
       this.#payload = new Uint8Array(0);
       this.#payloadFilled = 0;
-      yield { streamId: header.getUint32(4), type: header.getUint8(8), flags: header.getUint8(9), payload };
+      try {
+        yield { streamId: header.getUint32(4), type: header.getUint8(8), flags: header.getUint8(9), payload };
+      } finally {
+        this.#budget.give(length);
+      }
     }
+  }
+
+  /** Lets go of a frame that will not be completed. */
+  release(): void {
+    this.#budget.give(this.#payload.length);
+    this.#payload = new Uint8Array(0);
   }
 
   /** Says that the stream ended. @throws FrameError when it ended inside a frame */
@@ -98,6 +117,10 @@ export class FrameDecoder {
     const needed = this.#payloadFilled + part.length;
     if (needed > this.#payload.length) {
       const capacity = Math.min(length, Math.max(needed, FIRST_CAPACITY, 2 * this.#payload.length));
+      if (!this.#budget.take(capacity - this.#payload.length)) {
+        const message = `no room for ${capacity} bytes of a ttrpc frame: too many large messages are under way at once`;
+        throw new FrameError('FRAME_NO_ROOM', message, { capacity });
+      }
       const grown = new Uint8Array(capacity);
       grown.set(this.#payload.subarray(0, this.#payloadFilled));
       this.#payload = grown;

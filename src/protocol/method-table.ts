@@ -74,8 +74,8 @@ export function encodeAnswer(message: Uint8Array): Uint8Array {
   return Response.encode({ status: { code: StatusCode.OK, message: '' }, payload: message }).finish();
 }
 
-/** Longest text of a status, characters: far below a frame's limit, whatever a handler put into it. */
-const REFUSAL_TEXT_MAX = 65_536;
+/** Longest text of a status, characters: of the longest path still enough to know what is meant. */
+const REFUSAL_TEXT_MAX = 4096;
 
 /** The encoded `Response` of a call that did not. */
 export function encodeRefusal(error: unknown): Uint8Array {

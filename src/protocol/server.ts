@@ -6,6 +6,7 @@
 //
 // Errors go to the stream that they concern, as a response with a status, and the connection goes on. It ends only where
 // framing is broken or the peer is no ttrpc client.
+import { ByteBudget } from './byte-budget.ts';
 import type { ByteStream } from './byte-stream.ts';
 import {
   encodeFrame,
@@ -24,6 +25,9 @@ export { MethodTable } from './method-table.ts';
 /** Calls of one connection that may be under way at once; more are refused with RESOURCE_EXHAUSTED. */
 export const CALLS_MAX = 1024;
 
+/** What a call holds beside its messages, about, bytes. */
+const CALL_OVERHEAD = 4096;
+
 /** A streaming call that is under way. */
 interface OpenStream {
   readonly items: AsyncIterator<unknown>;
@@ -35,27 +39,35 @@ interface OpenStream {
 
 /**
  * Serves one connection until it ends, then closes it. Calls run side by side and are answered as they end.
+ * @param budget what requests, calls under way and answers that wait to be sent may hold, of all connections that share it:
+ *   calls for which nothing is left are refused, and a connection whose frame finds no room is ended
  * @throws FrameError when the peer broke the framing, and whatever the stream throws when the connection broke
  */
-export async function serveConnection(stream: ByteStream, table: MethodTable): Promise<void> {
-  await new Connection(stream, table).serve();
+export async function serveConnection(
+  stream: ByteStream,
+  table: MethodTable,
+  budget: ByteBudget = new ByteBudget(Number.POSITIVE_INFINITY),
+): Promise<void> {
+  await new Connection(stream, table, budget).serve();
 }
 
 class Connection {
   readonly #stream: ByteStream;
   readonly #table: MethodTable;
+  readonly #budget: ByteBudget;
   readonly #streams = new Map<number, OpenStream>();
   #calls = 0;
   #lastStreamId = 0;
   #open = true;
 
-  constructor(stream: ByteStream, table: MethodTable) {
+  constructor(stream: ByteStream, table: MethodTable, budget: ByteBudget) {
     this.#stream = stream;
     this.#table = table;
+    this.#budget = budget;
   }
 
   async serve(): Promise<void> {
-    const decoder = new FrameDecoder();
+    const decoder = new FrameDecoder(this.#budget);
     try {
       for (let bytes = await this.#stream.read(); bytes !== undefined; bytes = await this.#stream.read()) {
         for (const frame of decoder.push(bytes)) {
@@ -67,6 +79,7 @@ class Connection {
       decoder.end();
     } finally {
       this.#open = false;
+      decoder.release();
       for (const streamId of [...this.#streams.keys()]) this.#leave(streamId);
       this.#stream.close();
     }
@@ -98,7 +111,12 @@ class Connection {
     if (this.#calls >= CALLS_MAX) {
       throw new StatusError('RESOURCE_EXHAUSTED', `more than ${CALLS_MAX} calls at once on one connection`);
     }
-    void this.#run(streamId, this.#table.find(payload), (flags & FrameFlag.REMOTE_OPEN) !== 0);
+    const call = this.#table.find(payload);
+    const weight = payload.length + CALL_OVERHEAD;
+    if (!this.#budget.take(weight)) {
+      throw new StatusError('RESOURCE_EXHAUSTED', `no room for another call of ${call.path}: wait for others to end`);
+    }
+    void this.#run(streamId, call, (flags & FrameFlag.REMOTE_OPEN) !== 0).finally(() => this.#budget.give(weight));
   }
 
   /**
@@ -167,9 +185,12 @@ class Connection {
   }
 
   async #send(streamId: number, type: number, payload: Uint8Array, flags = 0): Promise<void> {
+    if (!this.#open) return;
+    const frame = encodeFrame(streamId, type, payload, flags);
+    this.#budget.add(frame.length);
     // A write that fails means that the reader is gone; the reading side finds out and says so.
-    if (this.#open)
-      await this.#stream.write(encodeFrame(streamId, type, payload, flags)).catch(() => this.#stream.close());
+    await this.#stream.write(frame).catch(() => this.#stream.close());
+    this.#budget.give(frame.length);
   }
 }
 

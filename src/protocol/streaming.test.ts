@@ -1,6 +1,7 @@
 // Streaming calls between our client and our server, and between each and a peer that does as it likes.
 import { describe, expect, test } from 'vitest';
 import { Empty, StartContainerRequest, WaitProcessResponse } from './agent.gen.ts';
+import { ByteBudget } from './byte-budget.ts';
 import type { ByteStream, Timers } from './byte-stream.ts';
 import { STREAM_BACKLOG_MAX, TtrpcClient } from './client.ts';
 import { encodeFrame, type Frame, FrameDecoder, FrameFlag, MessageType } from './frame.ts';
@@ -228,6 +229,42 @@ describe('the server', () => {
     const client = new TtrpcClient(clientEnd, noTimers);
     await expect(client.stream(echo, 'Echo', {}).next()).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
     expect(left).toBe(true);
+  });
+
+  test('refuses a call for which nothing is left of the budget, until others have ended', async () => {
+    const [clientEnd, serverEnd] = memoryConnection();
+    const table = new MethodTable().add(service, { Nothing: async () => ({}), Watch: () => new ItemQueue(1) });
+    void serveConnection(serverEnd, table, new ByteBudget(10_000));
+    const client = new TtrpcClient(clientEnd, noTimers);
+    const first = client.stream(service, 'Watch', request);
+    const second = client.stream(service, 'Watch', request);
+    void first.next();
+    void second.next();
+    await expect(client.call(service, 'Nothing', {})).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+    await first.return?.();
+    const isAnswered = () => client.call(service, 'Nothing', {}).then(Boolean, () => false);
+    await expect.poll(isAnswered).toBe(true);
+  });
+
+  test('ends a connection whose frame finds no room, and has the room again afterwards', async () => {
+    const table = new MethodTable().add(service, { Nothing: async () => ({}), Watch: () => new ItemQueue(1) });
+    const budget = new ByteBudget(100_000);
+    const large = encodeFrame(1, MessageType.REQUEST, new Uint8Array(70_000)).subarray(0, 69_000);
+    const connect = (): { peer: ByteStream; served: Promise<void> } => {
+      const [peer, serverEnd] = memoryConnection();
+      return { peer, served: serveConnection(serverEnd, table, budget) };
+    };
+    const first = connect();
+    await first.peer.write(large);
+    const second = connect();
+    await second.peer.write(large);
+    await expect(second.served).rejects.toMatchObject({ code: 'FRAME_NO_ROOM' });
+    first.peer.close();
+    await expect(first.served).rejects.toMatchObject({ code: 'FRAME_TRUNCATED' });
+    const third = connect();
+    await third.peer.write(encodeFrame(1, MessageType.REQUEST, new Uint8Array(40_000).fill(0xff)));
+    expect(statusOf((await frames(third.peer, 1))[0])).toBe(StatusCode.INVALID_ARGUMENT);
+    await expect.poll(() => budget.take(100_000)).toBe(true);
   });
 
   test('takes no more requests from a peer that reads no answers than it can keep', async () => {

@@ -12,13 +12,38 @@ import { log } from '../log.ts';
  * Listens on an address and hands every connection over, as a non-blocking socket.
  * On vsock only the host may connect: vsock has no network namespaces, so a process in a container could reach the
  * agent through the guest's own context id.
+ * @param connectionsMax connections that may be with `handle` at once, until its promise settles; others are closed
  */
-export function serve(loop: EventLoop, address: Address, handle: (fd: number) => void): void {
+export function serve(
+  loop: EventLoop,
+  address: Address,
+  connectionsMax: number,
+  handle: (fd: number) => Promise<void>,
+): void {
   const listener = new Pollable(loop, listen(address));
+  let connections = 0;
+  const acceptOne = (): void => {
+    const { fd, peerCid } = accept(listener.fd, describe(address));
+    const refusal =
+      peerCid !== undefined && peerCid !== abi.VMADDR_CID_HOST
+        ? ` from context id ${peerCid}: only the host may connect`
+        : connections >= connectionsMax
+          ? `: there are ${connections} already`
+          : undefined;
+    if (refusal !== undefined) {
+      log(`refused a connection to ${describe(address)}${refusal}`);
+      close(fd);
+      return;
+    }
+    connections += 1;
+    void handle(fd).finally(() => {
+      connections -= 1;
+    });
+  };
   const acceptAll = async (): Promise<never> => {
     for (;;) {
       try {
-        acceptOne(listener.fd, address, handle);
+        acceptOne();
       } catch (error) {
         if (isErrno(error, abi.EAGAIN)) {
           await listener.readable();
@@ -31,16 +56,6 @@ export function serve(loop: EventLoop, address: Address, handle: (fd: number) =>
     }
   };
   void acceptAll();
-}
-
-function acceptOne(listener: number, address: Address, handle: (fd: number) => void): void {
-  const { fd, peerCid } = accept(listener, describe(address));
-  if (peerCid === undefined || peerCid === abi.VMADDR_CID_HOST) {
-    handle(fd);
-    return;
-  }
-  log(`refused a connection to ${describe(address)} from context id ${peerCid}: only the host may connect`);
-  close(fd);
 }
 
 /** Pause after a connection that could not be accepted. */

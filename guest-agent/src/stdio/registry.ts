@@ -12,13 +12,12 @@ import { ProcessStreams } from './process-streams.ts';
 const LINE_BYTES_MAX = 128 + 1 + 'terminal'.length + 1;
 /** How long a connection may take to say what it is for. */
 const LINE_TIMEOUT_MS = 10_000;
-/** Connections that have not said yet what they are for. */
-const ANONYMOUS_MAX = 64;
+/** Connections that may be about to say what they are for, at once. */
+export const ANONYMOUS_MAX = 64;
 
 export class StreamRegistry {
   readonly #loop: EventLoop;
   readonly #streams = new Map<string, ProcessStreams>();
-  #anonymous = 0;
 
   constructor(loop: EventLoop) {
     this.#loop = loop;
@@ -54,18 +53,12 @@ export class StreamRegistry {
     if (this.#streams.get(token) === streams) this.#streams.delete(token);
   }
 
-  /** Handles a new connection: a non-blocking socket, which it owns from here on. */
+  /** Handles a new connection: a non-blocking socket, which it owns from here on. Settles when it knows what that is for. */
   async connect(fd: number): Promise<void> {
     const socket = new Pollable(this.#loop, fd);
-    if (this.#anonymous >= ANONYMOUS_MAX) {
-      socket.close();
-      return;
-    }
-    this.#anonymous += 1;
     const cancel = this.#loop.after(LINE_TIMEOUT_MS, () => socket.close());
     const line = await readLine(socket);
     cancel();
-    this.#anonymous -= 1;
     const [token = '', name = ''] = line?.split(' ') ?? [];
     const streams = this.#streams.get(token);
     if (line === undefined || streams === undefined || !streams.attach(name, socket)) {
