@@ -127,7 +127,7 @@ describe('the check', () => {
     ['src/ffi/koffi.unsafe.ts', "import koffi from 'koffi';"],
     ['src/protocol/agent.gen.ts', "import { BinaryReader } from '@bufbuild/protobuf/wire';"],
     ['src/bus/bus.test.ts', "import { test } from 'vitest';"],
-    ['src/protocol/generate.ts', "import { run } from '../../scripts/lib/run.ts';"],
+    ['src/protocol/generate.ts', "import { generateCodecs } from '../../scripts/lib/protoc.ts';"],
     ['guest-agent/src/agent.ts', "import { x } from '../../src/protocol/frame.ts';"],
     ['guest-agent/src/linux/call.ts', "import * as sys from 'tskata-sys';"],
     ['kernel-config/build.ts', "import { run } from '../scripts/lib/run.ts';"],
