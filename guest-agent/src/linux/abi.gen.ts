@@ -252,7 +252,6 @@ export const SIZEOF_stat = 144;
 export const OFFSETOF_stat_st_mode = 24;
 export const OFFSETOF_stat_st_rdev = 40;
 export const OFFSETOF_stat_st_uid = 28;
-export const OFFSETOF_stat_st_size = 48;
 export const SIZEOF_open_how = 24;
 export const OFFSETOF_open_how_flags = 0;
 export const OFFSETOF_open_how_mode = 8;
