@@ -1,0 +1,323 @@
+// What nobody in a container, and nothing in its root file system, may bring about.
+import { mkdirSync, readdirSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { Case } from '../case.ts';
+import { capabilities, containerConfig, namespaces, type Parts } from '../config.ts';
+import type { Ended, Engine } from '../engine.ts';
+import type { Place } from '../place.ts';
+import { reportOf } from '../verify.ts';
+
+const ROOT_NAMES = ['bin', 'dev', 'etc', 'proc', 'run', 'sys', 'tmp'];
+/** Enough steps up from any place to the root of all. */
+const UP = '../'.repeat(24);
+
+/** Puts a link in the place of a folder of the root file system. */
+function replaceByLink({ rootfs }: Place, name: string, target: string): void {
+  rmdirSync(join(rootfs, name));
+  symlinkSync(target, join(rootfs, name));
+}
+
+/** Runs a container whose root file system was prepared by its enemy; nothing may appear in the folder that the links lead to. */
+async function nothingOutside(engine: Engine, prepare: (place: Place) => void, parts: Parts = {}): Promise<Ended> {
+  const place = engine.place();
+  prepare(place);
+  const ended = await engine.run(place, containerConfig(['/bin/probe', 'cwd'], parts));
+  expect(readdirSync(place.volume)).toEqual([]);
+  return ended;
+}
+
+/** Links of many forms that would lead from the root file system to the volume beside it. */
+const LINKS: Readonly<Record<string, (place: Place) => string>> = {
+  'a relative link upwards': () => '../volume',
+  'an absolute link by the engine’s path': ({ inside }) => inside.volume,
+  'a link above the root': ({ inside }) => `/${UP}${inside.volume}`,
+};
+
+const attacks: readonly (readonly [name: string, attack: (place: Place, link: string) => void, parts: Parts])[] = [
+  [
+    'a mount’s destination',
+    ({ rootfs }, link) => symlinkSync(link, join(rootfs, 'data')),
+    { mounts: [{ destination: '/data/x/y', type: 'tmpfs', source: 'tmpfs' }] },
+  ],
+  ['/dev', (place, link) => replaceByLink(place, 'dev', link), {}],
+  ['/sys', (place, link) => replaceByLink(place, 'sys', link), {}],
+  [
+    'a device’s folder',
+    ({ rootfs }, link) => symlinkSync(link, join(rootfs, 'nodes')),
+    { linux: { devices: [{ path: '/nodes/null', type: 'c', major: 1, minor: 3 }] } },
+  ],
+  [
+    'the working directory',
+    ({ rootfs }, link) => symlinkSync(link, join(rootfs, 'work')),
+    { process: { cwd: '/work/made/here' } },
+  ],
+  [
+    'a masked path',
+    ({ rootfs }, link) => symlinkSync(link, join(rootfs, 'masked')),
+    { linux: { maskedPaths: ['/masked'], readonlyPaths: ['/masked'] } },
+  ],
+];
+
+const linkCases = attacks.flatMap(([what, attack, parts]) =>
+  Object.entries(LINKS).map(
+    ([form, target]): Case => ({
+      name: `${form} in the place of ${what} leaves the outside alone`,
+      field: 'escape',
+      async scenario(engine) {
+        await nothingOutside(engine, (place) => attack(place, target(place)), parts);
+      },
+    }),
+  ),
+);
+
+/** By descriptors that a runtime may have forgotten to close (CVE-2024-21626). */
+const descriptorCases = [3, 5, 7, 8, 9].map(
+  (number): Case => ({
+    name: `/proc/self/fd/${number} as working directory is refused`,
+    field: 'escape',
+    config: { process: { cwd: `/proc/self/fd/${number}` } },
+    commands: ['cwd', 'ls .', 'ls ..'],
+    refused: /./,
+  }),
+);
+
+export const escapeCases: readonly Case[] = [
+  ...linkCases,
+  ...descriptorCases,
+  {
+    name: 'an exec’s working directory does not lead out by a descriptor either',
+    field: 'escape',
+    prepare: ({ rootfs }) => symlinkSync('/proc/self/fd/7/../../..', join(rootfs, 'way')),
+    exec: { cwd: '/way' },
+    commands: ['cwd', 'ls .'],
+    refused: /./,
+  },
+  {
+    name: '/proc that is a link is refused: what is masked in it would not be',
+    field: 'escape',
+    prepare: (place) => replaceByLink(place, 'proc', '/tmp'),
+    commands: ['cwd'],
+    refused: /proc/,
+  },
+  {
+    name: 'nothing may be mounted inside of /proc',
+    field: 'escape',
+    config: { mounts: [{ destination: '/proc/self/attr', type: 'tmpfs', source: 'tmpfs' }] },
+    commands: ['cwd'],
+    refused: /proc/,
+  },
+  {
+    name: 'a destination above the root is one below it',
+    field: 'escape',
+    config: { mounts: [{ destination: `/${UP}data`, type: 'tmpfs', source: 'tmpfs', options: ['mode=711'] }] },
+    commands: ['stat /data', 'ls /'],
+    finds: { 'stat /data': { mode: '0711' }, 'ls /': ['bin', 'data', 'dev', 'etc', 'proc', 'run', 'sys', 'tmp'] },
+  },
+  {
+    name: 'a new root below does not keep the way up open',
+    field: 'escape',
+    config: { process: { capabilities: capabilities('CAP_SYS_CHROOT') } },
+    commands: ['leave-chroot', 'ls /'],
+    finds: { 'leave-chroot': 'ok', 'ls /': ROOT_NAMES },
+  },
+  {
+    name: 'root of the container has none of the machine’s rights',
+    field: 'escape',
+    endToEnd: true,
+    commands: [
+      'write /proc/sys/kernel/core_pattern |/tmp/x',
+      'write /proc/sysrq-trigger b',
+      'write /sys/kernel/uevent_helper /tmp/x',
+      'create /sys/fs/cgroup/release_agent x',
+      'write /sys/fs/cgroup/cgroup.procs 0',
+      'mkdir /sys/fs/cgroup/mine',
+      'mount proc /tmp proc',
+      'mount none /proc/sys none remount,bind',
+      'mount cgroup /tmp cgroup',
+      'umount /proc/keys',
+      'umount /proc/sys',
+      'mknod /tmp/memory c 1 1',
+      'chroot /tmp',
+      'unshare mount',
+      'open /dev/mem r',
+      'open /dev/kmsg r',
+      'open /dev/vda r',
+      'syscall 169 0xfee1dead 672274793 0x1234567',
+      'syscall 170 /x 1',
+      'syscall 175 0 0 /x',
+    ],
+    finds: {
+      'write /proc/sys/kernel/core_pattern |/tmp/x': 'EROFS',
+      'write /proc/sysrq-trigger b': 'EROFS',
+      'write /sys/kernel/uevent_helper /tmp/x': expect.stringMatching(/EROFS|ENOENT/),
+      'create /sys/fs/cgroup/release_agent x': 'EROFS',
+      'write /sys/fs/cgroup/cgroup.procs 0': 'EROFS',
+      'mkdir /sys/fs/cgroup/mine': 'EROFS',
+      'mount proc /tmp proc': 'EPERM',
+      'mount none /proc/sys none remount,bind': 'EPERM',
+      'mount cgroup /tmp cgroup': 'EPERM',
+      'umount /proc/keys': 'EPERM',
+      'umount /proc/sys': 'EPERM',
+      'mknod /tmp/memory c 1 1': 'EPERM',
+      'chroot /tmp': 'EPERM',
+      'unshare mount': 'EPERM',
+      'open /dev/mem r': 'ENOENT',
+      'open /dev/kmsg r': 'ENOENT',
+      'open /dev/vda r': 'ENOENT',
+      'syscall 169 0xfee1dead 672274793 0x1234567': 'EPERM',
+      'syscall 170 /x 1': 'EPERM',
+      'syscall 175 0 0 /x': expect.stringMatching(/EPERM|ENOSYS/),
+    },
+  },
+  {
+    name: 'a user namespace of its own takes off no mask and makes no new /proc',
+    field: 'escape',
+    commands: [
+      'fork unshare user,mount;umount /proc/keys;umount /proc/sys;mount none /proc/sys none remount,bind;write /proc/sys/kernel/core_pattern x;read /proc/keys',
+      'fork unshare user,mount,pid;fork mount proc /tmp proc',
+      'fork unshare user,mount,cgroup;mount cgroup2 /tmp cgroup2;write /tmp/cgroup.procs 0',
+      'fork unshare user,mount;mknod /tmp/null c 1 3',
+    ],
+    finds: {
+      'fork unshare user,mount;umount /proc/keys;umount /proc/sys;mount none /proc/sys none remount,bind;write /proc/sys/kernel/core_pattern x;read /proc/keys':
+        {
+          'umount /proc/keys': expect.stringMatching(/EINVAL|EPERM/),
+          'umount /proc/sys': expect.stringMatching(/EINVAL|EPERM/),
+          'mount none /proc/sys none remount,bind': 'EPERM',
+          'write /proc/sys/kernel/core_pattern x': 'EROFS',
+          'read /proc/keys': '',
+        },
+      'fork unshare user,mount,pid;fork mount proc /tmp proc': {
+        'fork mount proc /tmp proc': { 'mount proc /tmp proc': 'EPERM' },
+      },
+      'fork unshare user,mount;mknod /tmp/null c 1 3': { 'mknod /tmp/null c 1 3': 'EPERM' },
+    },
+  },
+  {
+    name: 'the engine’s own processes cannot be reached where pids are shared',
+    field: 'escape',
+    config: { linux: { namespaces: namespaces('mount', 'ipc', 'uts', 'network', 'cgroup') } },
+    commands: [
+      'ls /proc/1/root',
+      'open /proc/1/exe r',
+      'open /proc/1/mem r',
+      'ls /proc/1/fd',
+      'ptrace 1',
+      'setns /proc/1/ns/mnt',
+      'kill 1 9',
+    ],
+    finds: {
+      'ls /proc/1/root': 'EACCES',
+      'open /proc/1/exe r': 'EACCES',
+      'open /proc/1/mem r': 'EACCES',
+      'ls /proc/1/fd': 'EACCES',
+      'ptrace 1': 'EPERM',
+      'setns /proc/1/ns/mnt': 'EACCES',
+    },
+  },
+  {
+    name: 'a process that enters cannot be reached before it has become its program (CVE-2019-5736)',
+    field: 'escape',
+    async scenario(engine) {
+      const running = await engine.start(engine.place(), containerConfig(['/bin/probe', 'spy /run/stop'], {}));
+      const process = { args: ['/bin/probe', 'cwd'], cwd: '/', user: { uid: 0, gid: 0 } };
+      for (let count = 0; count < 10; count += 1) expect((await running.exec(process)).status).toBe(0);
+      await running.exec({ ...process, args: ['/bin/probe', 'create /run/stop x'] });
+      const ended = await running.ended;
+      await running.remove();
+      expect(reportOf(ended)).toMatchObject({ 'spy /run/stop': { reached: [] } });
+    },
+  },
+  {
+    name: 'the program of the engine is not overwritten by way of /proc/self/exe',
+    field: 'escape',
+    async scenario(engine) {
+      const place = engine.place();
+      symlinkSync('/proc/self/exe', join(place.rootfs, 'bin/self'));
+      await engine.run(place, containerConfig(['/bin/self', 'cwd'], {}));
+      const after = await engine.run(engine.place(), containerConfig(['/bin/probe', 'cwd'], {}));
+      expect({ ...after, found: reportOf(after) }).toMatchObject({ status: 0, found: { cwd: '/' } });
+    },
+  },
+  {
+    name: 'keys of one container are not found in another',
+    field: 'escape',
+    async scenario(engine) {
+      const first = await engine.start(
+        engine.place(),
+        containerConfig(['/bin/probe', 'keep secret', 'await-signal'], {}),
+      );
+      const other = await engine.run(engine.place(), containerConfig(['/bin/probe', 'key secret'], {}));
+      await first.remove();
+      expect(reportOf(other)).toMatchObject({ 'key secret': expect.stringMatching(/ENOKEY|ENOSYS/) });
+    },
+  },
+  {
+    name: 'the agent’s ports do not answer',
+    field: 'escape',
+    endToEnd: true,
+    commands: ['vsock 1 1024', 'vsock 1 1025', 'vsock 2 1024', 'vsock 3 1024', 'vsock 3 1025'],
+    finds: Object.fromEntries(
+      ['1 1024', '1 1025', '2 1024', '3 1024', '3 1025'].map((address) => [
+        `vsock ${address}`,
+        expect.not.stringMatching(/answered|silence/),
+      ]),
+    ),
+  },
+  {
+    name: 'a link that changes while a container is made leads nowhere else (CVE-2021-30465)',
+    field: 'escape',
+    async scenario(engine) {
+      const place = engine.place();
+      const target = join(place.folder, 'target');
+      mkdirSync(target);
+      mkdirSync(join(place.volume, 'one'));
+      symlinkSync(`/${UP}${place.inside.folder}/target`, join(place.volume, 'other'));
+      const volume = { destination: '/volume', type: 'bind', source: place.inside.volume, options: ['bind'] };
+      const swap = ['/bin/probe', 'exchange /volume/one /volume/other /volume/stop', 'await /volume/stop'];
+      const attacker = await engine.start(place, containerConfig(swap, { mounts: [volume] }));
+      const mounts = [
+        volume,
+        { destination: '/volume/one/a', type: 'tmpfs', source: 'tmpfs' },
+        { destination: '/volume/one/b', type: 'bind', source: place.inside.rootfs, options: ['bind'] },
+      ];
+      for (let count = 0; count < 8; count += 1) {
+        await engine.run(engine.place(), containerConfig(['/bin/probe', 'cwd'], { mounts }));
+      }
+      writeFileSync(join(place.volume, 'stop'), '');
+      await attacker.ended;
+      await attacker.remove();
+      expect(readdirSync(target)).toEqual([]);
+    },
+  },
+  {
+    name: 'a container that hides its /proc does not keep rights from being taken of who enters',
+    field: 'escape',
+    async scenario(engine) {
+      const admin = { process: { capabilities: capabilities('CAP_SYS_ADMIN') } };
+      const commands = ['mount tmpfs /proc tmpfs', 'create /run/done x', 'await-signal'];
+      const running = await engine.start(engine.place(), containerConfig(['/bin/probe', ...commands], admin));
+      const exec = (args: string[], more: object = {}) =>
+        running.exec({
+          args: ['/bin/probe', ...args],
+          cwd: '/',
+          user: { uid: 1000, gid: 1000 },
+          noNewPrivileges: true,
+          ...more,
+        });
+      const ended = await exec(['ids', 'no-new-privs', 'caps']);
+      await running.remove();
+      // Refused, or right.
+      expect([1, 0, 255]).toContain(ended.status);
+      expect([ended.stdout === '' ? 'refused' : reportOf(ended)]).toEqual([
+        expect.toSatisfy(
+          (found: unknown) =>
+            found === 'refused' ||
+            JSON.stringify(found).includes('"uid":[1000,1000,1000]') ===
+              JSON.stringify(found).includes('"effective":[]'),
+        ),
+      ]);
+    },
+  },
+];
