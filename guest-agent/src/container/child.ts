@@ -3,7 +3,7 @@
 import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
 import { close, open, openInRoot, pathOfFd, readText, withFd, writeText } from '../linux/file.ts';
-import { mount } from '../linux/mount.ts';
+import { changeDirectoryToFd, mount } from '../linux/mount.ts';
 import {
   blockSignals,
   closeFrom,
@@ -24,8 +24,10 @@ import type { ChildStdio } from '../stdio/process-streams.ts';
 import { ChildChannel } from './channel.ts';
 import type { ContainerPlan, ProcessPlan } from './config/plan.ts';
 import { applyCredentials, environmentOf, findProgram } from './credentials.ts';
+import { type HookState, runHooks } from './hooks.ts';
 import { buildRoot, enterRoot } from './root-filesystem.ts';
 import type { RootDirectory } from './root-path.ts';
+import { applyAffinity } from './scheduling.ts';
 
 /** Where the channel to the agent is in the new process. */
 const CHANNEL_FD = 3;
@@ -33,6 +35,8 @@ const CHANNEL_FD = 3;
 const PID_FD = 4;
 /** A number above those that descriptors are moved to. */
 const SCRATCH_FD = 16;
+/** The process's own is for its program; until then files are made with the modes that they are given. */
+const HOOK_UMASK = 0o022;
 
 /** Ends of what the agent made for the new process. */
 export interface ChildDescriptors {
@@ -48,6 +52,7 @@ export function runInit(
   plan: ContainerPlan,
   rootPath: string,
   cgroupPath: string,
+  state: HookState,
 ): never {
   const channel = adopt(descriptors);
   try {
@@ -59,12 +64,16 @@ export function runInit(
     if (plan.hostname) setHostname(plan.hostname);
     if (plan.domainname) setDomainname(plan.domainname);
     const root = buildRoot(rootPath, plan, cgroupPath, (unfinished) => {
+      // As with runc: all mounts stand, and a hook may still add its own.
+      if (plan.hooks.createContainer.length > 0) changeDirectoryToFd(unfinished.fd, "the container's root");
+      runHooks('createContainer', plan.hooks.createContainer, state, HOOK_UMASK);
       if (plan.process.terminal) giveTerminal(channel, openTerminalIn(unfinished), unfinished);
     });
     enterRoot(root);
     const run = readyProgram(plan.process);
     channel.send({ kind: 'ready' });
     channel.waitForContinue();
+    runHooks('startContainer', plan.hooks.startContainer, state);
     return run();
   } catch (error) {
     return channel.fail(error);
@@ -85,7 +94,9 @@ export interface ExecTarget {
 export function runExec(descriptors: ChildDescriptors, plan: ProcessPlan, target: ExecTarget): never {
   const channel = adopt({ ...descriptors, pidFd: target.pidFd });
   try {
+    applyAffinity(plan.affinity, 'initial');
     joinCgroup(target.cgroupPath, target.initPid);
+    applyAffinity(plan.affinity, 'final');
     prepareProcess(plan);
     setNamespace(PID_FD, target.namespaceFlags, "the container's namespaces");
     close(PID_FD);

@@ -10,13 +10,13 @@ import type {
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { close, open } from '../linux/file.ts';
-import { type Ending, fork, openPidFd, setNamespace } from '../linux/process.ts';
+import { type Ending, fork, isCapabilityKnown, openPidFd, setNamespace } from '../linux/process.ts';
 import { Cgroup } from './cgroup.ts';
 import { runExec, runInit } from './child.ts';
 import { parseConfig } from './config/container.ts';
 import { parseJsonObject } from './config/json.ts';
-import type { ContainerPlan, NamespaceKind } from './config/plan.ts';
-import { parseProcess } from './config/process.ts';
+import type { ContainerPlan, NamespaceKind, ProcessPlan } from './config/plan.ts';
+import { parseExecProcess } from './config/process.ts';
 import { ContainerProcess, type ProcessServices } from './process.ts';
 
 const NAMESPACE_FLAGS: Readonly<Record<NamespaceKind, number>> = {
@@ -47,6 +47,13 @@ const NO_STDIO: StdioRequest = {
   terminalColumns: 0,
 };
 
+/** Where the streams go; the terminal's size is the process object's where the request has none. */
+function streamsOf({ stdio = NO_STDIO }: { stdio: StdioRequest | undefined }, plan: ProcessPlan): StdioRequest {
+  const size = plan.consoleSize;
+  if (size === undefined || stdio.terminalRows !== 0 || stdio.terminalColumns !== 0) return stdio;
+  return { ...stdio, terminalRows: size.rows, terminalColumns: size.columns };
+}
+
 /** Endings of exec'd processes that are remembered, as agent.proto says (WaitProcess). */
 const ENDINGS_MAX = 4096;
 
@@ -73,9 +80,10 @@ export class Container {
     this.#plan = plan;
     this.#cgroup = cgroup;
     const namespaces = flagsOf(plan.namespaces.keys(), 'cgroup');
-    this.#init = new ContainerProcess(services, request.stdio ?? NO_STDIO, (descriptors) => {
+    const state = { id: this.id, bundle: request.bundle, annotations: plan.annotations };
+    this.#init = new ContainerProcess(services, streamsOf(request, plan.process), (descriptors) => {
       const pid = fork(namespaces);
-      return pid === 0 ? runInit(descriptors, plan, request.rootfsPath, cgroup.path) : pid;
+      return pid === 0 ? runInit(descriptors, plan, request.rootfsPath, cgroup.path, state) : pid;
     });
     this.#processes.set(INIT_ID, this.#init);
     this.#pidFd = openPidFd(this.#init.pid);
@@ -88,7 +96,7 @@ export class Container {
     services: ProcessServices,
     request: CreateContainerRequest,
   ): Promise<{ container: Container; warnings: readonly string[] }> {
-    const { plan, warnings } = parseConfig(request.ociConfigJson);
+    const { plan, warnings } = parseConfig(request.ociConfigJson, isCapabilityKnown);
     if (plan.process.terminal !== (request.stdio?.terminal ?? false)) {
       throw new StatusError(
         'INVALID_ARGUMENT',
@@ -138,7 +146,8 @@ export class Container {
       throw new StatusError('ALREADY_EXISTS', `container ${this.id} has a process "${processId}" already`);
     }
     const warnings: string[] = [];
-    const plan = parseProcess(parseJsonObject(request.ociProcessJson, 'the process'), warnings);
+    const object = parseJsonObject(request.ociProcessJson, 'the process');
+    const plan = parseExecProcess(object, this.#plan.process, warnings, isCapabilityKnown);
     if (plan.terminal !== (request.stdio?.terminal ?? false)) {
       throw new StatusError('INVALID_ARGUMENT', 'process.terminal and the request for streams do not agree');
     }
@@ -148,7 +157,7 @@ export class Container {
       cgroupPath: this.#cgroup.path,
       initPid: this.#init.pid,
     };
-    const process = new ContainerProcess(this.#services, request.stdio ?? NO_STDIO, (descriptors) => {
+    const process = new ContainerProcess(this.#services, streamsOf(request, plan), (descriptors) => {
       const pid = this.#forkInPidNamespace();
       return pid === 0 ? runExec(descriptors, plan, target) : pid;
     });

@@ -4,13 +4,17 @@ import { isErrno, SystemError } from '../linux/call.ts';
 import { isDirectory, readText, requireExecutable, statusOf, tryGiveTo } from '../linux/file.ts';
 import { changeDirectory } from '../linux/mount.ts';
 import { isCapabilityKnown, prctl, setCapabilities, setIds, setLimit, setUmask } from '../linux/process.ts';
+import { setPersonality } from '../linux/scheduling.ts';
 import type { CapabilityPlan, ProcessPlan } from './config/plan.ts';
+import { applyScheduling } from './scheduling.ts';
 
 const STANDARD_STREAMS = [0, 1, 2];
 
 /** Limits, user, working directory and capabilities of a process that is already in its root. @throws SystemError */
 export function applyCredentials(plan: ProcessPlan): void {
   for (const limit of plan.limits) setLimit(limit.resource, limit.name, limit.soft, limit.hard);
+  if (plan.noNewPrivileges) prctl('PR_SET_NO_NEW_PRIVS', abi.PR_SET_NO_NEW_PRIVS, 1);
+  applyScheduling(plan.scheduler, plan.ioPriority);
   // A plain user must be able to open /dev/stdout again. Not all of them can be given away: that is fine.
   for (const fd of STANDARD_STREAMS) if (plan.uid !== 0) tryGiveTo(fd, plan.uid);
   const entered = enterDirectory(plan.cwd, false);
@@ -23,8 +27,8 @@ export function applyCredentials(plan: ProcessPlan): void {
   const { effective, permitted, inheritable, ambient } = plan.capabilities;
   setCapabilities(effective, permitted, inheritable);
   raiseAmbient(ambient);
-  if (plan.noNewPrivileges) prctl('PR_SET_NO_NEW_PRIVS', abi.PR_SET_NO_NEW_PRIVS, 1);
   setUmask(plan.umask);
+  if (plan.personality !== undefined) setPersonality(plan.personality);
 }
 
 function enterDirectory(cwd: string, last: boolean): boolean {

@@ -1,6 +1,7 @@
 // epoll(7).
 import * as abi from './abi.gen.ts';
 import { call, structure } from './call.ts';
+import { close } from './file.ts';
 
 /** Events taken from the kernel at once. */
 const BATCH = 32;
@@ -18,6 +19,10 @@ export class Epoll {
     view.setUint32(abi.OFFSETOF_epoll_event_data, id, true);
     const change = before === 0 ? abi.EPOLL_CTL_ADD : events === 0 ? abi.EPOLL_CTL_DEL : abi.EPOLL_CTL_MOD;
     call('epoll_ctl', `descriptor ${fd}`, abi.SYS_epoll_ctl, this.#fd, change, fd, bytes);
+  }
+
+  close(): void {
+    close(this.#fd);
   }
 
   /** Waits for events. @param timeoutMs at most this long; -1 for ever */

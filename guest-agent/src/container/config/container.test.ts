@@ -6,7 +6,7 @@ const base = {
   linux: { namespaces: [{ type: 'mount' }, { type: 'pid' }, { type: 'network', path: '/proc/1/ns/net' }] },
 };
 
-const parse = (more: object) => parseConfig(JSON.stringify({ ...base, ...more }));
+const parse = (more: object) => parseConfig(JSON.stringify({ ...base, ...more }), () => true);
 const resources = (value: object) => parse({ linux: { ...base.linux, resources: value } }).plan.cgroupFiles;
 
 describe('parseConfig', () => {

@@ -1,17 +1,19 @@
 // From an OCI config.json to a plan that can be carried out: parsed, checked, and told what is not supported.
 // Source: OCI runtime-spec 1.2, config.md and config-linux.md.
 import { StatusError } from '../../../../src/protocol/status.ts';
+import { parseHooks } from './hooks.ts';
 import { type JsonObject, parseJsonObject } from './json.ts';
 import { parseDevice, parseMount, parsePropagation } from './mounts.ts';
 import { parseNamespaces } from './namespaces.ts';
 import type { ContainerPlan, Parsed } from './plan.ts';
 import { unsupported, warn } from './problems.ts';
-import { parseProcess } from './process.ts';
+import { type IsCapabilityKnown, parseProcess } from './process.ts';
 import { parseResources } from './resources.ts';
+import { parsePersonality } from './scheduling.ts';
 import { parseSysctl } from './sysctl.ts';
 
 /** Reads a config.json. @throws StatusError INVALID_ARGUMENT or UNIMPLEMENTED, naming the field */
-export function parseConfig(text: string): Parsed<ContainerPlan> {
+export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<ContainerPlan> {
   const warnings: string[] = [];
   const config = parseJsonObject(text, 'config.json');
   const processObject = config.object('process');
@@ -19,7 +21,7 @@ export function parseConfig(text: string): Parsed<ContainerPlan> {
     throw new StatusError('INVALID_ARGUMENT', 'config.json: process is missing, and a container must run something');
   }
   const linux = config.object('linux');
-  refuseUnsupported(config, linux);
+  refuseUnsupported(linux);
   warn(warnings, linux, 'seccomp', 'system calls are not filtered; the boundary is the virtual machine');
   warn(warnings, linux, 'mountLabel', 'the guest kernel has no SELinux');
   warn(warnings, linux, 'intelRdt', 'the guest has no such resource');
@@ -31,7 +33,12 @@ export function parseConfig(text: string): Parsed<ContainerPlan> {
     warn(warnings, resources, name, 'the guest kernel has no such controller');
   }
   const plan: ContainerPlan = {
-    process: parseProcess(processObject, warnings),
+    process: {
+      ...parseProcess(processObject, warnings, isKnown),
+      personality: parsePersonality(linux, warnings),
+    },
+    hooks: parseHooks(config, warnings),
+    annotations: parseAnnotations(config),
     namespaces: parseNamespaces(linux),
     userNamespace: undefined,
     timeOffsets: [],
@@ -56,15 +63,14 @@ export function parseConfig(text: string): Parsed<ContainerPlan> {
 }
 
 /** What would change a container's meaning or isolation if it were left out. */
-function refuseUnsupported(config: JsonObject, linux: JsonObject | undefined): void {
+function refuseUnsupported(linux: JsonObject | undefined): void {
   for (const name of ['uidMappings', 'gidMappings']) {
     if (linux?.has(name)) throw unsupported(`linux.${name}`, 'there are no user namespaces yet');
   }
   if (linux?.has('timeOffsets')) throw unsupported('linux.timeOffsets', 'there are no time namespaces yet');
-  const domain = linux?.object('personality')?.string('domain') ?? 'LINUX';
-  if (domain !== 'LINUX') throw unsupported('linux.personality', `the guest runs LINUX programs only, not ${domain}`);
-  const hooks = config.object('hooks');
-  for (const name of ['createContainer', 'startContainer']) {
-    if (hooks?.has(name)) throw unsupported(`hooks.${name}`, 'hooks do not run inside the guest yet');
-  }
+}
+
+function parseAnnotations(config: JsonObject): Record<string, string> | undefined {
+  const object = config.object('annotations');
+  return object && Object.fromEntries(object.names.map((name) => [name, object.requiredString(name)]));
 }

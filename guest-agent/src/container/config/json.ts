@@ -14,6 +14,11 @@ export class JsonObject {
     this.path = path;
   }
 
+  /** Whether the field is there at all, and not null. */
+  isPresent(name: string): boolean {
+    return this.#present(name) !== undefined;
+  }
+
   /** Whether the field is there and says something: not null, not an empty list or object, not an empty string. */
   has(name: string): boolean {
     const value = this.#fields[name];
@@ -55,6 +60,16 @@ export class JsonObject {
   number(name: string): number | undefined {
     const value = this.#present(name);
     return value === undefined ? undefined : asNumber(value, this.pathOf(name));
+  }
+
+  /** An integer of this range. */
+  numberWithin(name: string, least: number, greatest: number): number | undefined {
+    const value = this.number(name);
+    return value === undefined ? undefined : within(value, this.pathOf(name), least, greatest);
+  }
+
+  numbersWithin(name: string, least: number, greatest: number): number[] {
+    return this.numbers(name).map((value, index) => within(value, `${this.pathOf(name)}[${index}]`, least, greatest));
   }
 
   requiredNumber(name: string): number {
@@ -106,6 +121,11 @@ function asString(value: unknown, path: string): string {
 
 function asNumber(value: unknown, path: string): number {
   if (typeof value !== 'number' || !Number.isInteger(value)) throw invalid(path, 'an integer', value);
+  return value;
+}
+
+function within(value: number, path: string, least: number, greatest: number): number {
+  if (value < least || value > greatest) throw invalid(path, `from ${least} to ${greatest}`, value);
   return value;
 }
 

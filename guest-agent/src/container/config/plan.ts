@@ -1,4 +1,6 @@
 // What config.json asks for, parsed and checked: what the rest of this folder's neighbours carry out.
+import type { HookPlans } from './hooks.ts';
+import type { AffinityPlan, IoPriorityPlan, SchedulerPlan } from './scheduling.ts';
 
 /** Kinds of namespaces, by their names in config.json. */
 export type NamespaceKind = 'user' | 'mount' | 'pid' | 'network' | 'ipc' | 'uts' | 'cgroup' | 'time';
@@ -69,11 +71,20 @@ export interface ProcessPlan {
   readonly limits: readonly LimitPlan[];
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj: number;
+  readonly scheduler: SchedulerPlan | undefined;
+  readonly ioPriority: IoPriorityPlan | undefined;
+  /** Of processes that are run later; the init process has the guest's. */
+  readonly affinity: AffinityPlan | undefined;
+  /** PER_*, from linux.personality. */
+  readonly personality: number | undefined;
   readonly terminal: boolean;
+  readonly consoleSize: { readonly rows: number; readonly columns: number } | undefined;
 }
 
 export interface ContainerPlan {
   readonly process: ProcessPlan;
+  readonly hooks: HookPlans;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
   /** Those that are not the guest's own: the path of one to join, undefined for a new one. */
   readonly namespaces: ReadonlyMap<NamespaceKind, string | undefined>;
   /** There where `namespaces` has `user`. The container's root is not the guest's then, and may make no device nodes. */
