@@ -6,6 +6,7 @@ import { close } from '../linux/file.ts';
 import { type Ending, kill, takeFd } from '../linux/process.ts';
 import { messagePair, setNonBlocking } from '../linux/socket.ts';
 import { isTerminalMaster } from '../linux/terminal.ts';
+import { requireDescriptors } from '../open-file-limit.ts';
 import type { Reaper } from '../reaper.ts';
 import { closeChildStdio, type ProcessStreams } from '../stdio/process-streams.ts';
 import type { StreamRegistry } from '../stdio/registry.ts';
@@ -38,6 +39,7 @@ export class ContainerProcess {
    * @throws StatusError, SystemError
    */
   constructor(services: ProcessServices, stdio: StdioRequest, fork: (descriptors: ChildDescriptors) => number) {
+    requireDescriptors();
     this.#services = services;
     this.#stdio = stdio;
     this.#streams = services.streams.add(stdio);

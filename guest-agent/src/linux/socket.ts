@@ -37,8 +37,8 @@ function openSocket(address: Address): number {
   return call('socket', describe(address), abi.SYS_socket, family, STREAM_FLAGS, 0);
 }
 
-/** Connections that may wait to be accepted. */
-const BACKLOG = 128;
+/** Connections that may wait to be accepted: hundreds of processes may be made at once, each with three streams. */
+const BACKLOG = 1024;
 
 /** A non-blocking socket that listens. */
 export function listen(address: Address): number {

@@ -7,6 +7,7 @@ import { isErrno, SystemError } from '../linux/call.ts';
 import { close } from '../linux/file.ts';
 import { type Address, accept, describe, listen, socketError, startConnect } from '../linux/socket.ts';
 import { log } from '../log.ts';
+import { mayConnect } from '../open-file-limit.ts';
 
 /**
  * Listens on an address and hands every connection over, as a non-blocking socket.
@@ -29,7 +30,9 @@ export function serve(
         ? ` from context id ${peerCid}: only the host may connect`
         : connections >= connectionsMax
           ? `: there are ${connections} already`
-          : undefined;
+          : mayConnect()
+            ? undefined
+            : ': too many files are open';
     if (refusal !== undefined) {
       log(`refused a connection to ${describe(address)}${refusal}`);
       close(fd);

@@ -12,8 +12,8 @@ import { ProcessStreams } from './process-streams.ts';
 const LINE_BYTES_MAX = 128 + 1 + 'terminal'.length + 1;
 /** How long a connection may take to say what it is for. */
 const LINE_TIMEOUT_MS = 10_000;
-/** Connections that may be about to say what they are for, at once. */
-export const ANONYMOUS_MAX = 64;
+/** Connections that may be about to say what they are for, at once: three for each of hundreds of processes. */
+export const ANONYMOUS_MAX = 512;
 
 export class StreamRegistry {
   readonly #loop: EventLoop;
