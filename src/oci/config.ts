@@ -78,8 +78,18 @@ export interface Namespace {
   readonly path?: string;
 }
 
+export interface IdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
+}
+
 export interface LinuxConfig {
   readonly namespaces?: readonly Namespace[];
+  readonly uidMappings?: readonly IdMapping[];
+  readonly gidMappings?: readonly IdMapping[];
+  /** What clocks of the container are ahead. */
+  readonly timeOffsets?: Readonly<Partial<Record<'monotonic' | 'boottime', { secs?: number; nanosecs?: number }>>>;
   readonly cgroupsPath?: string;
   readonly rootfsPropagation?: string;
   readonly resources?: Readonly<Record<string, unknown>>;

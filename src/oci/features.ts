@@ -21,7 +21,7 @@ export function supportedFeatures(): Readonly<Record<string, unknown>> {
     hooks: ['prestart', 'createRuntime', 'poststart', 'poststop'],
     mountOptions: MOUNT_OPTIONS,
     linux: {
-      namespaces: NAMESPACE_TYPES.filter((type) => type !== 'time').toSorted(),
+      namespaces: NAMESPACE_TYPES.toSorted(),
       capabilities: CAPABILITIES,
       apparmor: { enabled: false },
       selinux: { enabled: false },

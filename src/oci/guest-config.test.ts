@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from './check.ts';
-import type { Config, Mount } from './config.ts';
+import type { Config, Mount, Namespace } from './config.ts';
 import { defaultConfig } from './default-config.ts';
 import { planForGuest } from './guest-config.ts';
 
@@ -43,13 +43,45 @@ describe('planForGuest', () => {
   });
 
   test('keeps what belongs to the host out of the guest', () => {
-    const linux = { namespaces: [{ type: 'network', path: '/run/netns/x' } as const], cgroupsPath: 'system.slice:x:y' };
+    const namespaces = [{ type: 'pid', path: '/proc/1/ns/pid' } as const, { type: 'mount' } as const];
+    const linux = { namespaces, cgroupsPath: 'system.slice:x:y' };
     const hooks = { prestart: [{ path: '/bin/true' }] };
 
     const { config: guest } = planForGuest({ ...defaultConfig(), hooks, linux }, 'c1', '/shared');
 
-    expect(guest.linux).toEqual({ namespaces: [{ type: 'network' }], cgroupsPath: '/c1' });
+    expect(guest.linux).toEqual({ namespaces: [{ type: 'pid' }, { type: 'mount' }], cgroupsPath: '/c1' });
     expect(guest).not.toHaveProperty('hooks');
+  });
+
+  test.each<Namespace>([{ type: 'network' }, { type: 'network', path: '/run/netns/x' }])(
+    "lets the VM stand for the container's network namespace: %j",
+    (network) => {
+      const linux = { namespaces: [{ type: 'ipc' } as const, network] };
+
+      const { config: guest } = planForGuest({ ...defaultConfig(), linux }, 'c1', '/shared');
+
+      expect(guest.linux?.namespaces).toEqual([{ type: 'ipc' }]);
+    },
+  );
+
+  test('has the guest make a user namespace like the one of the host that is to be joined', () => {
+    const mappings = [{ containerID: 0, hostID: 100000, size: 65536 }];
+    const namespaces = [{ type: 'user', path: '/proc/7/ns/user' } as const];
+    const linux = { namespaces, uidMappings: mappings, gidMappings: mappings };
+
+    const { config: guest } = planForGuest({ ...defaultConfig(), linux }, 'c1', '/shared');
+
+    expect(guest.linux).toMatchObject({ namespaces: [{ type: 'user' }], uidMappings: mappings, gidMappings: mappings });
+  });
+
+  test('refuses to join a user namespace of the host whose mappings it is not told', () => {
+    const linux = { namespaces: [{ type: 'user', path: '/proc/7/ns/user' } as const] };
+
+    const plan = () => planForGuest({ ...defaultConfig(), linux }, 'c1', '/shared');
+
+    expect(plan).toThrow(
+      'linux.namespaces[0].path in config.json is "/proc/7/ns/user"; allowed is a new user namespace',
+    );
   });
 
   test.each<[string, Mount, string]>([

@@ -1,6 +1,6 @@
 // config.json as the guest needs it: what names the host's files is exchanged for what the guest sees in their place.
 import { ConfigError } from './check.ts';
-import type { Config, Mount, Namespace } from './config.ts';
+import type { Config, LinuxConfig, Mount, Namespace } from './config.ts';
 
 /** A path of the host that the guest must see. */
 export interface HostShare {
@@ -61,10 +61,22 @@ function guestConfig(config: Config, containerId: string, mounts: readonly Mount
     mounts,
     linux: {
       ...linux,
-      // A namespace of the host that the container would join has none like it in the guest: it gets a new one there.
-      ...(linux.namespaces ? { namespaces: linux.namespaces.map(({ type }): Namespace => ({ type })) } : {}),
+      ...(linux.namespaces ? { namespaces: guestNamespaces(linux, linux.namespaces) } : {}),
       // The caller's path, and systemd's form of it, belong to the host's hierarchy.
       cgroupsPath: `/${containerId}`,
     },
   };
+}
+
+/** A namespace of the host that the container would join has none like it in the guest: it gets a new one there. */
+function guestNamespaces(linux: LinuxConfig, namespaces: readonly Namespace[]): Namespace[] {
+  const found = namespaces.findIndex(({ type, path }) => type === 'user' && path !== undefined && path !== '');
+  const isMapped = (linux.uidMappings ?? []).length > 0 && (linux.gidMappings ?? []).length > 0;
+  if (found >= 0 && !isMapped) {
+    const allowed =
+      "a new user namespace, or linux.uidMappings and linux.gidMappings beside the host's: the guest makes one";
+    throw new ConfigError(`linux.namespaces[${found}].path`, namespaces[found]?.path, allowed);
+  }
+  // The VM has the network that the container would have, and so stands for its network namespace, new or joined.
+  return namespaces.filter(({ type }) => type !== 'network').map(({ type }) => ({ type }));
 }

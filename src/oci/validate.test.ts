@@ -54,6 +54,16 @@ describe('validateConfig', () => {
       'linux.namespaces[1].type in config.json is "pid"; allowed is each type once',
     ],
     [
+      'a mapping of nothing',
+      withPart({ linux: { uidMappings: [{ containerID: 0, hostID: 0, size: 0 }] } }),
+      'linux.uidMappings[0].size in config.json is 0; allowed is a whole number from 1 to 4294967295',
+    ],
+    [
+      'an offset of a second too many',
+      withPart({ linux: { timeOffsets: { monotonic: { secs: 1, nanosecs: 1_000_000_000 } } } }),
+      'linux.timeOffsets.monotonic.nanosecs in config.json is 1000000000',
+    ],
+    [
       'a hook without a time',
       withPart({ hooks: { prestart: [{ path: '/h', timeout: 0 }] } }),
       'hooks.prestart[0].timeout in config.json is 0',

@@ -19,6 +19,8 @@ const U16_MAX = 0xffff;
 const U32_MAX = 0xffff_ffff;
 /** uid_t and gid_t of 2^32 - 1 mean "leave it alone" to the kernel (chown(2)). */
 const ID_MAX = U32_MAX - 1;
+/** time_namespaces(7): less than a second */
+const NANOSECONDS_MAX = 999_999_999;
 /** proc_pid_oom_score_adj(5) */
 const OOM_SCORE_ADJ_MAX = 1000;
 
@@ -65,11 +67,25 @@ const hook = object(
   { args: listOf(string), env: listOf(string), timeout: integer(1, U32_MAX) },
 );
 
+/** config-linux.md, "User namespace mappings" */
+const idMappings = listOf(
+  object({ containerID: integer(0, U32_MAX), hostID: integer(0, U32_MAX), size: integer(1, U32_MAX) }),
+);
+
+/** config-linux.md, "Offset for Time Namespace". Seconds are 64 bits; JSON.parse keeps 53 of them exactly. */
+const timeOffset = object(
+  {},
+  { secs: integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), nanosecs: integer(0, NANOSECONDS_MAX) },
+);
+
 /** config-linux.md, "Namespaces" and "Control groups" */
 const linux = object(
   {},
   {
     namespaces: listOf(object({ type: oneOf(NAMESPACE_TYPES) }, { path: string })),
+    uidMappings: idMappings,
+    gidMappings: idMappings,
+    timeOffsets: object({}, { monotonic: timeOffset, boottime: timeOffset }),
     cgroupsPath: string,
     rootfsPropagation: string,
     resources: object({}),
