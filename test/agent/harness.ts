@@ -1,6 +1,6 @@
 // Runs the real agent as a process on this machine, in namespaces of its own, and speaks to it as the host would.
 // Needs root, not KVM.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { buildAgent } from '../../guest-agent/build.ts';
 import { nodeTimers, socketStream } from '../../src/agent-client/socket-stream.ts';
 import type { StdioRequest } from '../../src/protocol/agent.gen.ts';
-import { type AgentMethods, agentService } from '../../src/protocol/agent-service.ts';
+import { type AgentMethods, agentService, GUEST_DIRECTORY } from '../../src/protocol/agent-service.ts';
 import { TtrpcClient } from '../../src/protocol/client.ts';
 import type { RequestOf, ResponseOf, ServerStreamName, UnaryName } from '../../src/protocol/service.ts';
 
@@ -34,7 +34,8 @@ const NAMESPACES = [
   '--propagation',
   'private',
 ];
-const PREPARE = 'mount -t proc proc /proc && mount -t cgroup2 none /sys/fs/cgroup && exec "$0" --listen-unix "$1"';
+const PREPARE = `mount -t proc proc /proc && mount -t cgroup2 none /sys/fs/cgroup &&
+mkdir -p ${GUEST_DIRECTORY} && mount -t tmpfs tmpfs ${GUEST_DIRECTORY} && exec "$0" --listen-unix "$1"`;
 const CALL_TIMEOUT_MS = 20_000;
 
 let serial = 0;
@@ -183,6 +184,16 @@ export class TestAgent implements AsyncDisposable {
   /** Pid of the unshare process; the agent is its child. */
   get pid(): number {
     return this.#process.pid ?? 0;
+  }
+
+  /** A path of the agent's file systems as this process reaches it. */
+  pathInside(path: string): string {
+    return `/proc/${this.pid}/root${path}`;
+  }
+
+  /** Runs a program of this machine in the agent's network namespace and among its mounts. @returns what it printed */
+  runInside(...command: readonly string[]): string {
+    return execFileSync('nsenter', ['-t', String(this.pid), '--net', '--mount', ...command], { encoding: 'utf8' });
   }
 
   call<Name extends UnaryName<AgentMethods>>(
