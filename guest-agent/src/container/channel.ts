@@ -13,6 +13,10 @@ import { exit } from '../linux/process.ts';
 export type ChildMessage =
   /** Its terminal's master is open under this number; it waits for "continue" before it closes it. */
   | { readonly kind: 'terminal'; readonly fd: number }
+  /** It is in its container's new namespaces, and waits for "continue" once its ids and clocks are settled. */
+  | { readonly kind: 'entered' }
+  /** It is about to become its user in a user namespace, and waits for "continue" once limits and streams are settled. */
+  | { readonly kind: 'user' }
   /** All is done but execve; it waits for "continue". */
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly code: StatusName; readonly message: string };
@@ -35,6 +39,12 @@ export class ChildChannel {
   /** Waits for the agent's "continue". Ends this process when the agent does not want it any more. */
   waitForContinue(): void {
     if (tryRead(this.#fd, new Uint8Array(1)) !== 1) exit(1);
+  }
+
+  /** Says something and waits for the agent's "continue". */
+  ask(message: ChildMessage): void {
+    this.send(message);
+    this.waitForContinue();
   }
 
   /** Reports what went wrong and ends this process. */

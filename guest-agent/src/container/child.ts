@@ -13,16 +13,18 @@ import {
   execute,
   setDomainname,
   setHostname,
+  setIds,
   setNamespace,
   setUmask,
   startSession,
   unshare,
 } from '../linux/process.ts';
+import { bringUp } from '../linux/socket.ts';
 import { isTerminalMaster, openSlave, takeTerminal } from '../linux/terminal.ts';
 import { restoreOpenFileLimit } from '../open-file-limit.ts';
 import type { ChildStdio } from '../stdio/process-streams.ts';
 import { ChildChannel } from './channel.ts';
-import type { ContainerPlan, ProcessPlan } from './config/plan.ts';
+import type { ContainerPlan, NamespaceKind, ProcessPlan } from './config/plan.ts';
 import { applyCredentials, environmentOf, findProgram } from './credentials.ts';
 import { type HookState, runHooks } from './hooks.ts';
 import { buildRoot, enterRoot } from './root-filesystem.ts';
@@ -31,8 +33,8 @@ import { applyAffinity } from './scheduling.ts';
 
 /** Where the channel to the agent is in the new process. */
 const CHANNEL_FD = 3;
-/** Where the pidfd of the container's init is in a process that is to join it. */
-const PID_FD = 4;
+/** Where what the process is to enter is: the container, by the pidfd of its init, or a cgroup namespace. */
+const TARGET_FD = 4;
 /** A number above those that descriptors are moved to. */
 const SCRATCH_FD = 16;
 /** The process's own is for its program; until then files are made with the modes that they are given. */
@@ -42,8 +44,8 @@ const HOOK_UMASK = 0o022;
 export interface ChildDescriptors {
   readonly channel: number;
   readonly stdio: ChildStdio;
-  /** Of the container's init, where there is a container to join. */
-  readonly pidFd?: number;
+  /** A pidfd of the container's init for a process that joins it, a cgroup namespace for an init that joins one. */
+  readonly target?: number | undefined;
 }
 
 /** Turns a fresh copy of the agent into a container's init. Never returns. */
@@ -56,10 +58,10 @@ export function runInit(
 ): never {
   const channel = adopt(descriptors);
   try {
-    joinCgroup(cgroupPath, undefined);
-    // Only now: the root of a cgroup namespace is the cgroup that its first process is in.
-    if (plan.namespaces.has('cgroup')) unshare(abi.CLONE_NEWCGROUP, 'cgroup namespace');
-    prepareProcess(plan.process);
+    enterNamespaces(channel, plan, descriptors.target !== undefined);
+    prepareProcess();
+    // In a user namespace it is the agent that does this.
+    if (plan.userNamespace === undefined) setOomScore(plan.process);
     for (const [name, value] of plan.sysctl) writeText(`/proc/sys/${name}`, value);
     if (plan.hostname) setHostname(plan.hostname);
     if (plan.domainname) setDomainname(plan.domainname);
@@ -70,9 +72,8 @@ export function runInit(
       if (plan.process.terminal) giveTerminal(channel, openTerminalIn(unfinished), unfinished);
     });
     enterRoot(root);
-    const run = readyProgram(plan.process);
-    channel.send({ kind: 'ready' });
-    channel.waitForContinue();
+    const run = readyProgram(channel, plan.process, plan.userNamespace !== undefined);
+    channel.ask({ kind: 'ready' });
     runHooks('startContainer', plan.hooks.startContainer, state);
     return run();
   } catch (error) {
@@ -85,6 +86,7 @@ export interface ExecTarget {
   readonly pidFd: number;
   /** CLONE_NEW* of the namespaces to enter; the pid namespace is the parent's business. */
   readonly namespaceFlags: number;
+  readonly hasUserNamespace: boolean;
   readonly cgroupPath: string;
   /** Pid of the container's init, in the agent's view. */
   readonly initPid: number;
@@ -92,27 +94,30 @@ export interface ExecTarget {
 
 /** Turns a fresh copy of the agent into one more process of a container. Never returns. */
 export function runExec(descriptors: ChildDescriptors, plan: ProcessPlan, target: ExecTarget): never {
-  const channel = adopt({ ...descriptors, pidFd: target.pidFd });
+  const channel = adopt({ ...descriptors, target: target.pidFd });
   try {
     applyAffinity(plan.affinity, 'initial');
     joinCgroup(target.cgroupPath, target.initPid);
     applyAffinity(plan.affinity, 'final');
-    prepareProcess(plan);
-    setNamespace(PID_FD, target.namespaceFlags, "the container's namespaces");
-    close(PID_FD);
+    prepareProcess();
+    setOomScore(plan);
+    // All at once: the kernel judges them by what this process was before, and its root becomes the container's.
+    setNamespace(TARGET_FD, target.namespaceFlags, "the container's namespaces");
+    close(TARGET_FD);
+    if (target.hasUserNamespace) becomeRoot();
     if (plan.terminal) giveTerminal(channel, open('/dev/pts/ptmx', abi.O_RDWR | abi.O_NOCTTY), undefined);
-    return readyProgram(plan)();
+    return readyProgram(channel, plan, target.hasUserNamespace)();
   } catch (error) {
     return channel.fail(error);
   }
 }
 
 /** Puts the descriptors in their places and closes all others: they belong to the agent and to other containers. */
-function adopt({ channel, stdio, pidFd }: ChildDescriptors): ChildChannel {
+function adopt({ channel, stdio, target }: ChildDescriptors): ChildChannel {
   try {
     for (const [number, fd] of stdio.entries()) duplicateTo(fd, number);
     // Above everything in use, so that moving one does not overwrite the other.
-    const kept = [channel, ...(pidFd === undefined ? [] : [pidFd])].map((fd) => duplicateAbove(fd, SCRATCH_FD));
+    const kept = [channel, ...(target === undefined ? [] : [target])].map((fd) => duplicateAbove(fd, SCRATCH_FD));
     for (const [index, fd] of kept.entries()) duplicateForSetUp(fd, CHANNEL_FD + index);
     closeFrom(CHANNEL_FD + kept.length);
     return new ChildChannel(CHANNEL_FD);
@@ -122,23 +127,55 @@ function adopt({ channel, stdio, pidFd }: ChildDescriptors): ChildChannel {
 }
 
 /** Moves this process into the container's cgroup. */
-function joinCgroup(cgroupPath: string, initPid: number | undefined): void {
+function joinCgroup(cgroupPath: string, initPid: number): void {
   try {
     writeText(`${cgroupPath}/cgroup.procs`, '0');
   } catch (error) {
-    if (initPid === undefined || !isErrno(error, abi.EBUSY)) throw error;
+    if (!isErrno(error, abi.EBUSY)) throw error;
     // The container moved its processes into cgroups below its own (a service manager does): then ours must be there too.
     const path = /^0::(.*)$/m.exec(readText(`/proc/${initPid}/cgroup`))?.[1] ?? '';
     writeText(`/sys/fs/cgroup${path}/cgroup.procs`, '0');
   }
 }
 
+/** What of its namespaces a container's init must do itself. The kernel made most of them with it. */
+function enterNamespaces(channel: ChildChannel, plan: ContainerPlan, joinsCgroup: boolean): void {
+  const { namespaces, userNamespace } = plan;
+  const isNew = (kind: NamespaceKind): boolean => namespaces.has(kind) && namespaces.get(kind) === undefined;
+  // Its clocks can be set for as long as nobody is in it. (time_namespaces(7))
+  if (isNew('time')) unshare(abi.CLONE_NEWTIME, 'time namespace');
+  // Until its ids are mapped this process is nobody in a new user namespace.
+  if (userNamespace !== undefined || plan.timeOffsets.length > 0) channel.ask({ kind: 'entered' });
+  if (isNew('time')) {
+    withFd(open('/proc/self/ns/time_for_children', abi.O_RDONLY), (fd) =>
+      setNamespace(fd, abi.CLONE_NEWTIME, 'time namespace'),
+    );
+  }
+  if (userNamespace !== undefined) becomeRoot();
+  // The root of a new one is the cgroup that its first process is in: this one was made in the container's.
+  if (joinsCgroup) {
+    setNamespace(TARGET_FD, abi.CLONE_NEWCGROUP, 'cgroup namespace');
+    close(TARGET_FD);
+  } else if (isNew('cgroup')) {
+    unshare(abi.CLONE_NEWCGROUP, 'cgroup namespace');
+  }
+  if (isNew('network')) bringUp('lo');
+}
+
+/** Becomes the root of its user namespace, whose files it can make; it has all capabilities there, whoever it is. */
+function becomeRoot(): void {
+  setIds(0, 0, []);
+}
+
 /** What must be done while the agent's own /proc is at hand. */
-function prepareProcess(plan: ProcessPlan): void {
+function prepareProcess(): void {
   startSession();
   setUmask(0);
-  writeText('/proc/self/oom_score_adj', String(plan.oomScoreAdj));
   restoreOpenFileLimit();
+}
+
+function setOomScore(plan: ProcessPlan): void {
+  writeText('/proc/self/oom_score_adj', String(plan.oomScoreAdj));
 }
 
 function openTerminalIn(root: RootDirectory): number {
@@ -149,8 +186,7 @@ function openTerminalIn(root: RootDirectory): number {
 function giveTerminal(channel: ChildChannel, master: number, root: RootDirectory | undefined): void {
   if (!isTerminalMaster(master)) throw new Error('/dev/pts/ptmx of the container is no pseudo-terminal multiplexer');
   const slave = openSlave(master);
-  channel.send({ kind: 'terminal', fd: master });
-  channel.waitForContinue();
+  channel.ask({ kind: 'terminal', fd: master });
   close(master);
   if (root !== undefined) {
     withFd(root.ensure('/dev/console', 'file'), (fd) => mount(pathOfFd(slave), pathOfFd(fd), '', abi.MS_BIND));
@@ -161,8 +197,10 @@ function giveTerminal(channel: ChildChannel, master: number, root: RootDirectory
 }
 
 /** Becomes the user, finds the program, and gives the last step. */
-function readyProgram(plan: ProcessPlan): () => never {
-  applyCredentials(plan);
+function readyProgram(channel: ChildChannel, plan: ProcessPlan, hasUserNamespace: boolean): () => never {
+  // Limits are raised with rights in the guest's own user namespace only.
+  if (hasUserNamespace) channel.ask({ kind: 'user' });
+  applyCredentials(hasUserNamespace ? { ...plan, limits: [] } : plan);
   const env = environmentOf(plan);
   const program = findProgram(plan.args[0] ?? '', env);
   return () => {

@@ -9,33 +9,23 @@ import type {
 } from '../../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
-import { close, open } from '../linux/file.ts';
+import { close, open, withFd } from '../linux/file.ts';
 import { type Ending, fork, isCapabilityKnown, openPidFd, setNamespace } from '../linux/process.ts';
 import { Cgroup } from './cgroup.ts';
 import { runExec, runInit } from './child.ts';
 import { parseConfig } from './config/container.ts';
 import { parseJsonObject } from './config/json.ts';
-import type { ContainerPlan, NamespaceKind, ProcessPlan } from './config/plan.ts';
+import type { ContainerPlan, ProcessPlan } from './config/plan.ts';
 import { parseExecProcess } from './config/process.ts';
+import {
+  closeNamespaces,
+  forkIntoNamespaces,
+  namespaceFlags,
+  type OpenNamespace,
+  openNamespaces,
+} from './namespaces.ts';
+import { settleNamespaces, settleUser } from './outside.ts';
 import { ContainerProcess, type ProcessServices } from './process.ts';
-
-const NAMESPACE_FLAGS: Readonly<Record<NamespaceKind, number>> = {
-  pid: abi.CLONE_NEWPID,
-  mount: abi.CLONE_NEWNS,
-  ipc: abi.CLONE_NEWIPC,
-  uts: abi.CLONE_NEWUTS,
-  cgroup: abi.CLONE_NEWCGROUP,
-  user: abi.CLONE_NEWUSER,
-  network: abi.CLONE_NEWNET,
-  time: abi.CLONE_NEWTIME,
-};
-
-/** CLONE_NEW* of these namespaces. */
-function flagsOf(kinds: Iterable<NamespaceKind>, except: NamespaceKind): number {
-  let flags = 0;
-  for (const kind of kinds) if (kind !== except) flags |= NAMESPACE_FLAGS[kind];
-  return flags;
-}
 
 const NO_STDIO: StdioRequest = {
   token: '',
@@ -74,17 +64,30 @@ export class Container {
   readonly #pidFd: number;
   #started = false;
 
-  private constructor(services: ProcessServices, request: CreateContainerRequest, plan: ContainerPlan, cgroup: Cgroup) {
+  private constructor(
+    services: ProcessServices,
+    request: CreateContainerRequest,
+    plan: ContainerPlan,
+    joined: readonly OpenNamespace[],
+    cgroup: Cgroup,
+  ) {
     this.id = request.containerId;
     this.#services = services;
     this.#plan = plan;
     this.#cgroup = cgroup;
-    const namespaces = flagsOf(plan.namespaces.keys(), 'cgroup');
     const state = { id: this.id, bundle: request.bundle, annotations: plan.annotations };
-    this.#init = new ContainerProcess(services, streamsOf(request, plan.process), (descriptors) => {
-      const pid = fork(namespaces);
-      return pid === 0 ? runInit(descriptors, plan, request.rootfsPath, cgroup.path, state) : pid;
-    });
+    const target = joined.find(({ kind }) => kind === 'cgroup')?.fd;
+    this.#init = new ContainerProcess(
+      services,
+      streamsOf(request, plan.process),
+      (descriptors) => {
+        const pid = withFd(open(cgroup.path, abi.O_RDONLY | abi.O_DIRECTORY), (cgroupFd) =>
+          forkIntoNamespaces(plan.namespaces, joined, cgroupFd),
+        );
+        return pid === 0 ? runInit({ ...descriptors, target }, plan, request.rootfsPath, cgroup.path, state) : pid;
+      },
+      (pid, what) => (what === 'entered' ? settleNamespaces(pid, plan) : settleUser(pid, plan.process)),
+    );
     this.#processes.set(INIT_ID, this.#init);
     this.#pidFd = openPidFd(this.#init.pid);
     // Without a pid namespace the others would outlive the init process.
@@ -103,15 +106,33 @@ export class Container {
         'process.terminal of config.json and the request for streams do not agree',
       );
     }
-    const cgroup = new Cgroup(request.containerId, plan.cgroupFiles);
-    let container: Container | undefined;
+    const joined = openNamespaces(plan.namespaces);
+    let container: Container;
     try {
-      container = new Container(services, request, plan, cgroup);
+      container = await Container.#make(services, request, plan, joined);
+    } finally {
+      closeNamespaces(joined);
+    }
+    try {
       await container.#init.prepare();
       return { container, warnings };
     } catch (error) {
-      if (container === undefined) await cgroup.remove(services.loop);
-      else await container.destroy();
+      await container.destroy();
+      throw error;
+    }
+  }
+
+  static async #make(
+    services: ProcessServices,
+    request: CreateContainerRequest,
+    plan: ContainerPlan,
+    joined: readonly OpenNamespace[],
+  ): Promise<Container> {
+    const cgroup = new Cgroup(request.containerId, plan.cgroupFiles);
+    try {
+      return new Container(services, request, plan, joined, cgroup);
+    } catch (error) {
+      await cgroup.remove(services.loop);
       throw error;
     }
   }
@@ -153,14 +174,20 @@ export class Container {
     }
     const target = {
       pidFd: this.#pidFd,
-      namespaceFlags: flagsOf(this.#plan.namespaces.keys(), 'pid'),
+      namespaceFlags: namespaceFlags(this.#plan.namespaces.keys(), 'pid'),
+      hasUserNamespace: this.#plan.userNamespace !== undefined,
       cgroupPath: this.#cgroup.path,
       initPid: this.#init.pid,
     };
-    const process = new ContainerProcess(this.#services, streamsOf(request, plan), (descriptors) => {
-      const pid = this.#forkInPidNamespace();
-      return pid === 0 ? runExec(descriptors, plan, target) : pid;
-    });
+    const process = new ContainerProcess(
+      this.#services,
+      streamsOf(request, plan),
+      (descriptors) => {
+        const pid = this.#forkInPidNamespace();
+        return pid === 0 ? runExec(descriptors, plan, target) : pid;
+      },
+      (pid) => settleUser(pid, plan),
+    );
     this.#processes.set(processId, process);
     try {
       await process.setUp();

@@ -20,6 +20,9 @@ export interface ProcessServices {
   readonly streams: StreamRegistry;
 }
 
+/** What a process waits for: see `ChildMessage`. */
+export type Settlement = 'entered' | 'user';
+
 export class ContainerProcess {
   /** In the agent's pid namespace. */
   readonly pid: number;
@@ -31,16 +34,24 @@ export class ContainerProcess {
   readonly #stdio: StdioRequest;
   readonly #streams: ProcessStreams;
   readonly #channel: ParentChannel;
+  readonly #settle: (pid: number, what: Settlement) => void;
   #ending: Ending | undefined;
 
   /**
    * Makes the process.
    * @param fork makes it: gives its pid to the agent, and never returns in the process itself
+   * @param settle does for it what it may not do itself
    * @throws StatusError, SystemError
    */
-  constructor(services: ProcessServices, stdio: StdioRequest, fork: (descriptors: ChildDescriptors) => number) {
+  constructor(
+    services: ProcessServices,
+    stdio: StdioRequest,
+    fork: (descriptors: ChildDescriptors) => number,
+    settle: (pid: number, what: Settlement) => void,
+  ) {
     requireDescriptors();
     this.#services = services;
+    this.#settle = settle;
     this.#stdio = stdio;
     this.#streams = services.streams.add(stdio);
     const childStdio = this.#streams.openPipes(stdio);
@@ -101,15 +112,22 @@ export class ContainerProcess {
       const message = await this.#channel.receive();
       if (message === undefined) return 'silent';
       if (message.kind === 'ready') return 'ready';
-      const master = takeFd(this.pid, message.fd);
-      if (!isTerminalMaster(master)) {
-        close(master);
-        throw new StatusError('FAILED_PRECONDITION', 'the terminal of the process is none');
-      }
-      this.#streams.setTerminal(master);
-      this.resize(this.#stdio.terminalRows, this.#stdio.terminalColumns);
+      // Once it has been reaped its pid may be anybody's.
+      if (!this.running) return 'silent';
+      if (message.kind === 'terminal') this.#takeTerminal(message.fd);
+      else this.#settle(this.pid, message.kind);
       this.#channel.sendContinue();
     }
+  }
+
+  #takeTerminal(fd: number): void {
+    const master = takeFd(this.pid, fd);
+    if (!isTerminalMaster(master)) {
+      close(master);
+      throw new StatusError('FAILED_PRECONDITION', 'the terminal of the process is none');
+    }
+    this.#streams.setTerminal(master);
+    this.resize(this.#stdio.terminalRows, this.#stdio.terminalColumns);
   }
 
   /** @throws StatusError when the process has ended */

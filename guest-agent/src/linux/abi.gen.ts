@@ -95,6 +95,7 @@ export const EINPROGRESS = 115;
 export const ENOTCONN = 107;
 export const ENXIO = 6;
 export const ENODATA = 61;
+export const ERANGE = 34;
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;

@@ -7,10 +7,20 @@ import { call, isErrno, SystemError, structure, tryCall } from './call.ts';
  * fork(2) with new namespaces. Both processes return from it: the parent with the child's pid, the child with 0.
  * This engine has one thread, so the child is a whole copy; it must end in `execute` or `exit`, and never return to the
  * event loop.
+ * @param options.cgroupFd the child begins in this cgroup, an open directory: no moment of it is outside of its limits
+ * @param options.sibling the child is its caller's brother: the parent's child, that is
  */
-export function fork(namespaceFlags: number): number {
-  // x86-64: clone(flags, stack, parent_tid, child_tid, tls); a null stack means the parent's own, copied on write.
-  return call('clone', '', abi.SYS_clone, namespaceFlags | abi.SIGCHLD, 0, 0, 0, 0);
+export function fork(namespaceFlags: number, options: { cgroupFd?: number; sibling?: boolean } = {}): number {
+  const { cgroupFd, sibling = false } = options;
+  const { bytes, view } = structure(abi.SIZEOF_clone_args);
+  const flags = BigInt(namespaceFlags | (sibling ? abi.CLONE_PARENT : 0));
+  const intoCgroup = cgroupFd === undefined ? 0n : BigInt(abi.CLONE_INTO_CGROUP);
+  view.setBigUint64(abi.OFFSETOF_clone_args_flags, flags | intoCgroup, true);
+  // clone(2): a brother ends with the signal that its caller was made with.
+  if (!sibling) view.setBigUint64(abi.OFFSETOF_clone_args_exit_signal, BigInt(abi.SIGCHLD), true);
+  if (cgroupFd !== undefined) view.setBigUint64(abi.OFFSETOF_clone_args_cgroup, BigInt(cgroupFd), true);
+  // Without a stack of its own the child has a copy of the parent's.
+  return call('clone', '', abi.SYS_clone3, bytes, bytes.length);
 }
 
 /**
@@ -62,6 +72,11 @@ export function takeFd(pid: number, fd: number): number {
   }
 }
 
+/** Gives what a process has open to a user and a group. @param path one of /proc/PID/fd, which leads there */
+export function giveTo(path: string, uid: number, gid: number): void {
+  call('chown', path, abi.SYS_fchownat, abi.AT_FDCWD, path, uid, gid, 0);
+}
+
 /** Sends a signal. @returns false when there is no such process any more */
 export function kill(pid: number, signal: number): boolean {
   try {
@@ -103,13 +118,13 @@ export function prctl(subject: string, option: number, ...values: number[]): num
 /** RLIM_INFINITY of the kernel: all bits set. */
 const RLIM_INFINITY = 2n ** 64n - 1n;
 
-/** Sets a limit of this process. Values of 2^63 and more mean unlimited. */
-export function setLimit(resource: number, name: string, soft: number, hard: number): void {
+/** Sets a limit of a process, of this one unless it is told which. Values of 2^63 and more mean unlimited. */
+export function setLimit(resource: number, name: string, soft: number, hard: number, pid = 0): void {
   const { bytes, view } = structure(16);
   const encode = (value: number): bigint => (value >= 2 ** 63 ? RLIM_INFINITY : BigInt(value));
   view.setBigUint64(0, encode(soft), true);
   view.setBigUint64(8, encode(hard), true);
-  call('setrlimit', name, abi.SYS_prlimit64, 0, resource, bytes, null);
+  call('setrlimit', name, abi.SYS_prlimit64, pid, resource, bytes, null);
 }
 
 /** A limit of this process. Unlimited is 2^64. */

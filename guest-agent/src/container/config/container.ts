@@ -6,7 +6,7 @@ import { type JsonObject, parseJsonObject } from './json.ts';
 import { parseDevice, parseMount, parsePropagation } from './mounts.ts';
 import { parseNamespaces } from './namespaces.ts';
 import type { ContainerPlan, Parsed } from './plan.ts';
-import { unsupported, warn } from './problems.ts';
+import { warn } from './problems.ts';
 import { type IsCapabilityKnown, parseProcess } from './process.ts';
 import { parseResources } from './resources.ts';
 import { parsePersonality } from './scheduling.ts';
@@ -21,7 +21,6 @@ export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<Co
     throw new StatusError('INVALID_ARGUMENT', 'config.json: process is missing, and a container must run something');
   }
   const linux = config.object('linux');
-  refuseUnsupported(linux);
   warn(warnings, linux, 'seccomp', 'system calls are not filtered; the boundary is the virtual machine');
   warn(warnings, linux, 'mountLabel', 'the guest kernel has no SELinux');
   warn(warnings, linux, 'intelRdt', 'the guest has no such resource');
@@ -32,6 +31,7 @@ export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<Co
   for (const name of ['blockIO', 'hugepageLimits', 'network', 'rdma']) {
     warn(warnings, resources, name, 'the guest kernel has no such controller');
   }
+  const namespaces = parseNamespaces(linux);
   const plan: ContainerPlan = {
     process: {
       ...parseProcess(processObject, warnings, isKnown),
@@ -39,9 +39,7 @@ export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<Co
     },
     hooks: parseHooks(config, warnings),
     annotations: parseAnnotations(config),
-    namespaces: parseNamespaces(linux),
-    userNamespace: undefined,
-    timeOffsets: [],
+    ...namespaces,
     hostname: config.string('hostname'),
     domainname: config.string('domainname'),
     readonlyRoot: config.object('root')?.boolean('readonly') ?? false,
@@ -50,24 +48,15 @@ export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<Co
     devices: (linux?.objects('devices') ?? []).map(parseDevice),
     maskedPaths: linux?.strings('maskedPaths') ?? [],
     readonlyPaths: linux?.strings('readonlyPaths') ?? [],
-    sysctl: parseSysctl(linux),
+    sysctl: parseSysctl(linux, namespaces.namespaces),
     cgroupFiles: resources === undefined ? [] : parseResources(resources),
   };
-  if (plan.hostname !== undefined && plan.hostname !== '' && !plan.namespaces.has('uts')) {
-    throw new StatusError(
-      'INVALID_ARGUMENT',
-      'config.json: hostname needs a uts namespace: add one to linux.namespaces',
-    );
+  for (const name of ['hostname', 'domainname'] as const) {
+    if (plan[name] && !plan.namespaces.has('uts')) {
+      throw new StatusError('INVALID_ARGUMENT', `config.json: unable to set ${name} without a private UTS namespace`);
+    }
   }
   return { plan, warnings };
-}
-
-/** What would change a container's meaning or isolation if it were left out. */
-function refuseUnsupported(linux: JsonObject | undefined): void {
-  for (const name of ['uidMappings', 'gidMappings']) {
-    if (linux?.has(name)) throw unsupported(`linux.${name}`, 'there are no user namespaces yet');
-  }
-  if (linux?.has('timeOffsets')) throw unsupported('linux.timeOffsets', 'there are no time namespaces yet');
 }
 
 function parseAnnotations(config: JsonObject): Record<string, string> | undefined {
