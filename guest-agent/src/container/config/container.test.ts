@@ -3,7 +3,7 @@ import { parseConfig } from './container.ts';
 
 const base = {
   process: { args: ['sh'], cwd: '/' },
-  linux: { namespaces: [{ type: 'mount' }, { type: 'pid' }, { type: 'network', path: '/proc/1/ns/net' }] },
+  linux: { namespaces: [{ type: 'mount' }, { type: 'pid' }] },
 };
 
 const parse = (more: object) => parseConfig(JSON.stringify({ ...base, ...more }), () => true);
@@ -36,7 +36,8 @@ describe('parseConfig', () => {
     [{ process: { args: ['a'], cwd: '/', rlimits: [{ type: 'RLIMIT_LUCK', soft: 1, hard: 1 }] } }, 'RLIMIT_LUCK'],
     [{ process: { args: ['a'], cwd: '/', user: { uid: 1.5 } } }, 'process.user.uid'],
     [{ mounts: [{}] }, 'mounts[0].destination'],
-    [{ hostname: 'h' }, 'uts'],
+    [{ hostname: 'h' }, 'unable to set hostname without a private UTS namespace'],
+    [{ domainname: 'd' }, 'unable to set domainname without a private UTS namespace'],
     [{ linux: { namespaces: [{ type: 'galaxy' }] } }, 'galaxy'],
     [{ linux: { ...base.linux, devices: [{ type: 'x', path: '/dev/x' }] } }, 'linux.devices[0].type'],
     // Names that every object of JavaScript has.
