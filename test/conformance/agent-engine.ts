@@ -1,10 +1,9 @@
 // Runs the suite's containers by the guest's agent: as a process of this machine, or in a virtual machine.
 import type { Socket } from 'node:net';
+import type { AgentClient } from '../../src/agent-client/agent-client.ts';
 import { ConfigError } from '../../src/oci/check.ts';
 import { validateConfig } from '../../src/oci/validate.ts';
 import type { StdioRequest } from '../../src/protocol/agent.gen.ts';
-import type { AgentMethods } from '../../src/protocol/agent-service.ts';
-import type { RequestOf, ResponseOf } from '../../src/protocol/service.ts';
 import { StatusError } from '../../src/protocol/status.ts';
 import { collect, newToken } from '../agent/harness.ts';
 import type { ContainerConfig } from './config.ts';
@@ -17,10 +16,8 @@ export interface AgentDoor extends AsyncDisposable {
   readonly controllers: readonly string[];
   /** A folder that both sides can reach. */
   readonly shared: { readonly outside: string; readonly inside: string };
-  call<Name extends Exclude<keyof AgentMethods & string, 'Events'>>(
-    name: Name,
-    request: RequestOf<AgentMethods[Name]>,
-  ): Promise<ResponseOf<AgentMethods[Name]>>;
+  readonly call: AgentClient['call'];
+  readonly wait: AgentClient['wait'];
   /** Opens one standard stream of a process. */
   stream(stdio: StdioRequest, name: string): Promise<Socket>;
 }
@@ -129,7 +126,7 @@ export class AgentEngine implements Engine {
   }
 
   async #wait(containerId: string, processId: string, output: readonly Promise<string>[]): Promise<Ended> {
-    const { exitStatus, signal } = await this.#door.call('WaitProcess', { containerId, processId });
+    const { exitStatus, signal } = await this.#door.wait({ containerId, processId });
     const [stdout = '', stderr = ''] = await Promise.all(output);
     return { status: signal === 0 ? exitStatus : 128 + signal, stdout, stderr };
   }

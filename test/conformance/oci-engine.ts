@@ -1,7 +1,7 @@
 // Runs the suite's containers by a command that takes runc's verbs.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ended } from '../oci/harness.ts';
 import type { ContainerConfig } from './config.ts';
@@ -31,6 +31,8 @@ export class OciEngine implements Engine {
     this.worlds = [name];
     this.controllers = readFileSync(join(cgroups, 'cgroup.controllers'), 'utf8').trim().split(' ');
     this.#folder = mkdtempSync(join(parent, 'conformance-'));
+    // Users of user namespaces pass through.
+    chmodSync(this.#folder, 0o711);
     this.#command = [...command, '--root', join(this.#folder, 'state')];
   }
 
@@ -53,7 +55,7 @@ export class OciEngine implements Engine {
     return {
       pid: (JSON.parse(state.stdout) as { pid: number }).pid,
       exec: (process) => {
-        const path = join(place.folder, 'process.json');
+        const path = join(place.folder, `process-${crypto.randomUUID()}.json`);
         writeFileSync(path, JSON.stringify(process));
         return this.#call('exec', '--process', path, id);
       },
@@ -88,9 +90,11 @@ export class OciEngine implements Engine {
       quoted([...this.#command, ...args]),
       '/dev/null',
     ];
-    const child = config.process['terminal'] === true ? start(onTerminal) : this.#spawn(...args);
+    const terminal = config.process['terminal'] === true;
+    const child = terminal ? start(onTerminal) : this.#spawn(...args);
     child.stdin?.on('error', () => {});
-    child.stdin?.end(input);
+    // script(1) would type an end of file.
+    if (!terminal) child.stdin?.end(input);
     return child;
   }
 

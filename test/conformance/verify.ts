@@ -5,7 +5,8 @@ import type { Ended } from './engine.ts';
 
 /** @throws AssertionError */
 export function verify(ended: Ended, { finds, status = 0, refused }: Expectation): void {
-  if (refused === undefined) expect({ ...ended, found: reportOf(ended) }).toMatchObject({ status, found: finds ?? {} });
+  if (refused === undefined)
+    expect({ ...ended, found: reportOf(ended) }, ended.stderr).toMatchObject({ status, found: finds ?? {} });
   else
     expect(ended).toMatchObject({
       status: expect.toSatisfy((status: number) => status !== 0),

@@ -59,6 +59,11 @@ const attacks: readonly (readonly [name: string, attack: (place: Place, link: st
   ],
 ];
 
+const FOLLOWS_DEV = {
+  reason: 'version 1.1 makes the links fd, ptmx, stdin ... where such a link leads',
+  skipped: true,
+} as const;
+
 const linkCases = attacks.flatMap(([what, attack, parts]) =>
   Object.entries(LINKS).map(
     ([form, target]): Case => ({
@@ -67,6 +72,7 @@ const linkCases = attacks.flatMap(([what, attack, parts]) =>
       async scenario(engine) {
         await nothingOutside(engine, (place) => attack(place, target(place)), parts);
       },
+      ...(what === '/dev' ? { differs: { runc: FOLLOWS_DEV } } : {}),
     }),
   ),
 );
@@ -106,6 +112,7 @@ export const escapeCases: readonly Case[] = [
     config: { mounts: [{ destination: '/proc/self/attr', type: 'tmpfs', source: 'tmpfs' }] },
     commands: ['cwd'],
     refused: /proc/,
+    differs: { crun: { reason: 'does not look', finds: { cwd: '/' } } },
   },
   {
     name: 'a destination above the root is one below it',
@@ -126,7 +133,7 @@ export const escapeCases: readonly Case[] = [
     field: 'escape',
     endToEnd: true,
     commands: [
-      'write /proc/sys/kernel/core_pattern |/tmp/x',
+      'write /proc/sys/kernel/core_pattern /tmp/x',
       'write /proc/sysrq-trigger b',
       'write /sys/kernel/uevent_helper /tmp/x',
       'create /sys/fs/cgroup/release_agent x',
@@ -148,8 +155,8 @@ export const escapeCases: readonly Case[] = [
       'syscall 175 0 0 /x',
     ],
     finds: {
-      'write /proc/sys/kernel/core_pattern |/tmp/x': 'EROFS',
-      'write /proc/sysrq-trigger b': 'EROFS',
+      'write /proc/sys/kernel/core_pattern /tmp/x': 'EROFS',
+      'write /proc/sysrq-trigger b': expect.stringMatching(/EROFS|ENOENT/),
       'write /sys/kernel/uevent_helper /tmp/x': expect.stringMatching(/EROFS|ENOENT/),
       'create /sys/fs/cgroup/release_agent x': 'EROFS',
       'write /sys/fs/cgroup/cgroup.procs 0': 'EROFS',
@@ -202,7 +209,7 @@ export const escapeCases: readonly Case[] = [
       'ls /proc/1/root',
       'open /proc/1/exe r',
       'open /proc/1/mem r',
-      'ls /proc/1/fd',
+      'readlink /proc/1/fd/0',
       'ptrace 1',
       'setns /proc/1/ns/mnt',
       'kill 1 9',
@@ -211,7 +218,7 @@ export const escapeCases: readonly Case[] = [
       'ls /proc/1/root': 'EACCES',
       'open /proc/1/exe r': 'EACCES',
       'open /proc/1/mem r': 'EACCES',
-      'ls /proc/1/fd': 'EACCES',
+      'readlink /proc/1/fd/0': 'EACCES',
       'ptrace 1': 'EPERM',
       'setns /proc/1/ns/mnt': 'EACCES',
     },

@@ -115,7 +115,6 @@ export const namespaceCases: readonly Case[] = [
     config: { linux: { namespaces: namespaces(...USUAL_NAMESPACES, 'ipc') } },
     commands: ['cwd'],
     refused: /ipc|namespace/i,
-    differs: { crun: { reason: 'takes the last one', finds: { cwd: '/' } } },
   },
   {
     name: 'a kind that there is not is refused',
