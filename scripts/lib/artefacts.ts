@@ -7,6 +7,7 @@ import { buildStockKernels } from '../../images/stock-kernels/build.ts';
 import { buildKernel } from '../../kernel-config/build.ts';
 import { buildNative } from '../../native/build.ts';
 import { buildProxy } from '../../native/proxy/build.ts';
+import { buildProbe } from '../../test/conformance/probe.ts';
 import { buildHelpers } from '../../test/oci/helpers.ts';
 import { buildPrograms } from './programs.ts';
 
@@ -20,12 +21,16 @@ export const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   kernel: buildKernel,
   rootfs: buildRootfs,
   callers: buildHelpers,
+  probe: buildProbe,
   host: buildHostImage,
   stock: buildStockKernels,
 };
 
-/** What only tests and trials need: the programs that play a runtime's callers, the emulated host, distribution kernels. */
-const TEST_BUILDS = ['callers', 'host', 'stock'];
+/**
+ * What only tests and trials need: the programs that play a runtime's callers and that look around in containers, the emulated host,
+ * distribution kernels.
+ */
+const TEST_BUILDS = ['callers', 'probe', 'host', 'stock'];
 
 /** All that the product consists of. */
 export const productBuilds = Object.keys(builders).filter((name) => !TEST_BUILDS.includes(name));

@@ -36,7 +36,7 @@ const CHECK_TIMEOUT_MS = 30_000;
 const KILL_GRACE_MS = 2000;
 
 /** Variables that a command in the emulated host gets from here. */
-const PASSED_ON = /^(TERM|COLORTERM|NO_COLOR|FORCE_COLOR|CI|LANG|LC_\w+|TZ|TSKATA_\w+)$/;
+const PASSED_ON = /^(TERM|COLORTERM|NO_COLOR|FORCE_COLOR|CI|LANG|LC_\w+|TZ|RUNTIME|TSKATA_\w+)$/;
 
 /** A command and all that it runs with. */
 export interface HostCommand {
