@@ -55,7 +55,8 @@ export class ChildChannel {
   }
 }
 
-function codeOf(error: unknown): StatusName {
+/** The status that stands for an error. */
+export function codeOf(error: unknown): StatusName {
   const errno = error instanceof SystemError ? error.errno : 0;
   if (errno === abi.ENOENT) return 'NOT_FOUND';
   if (errno === abi.EACCES || errno === abi.EPERM) return 'PERMISSION_DENIED';

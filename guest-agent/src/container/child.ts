@@ -2,8 +2,8 @@
 // It is a copy of the agent with one way out, execve or exit; nothing here may wait for the event loop.
 import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
-import { close, open, openInRoot, pathOfFd, readText, withFd, writeText } from '../linux/file.ts';
-import { changeDirectoryToFd, mount } from '../linux/mount.ts';
+import { close, open, openInRoot, readText, withFd, writeText } from '../linux/file.ts';
+import { changeDirectoryToFd } from '../linux/mount.ts';
 import {
   blockSignals,
   closeFrom,
@@ -26,7 +26,9 @@ import type { ChildStdio } from '../stdio/process-streams.ts';
 import { ChildChannel } from './channel.ts';
 import type { ContainerPlan, NamespaceKind, ProcessPlan } from './config/plan.ts';
 import { applyCredentials, environmentOf, findProgram } from './credentials.ts';
+import { bindConsole } from './devices.ts';
 import { type HookState, runHooks } from './hooks.ts';
+import type { MountSources } from './mount-sources.ts';
 import { buildRoot, enterRoot } from './root-filesystem.ts';
 import type { RootDirectory } from './root-path.ts';
 import { applyAffinity } from './scheduling.ts';
@@ -46,6 +48,7 @@ export interface ChildDescriptors {
   readonly stdio: ChildStdio;
   /** A pidfd of the container's init for a process that joins it, a cgroup namespace for an init that joins one. */
   readonly target?: number | undefined;
+  readonly sources?: MountSources;
 }
 
 /** Turns a fresh copy of the agent into a container's init. Never returns. */
@@ -65,13 +68,13 @@ export function runInit(
     for (const [name, value] of plan.sysctl) writeText(`/proc/sys/${name}`, value);
     if (plan.hostname) setHostname(plan.hostname);
     if (plan.domainname) setDomainname(plan.domainname);
-    const root = buildRoot(rootPath, plan, cgroupPath, (unfinished) => {
+    const root = buildRoot(rootPath, plan, cgroupPath, sourcesOf(descriptors), (unfinished) => {
       // As with runc: all mounts stand, and a hook may still add its own.
       if (plan.hooks.createContainer.length > 0) changeDirectoryToFd(unfinished.fd, "the container's root");
       runHooks('createContainer', plan.hooks.createContainer, state, HOOK_UMASK);
       if (plan.process.terminal) giveTerminal(channel, openTerminalIn(unfinished), unfinished);
     });
-    enterRoot(root);
+    enterRoot(root, plan.rootPropagation);
     const run = readyProgram(channel, plan.process, plan.userNamespace !== undefined);
     channel.ask({ kind: 'ready' });
     runHooks('startContainer', plan.hooks.startContainer, state);
@@ -113,17 +116,24 @@ export function runExec(descriptors: ChildDescriptors, plan: ProcessPlan, target
 }
 
 /** Puts the descriptors in their places and closes all others: they belong to the agent and to other containers. */
-function adopt({ channel, stdio, target }: ChildDescriptors): ChildChannel {
+function adopt({ channel, stdio, target, sources }: ChildDescriptors): ChildChannel {
   try {
     for (const [number, fd] of stdio.entries()) duplicateTo(fd, number);
     // Above everything in use, so that moving one does not overwrite the other.
-    const kept = [channel, ...(target === undefined ? [] : [target])].map((fd) => duplicateAbove(fd, SCRATCH_FD));
+    const wanted = [channel, ...(target === undefined ? [] : [target]), ...(sources?.values() ?? [])];
+    const kept = wanted.map((fd) => duplicateAbove(fd, SCRATCH_FD + wanted.length));
     for (const [index, fd] of kept.entries()) duplicateForSetUp(fd, CHANNEL_FD + index);
     closeFrom(CHANNEL_FD + kept.length);
     return new ChildChannel(CHANNEL_FD);
   } catch (error) {
     return new ChildChannel(channel).fail(error);
   }
+}
+
+/** Where `adopt` has put the mounts that the agent made. */
+function sourcesOf({ target, sources }: ChildDescriptors): MountSources {
+  const first = target === undefined ? TARGET_FD : TARGET_FD + 1;
+  return new Map([...(sources?.keys() ?? [])].map((index, position) => [index, first + position]));
 }
 
 /** Moves this process into the container's cgroup. */
@@ -188,9 +198,7 @@ function giveTerminal(channel: ChildChannel, master: number, root: RootDirectory
   const slave = openSlave(master);
   channel.ask({ kind: 'terminal', fd: master });
   close(master);
-  if (root !== undefined) {
-    withFd(root.ensure('/dev/console', 'file'), (fd) => mount(pathOfFd(slave), pathOfFd(fd), '', abi.MS_BIND));
-  }
+  if (root !== undefined) bindConsole(root, slave);
   takeTerminal(slave);
   for (const number of [0, 1, 2]) duplicateTo(slave, number);
   if (slave > 2) close(slave);

@@ -17,6 +17,7 @@ import { parseConfig } from './config/container.ts';
 import { parseJsonObject } from './config/json.ts';
 import type { ContainerPlan, ProcessPlan } from './config/plan.ts';
 import { parseExecProcess } from './config/process.ts';
+import { withMountSources } from './mount-sources.ts';
 import {
   closeNamespaces,
   forkIntoNamespaces,
@@ -81,10 +82,13 @@ export class Container {
       services,
       streamsOf(request, plan.process),
       (descriptors) => {
-        const pid = withFd(open(cgroup.path, abi.O_RDONLY | abi.O_DIRECTORY), (cgroupFd) =>
-          forkIntoNamespaces(plan.namespaces, joined, cgroupFd),
-        );
-        return pid === 0 ? runInit({ ...descriptors, target }, plan, request.rootfsPath, cgroup.path, state) : pid;
+        return withMountSources(plan, joined.find(({ kind }) => kind === 'user')?.fd, (sources) => {
+          const pid = withFd(open(cgroup.path, abi.O_RDONLY | abi.O_DIRECTORY), (cgroupFd) =>
+            forkIntoNamespaces(plan.namespaces, joined, cgroupFd),
+          );
+          if (pid !== 0) return pid;
+          return runInit({ ...descriptors, target, sources }, plan, request.rootfsPath, cgroup.path, state);
+        });
       },
       (pid, what) => (what === 'entered' ? settleNamespaces(pid, plan) : settleUser(pid, plan.process)),
     );

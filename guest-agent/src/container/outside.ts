@@ -42,7 +42,7 @@ export function settleUser(pid: number, plan: ProcessPlan): void {
 }
 
 /** user_namespaces(7), "Defining user and group ID mappings" */
-function setMappings(pid: number, file: string, mappings: readonly IdMapping[]): void {
+export function setMappings(pid: number, file: string, mappings: readonly IdMapping[]): void {
   const lines = mappings.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`);
   refine(
     () => writeText(`/proc/${pid}/${file}`, lines.join('')),

@@ -1,55 +1,124 @@
 // The container's root: everything in it is put in place first, then it becomes `/` and the guest's own root is gone.
 import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
-import { close, isDirectory, open, pathOfFd, statusOfFd, withFd } from '../linux/file.ts';
-import { changeDirectory, changeDirectoryToFd, mount, pivotRoot, setMountAttributes, unmount } from '../linux/mount.ts';
+import { close, isDirectory, isNullDevice, open, realPathOf, statusOfFd, withFd } from '../linux/file.ts';
+import {
+  attachMount,
+  changeDirectory,
+  changeDirectoryToFd,
+  copyMount,
+  makeParentPrivate,
+  mount,
+  newMount,
+  pivotRoot,
+  setMountAttributes,
+  setPropagation,
+  unmount,
+} from '../linux/mount.ts';
 import type { ContainerPlan } from './config/plan.ts';
 import { makeDevices } from './devices.ts';
-import { applyMount, finishMount, type MountContext } from './mounts.ts';
+import type { MountSources } from './mount-sources.ts';
+import { applyMount, finishMounts, type MountContext } from './mounts.ts';
 import { RootDirectory } from './root-path.ts';
 
 /**
  * Mounts the root file system and all that belongs into it. Everything is reached through the root's handle and the
  * agent's own /proc, so that nothing in the image is trusted.
+ * @param sources mounts that the agent has made for this process
  * @param beforeReadonly runs when all mounts stand and the root can still be written to
  */
 export function buildRoot(
   rootPath: string,
   plan: ContainerPlan,
   cgroupPath: string,
+  sources: MountSources,
   beforeReadonly: (root: RootDirectory) => void,
 ): RootDirectory {
-  mount('', '/', '', plan.rootPropagation);
-  mount(rootPath, rootPath, '', abi.MS_BIND | abi.MS_REC);
-  const root = new RootDirectory(rootPath);
-  const context: MountContext = { root, cgroupPath, hasCgroupNamespace: plan.namespaces.has('cgroup') };
-  for (const entry of plan.mounts) applyMount(context, entry);
+  const root = mountRoot(rootPath, plan.rootPropagation);
+  const context: MountContext = {
+    root,
+    cgroupPath,
+    hasCgroupNamespace: plan.namespaces.has('cgroup'),
+    propagation: (plan.rootPropagation & abi.MS_REC) === 0 ? 0 : plan.rootPropagation,
+    unfinished: [],
+  };
+  for (const [index, entry] of plan.mounts.entries()) applyMount(context, entry, sources.get(index));
   makeDevices(root, plan);
   // runc makes a missing working directory; images rely on it.
   close(root.ensure(plan.process.cwd, 'directory'));
   beforeReadonly(root);
-  for (const entry of plan.mounts) finishMount(context, entry);
+  finishMounts(context);
   for (const path of plan.readonlyPaths) makeReadonly(root, path);
-  for (const path of plan.maskedPaths) mask(root, path);
+  maskPaths(root, plan.maskedPaths);
   if (plan.readonlyRoot) setMountAttributes(root.fd, '/', abi.MOUNT_ATTR_RDONLY, 0);
   return root;
 }
 
-function makeReadonly(root: RootDirectory, path: string): void {
-  root.withExisting(path, (fd) => mount(pathOfFd(fd), pathOfFd(fd), '', abi.MS_BIND | abi.MS_REC));
-  root.withExisting(path, (fd) => setMountAttributes(fd, path, abi.MOUNT_ATTR_RDONLY, 0));
-}
+/** Nothing of the container's mounts reaches the guest, and what the guest mounts later reaches the container. */
+const DEFAULT_PROPAGATION = abi.MS_SLAVE | abi.MS_REC;
 
-/** Covers a file with the guest's /dev/null, a directory with an empty tmpfs. */
-function mask(root: RootDirectory, path: string): void {
-  root.withExisting(path, (fd) => {
-    if (isDirectory(statusOfFd(fd, path))) mount('', pathOfFd(fd), 'tmpfs', abi.MS_RDONLY);
-    else mount('/dev/null', pathOfFd(fd), '', abi.MS_BIND);
+/** Makes the root file system a mount of its own, at its place. (OCI runtime-spec 1.2, config-linux, "Rootfs Mount Propagation") */
+function mountRoot(path: string, propagation: number): RootDirectory {
+  const flags = propagation === 0 ? DEFAULT_PROPAGATION : propagation;
+  const isUnbindable = (flags & abi.MS_UNBINDABLE) !== 0;
+  // What cannot be bound could not become the container's root either: until then it is private.
+  mount('', '/', '', isUnbindable ? (flags & ~abi.MS_UNBINDABLE) | abi.MS_PRIVATE : flags);
+  return withFd(open(path, abi.O_PATH | abi.O_DIRECTORY), (place) => {
+    const tree = copyMount(place, '', path, true);
+    if ((propagation & abi.MS_REC) !== 0) setPropagation(tree, path, propagation);
+    // pivot_root(2): neither the new root nor the mount that it is on may be shared. It becomes so in enterRoot.
+    setPropagation(tree, path, (flags & abi.MS_SLAVE) !== 0 ? abi.MS_SLAVE : abi.MS_PRIVATE);
+    if (propagation !== 0) makeParentPrivate(realPathOf(place));
+    attachMount(tree, place, path);
+    return new RootDirectory(tree);
   });
 }
 
-/** Makes the root `/` and drops the old one. (pivot_root(2), "pivot_root(".", ".")") */
-export function enterRoot(root: RootDirectory): void {
+function makeReadonly(root: RootDirectory, path: string): void {
+  root.withExisting(path, (target) => {
+    withFd(copyMount(target, '', path, true), (tree) => {
+      setMountAttributes(tree, path, abi.MOUNT_ATTR_RDONLY, 0);
+      attachMount(tree, target, path);
+    });
+  });
+}
+
+/** Covers files with the guest's /dev/null, directories with one empty tmpfs. */
+function maskPaths(root: RootDirectory, paths: readonly string[]): void {
+  if (paths.length === 0) return;
+  withFd(open('/dev/null', abi.O_PATH | abi.O_NOFOLLOW), (nullFd) => {
+    if (!isNullDevice(nullFd)) throw new Error('/dev/null of the guest is no null device: nothing can be masked by it');
+    let empty: number | undefined;
+    for (const path of paths) {
+      root.withExisting(path, (target) => {
+        const isFile = !isDirectory(statusOfFd(target, path));
+        const mask = isFile
+          ? copyMount(nullFd, '', path, false)
+          : empty === undefined
+            ? newMount(EMPTY)
+            : copyMount(empty, '', path, false);
+        attachMount(mask, target, path);
+        if (isFile || empty !== undefined) close(mask);
+        else empty = mask;
+      });
+    }
+    if (empty !== undefined) close(empty);
+  });
+}
+
+const EMPTY = {
+  type: 'tmpfs',
+  source: 'tmpfs',
+  flags: abi.MS_RDONLY,
+  data: 'nr_blocks=1,nr_inodes=1',
+  attributes: abi.MOUNT_ATTR_RDONLY,
+};
+
+/**
+ * Makes the root `/` and drops the old one. (pivot_root(2), "pivot_root(".", ".")")
+ * @param propagation linux.rootfsPropagation; 0 leaves the root as it is
+ */
+export function enterRoot(root: RootDirectory, propagation: number): void {
   withFd(open('/', abi.O_RDONLY | abi.O_DIRECTORY), (oldRoot) => {
     changeDirectoryToFd(root.fd, "the container's root");
     try {
@@ -66,5 +135,7 @@ export function enterRoot(root: RootDirectory): void {
     unmount('.', abi.MNT_DETACH);
   });
   changeDirectory('/');
+  // The mounts in it have what they asked for, or this already.
+  if (propagation !== 0) setPropagation(root.fd, '/', propagation & ~abi.MS_REC);
   close(root.fd);
 }

@@ -115,22 +115,38 @@ export function readLink(path: string, at: number): string {
   return decodeUtf8(bytes.subarray(0, length));
 }
 
+/** The path that the kernel knows an open file by: from this process's root, without links. */
+export function realPathOf(fd: number): string {
+  return readLink(pathOfFd(fd), abi.AT_FDCWD);
+}
+
 /** mknod(2). @param mode permissions and one of S_IFCHR, S_IFBLK, S_IFIFO, S_IFREG */
 export function makeNode(path: string, mode: number, device: number, at: number = abi.AT_FDCWD): void {
   call('mknod', path, abi.SYS_mknodat, at, path, mode, device);
 }
 
-/** Changes the owner of what stands at `path`, symbolic links included. */
-export function changeOwner(path: string, uid: number, gid: number, at: number): void {
-  call('chown', path, abi.SYS_fchownat, at, path, uid, gid, abi.AT_SYMLINK_NOFOLLOW);
+/** Changes the owner of what is open as `fd`, of whatever type. */
+export function changeOwner(fd: number, uid: number, gid: number, subject: string): void {
+  call('chown', subject, abi.SYS_fchownat, fd, '', uid, gid, abi.AT_EMPTY_PATH);
+}
+
+/** Changes the permissions of what is open as `fd`, with O_PATH too; not those of a symbolic link, which has none. */
+export function changeMode(fd: number, mode: number, subject: string): void {
+  call('chmod', subject, abi.SYS_chmod, pathOfFd(fd), mode);
 }
 
 /** /dev/null (Documentation/admin-guide/devices.txt: 1 char, 3) */
 const NULL_DEVICE = deviceNumber(1, 3);
 
+/** Whether an open file, or a handle of one, is the null device. */
+export function isNullDevice(fd: number): boolean {
+  const status = statusOfFd(fd, `descriptor ${fd}`);
+  return typeOf(status) === abi.S_IFCHR && status.device === NULL_DEVICE;
+}
+
 /** Gives an open pipe or terminal to a user, where that is possible. /dev/null stays everybody's. */
 export function tryGiveTo(fd: number, uid: number): void {
-  if (statusOfFd(fd, `descriptor ${fd}`).device === NULL_DEVICE) return;
+  if (isNullDevice(fd)) return;
   tryCall(abi.SYS_fchown, fd, uid, -1);
 }
 
@@ -157,14 +173,38 @@ export function deviceNumber(major: number, minor: number): number {
 export interface FileStatus {
   readonly mode: number;
   readonly uid: number;
+  readonly gid: number;
+  /** Of a device node: what it stands for. */
   readonly device: number;
+  readonly links: bigint;
+  /** Names the file in this system: its file system's number and its own. */
+  readonly identity: string;
+  /** Bytes. */
+  readonly size: bigint;
+  /** Two struct timespec, of the last access and the last change: what utimensat(2) takes. */
+  readonly times: Uint8Array;
+}
+
+/** Bytes of a struct timespec. */
+const TIMESPEC_BYTES = 16;
+
+function timespecAt(view: DataView, offset: number): Uint8Array {
+  return new Uint8Array(view.buffer, offset, TIMESPEC_BYTES);
 }
 
 function parseStatus(view: DataView): FileStatus {
   return {
     mode: view.getUint32(abi.OFFSETOF_stat_st_mode, true),
     uid: view.getUint32(abi.OFFSETOF_stat_st_uid, true),
+    gid: view.getUint32(abi.OFFSETOF_stat_st_gid, true),
     device: Number(view.getBigUint64(abi.OFFSETOF_stat_st_rdev, true)),
+    links: view.getBigUint64(abi.OFFSETOF_stat_st_nlink, true),
+    identity: `${view.getBigUint64(abi.OFFSETOF_stat_st_dev, true)}:${view.getBigUint64(abi.OFFSETOF_stat_st_ino, true)}`,
+    size: view.getBigUint64(abi.OFFSETOF_stat_st_size, true),
+    times: new Uint8Array([
+      ...timespecAt(view, abi.OFFSETOF_stat_st_atim),
+      ...timespecAt(view, abi.OFFSETOF_stat_st_mtim),
+    ]),
   };
 }
 
@@ -181,26 +221,51 @@ export function statusOf(path: string): FileStatus {
 }
 
 export function isDirectory(status: FileStatus): boolean {
-  return (status.mode & abi.S_IFMT) === abi.S_IFDIR;
+  return typeOf(status) === abi.S_IFDIR;
+}
+
+/** S_IFREG, S_IFDIR and so on. */
+export function typeOf(status: FileStatus): number {
+  return status.mode & abi.S_IFMT;
+}
+
+/** Magic number of the file system that is open as `fd`: PROC_SUPER_MAGIC and the like. */
+export function fileSystemMagic(fd: number, subject: string): number {
+  const { bytes, view } = structure(abi.SIZEOF_statfs);
+  call('fstatfs', subject, abi.SYS_fstatfs, fd, bytes);
+  return Number(view.getBigInt64(abi.OFFSETOF_statfs_f_type, true));
+}
+
+export interface DirectoryEntry {
+  /** As the kernel has it: bytes that need not be UTF-8, with a NUL at the end. */
+  readonly name: Uint8Array;
+  /** DT_DIR and the like, or DT_UNKNOWN. */
+  readonly type: number;
+}
+
+/** What stands in an open directory, without `.` and `..`. */
+export function directoryEntries(fd: number, subject: string): DirectoryEntry[] {
+  const entries: DirectoryEntry[] = [];
+  const buffer = new Uint8Array(4096);
+  const view = new DataView(buffer.buffer);
+  for (;;) {
+    const length = call('getdents64', subject, abi.SYS_getdents64, fd, buffer, buffer.length);
+    if (length === 0) return entries;
+    // struct linux_dirent64: d_ino (8 bytes), d_off (8), d_reclen (2), d_type (1), d_name (ends with a NUL)
+    for (let offset = 0; offset < length; ) {
+      const end = offset + view.getUint16(offset + 16, true);
+      const name = buffer.slice(offset + 19, buffer.indexOf(0, offset + 19) + 1);
+      const type = view.getUint8(offset + 18);
+      offset = end;
+      const text = decodeUtf8(name.subarray(0, -1));
+      if (text !== '.' && text !== '..') entries.push({ name, type });
+    }
+  }
 }
 
 /** Names of what stands in a directory, without `.` and `..`. */
 export function listDirectory(path: string): string[] {
-  return withFd(open(path, abi.O_RDONLY | abi.O_DIRECTORY), (fd) => {
-    const names: string[] = [];
-    const buffer = new Uint8Array(4096);
-    const view = new DataView(buffer.buffer);
-    for (;;) {
-      const length = call('getdents64', path, abi.SYS_getdents64, fd, buffer, buffer.length);
-      if (length === 0) return names;
-      // struct linux_dirent64: d_ino (8 bytes), d_off (8), d_reclen (2), d_type (1), d_name (ends with a NUL)
-      for (let offset = 0; offset < length; ) {
-        const end = offset + view.getUint16(offset + 16, true);
-        const name = buffer.subarray(offset + 19, buffer.indexOf(0, offset + 19));
-        offset = end;
-        const text = decodeUtf8(name);
-        if (text !== '.' && text !== '..') names.push(text);
-      }
-    }
-  });
+  return withFd(open(path, abi.O_RDONLY | abi.O_DIRECTORY), (fd) =>
+    directoryEntries(fd, path).map(({ name }) => decodeUtf8(name.subarray(0, -1))),
+  );
 }

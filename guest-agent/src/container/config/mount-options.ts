@@ -50,7 +50,8 @@ const ACCESS_TIMES: Readonly<Record<string, readonly [flag: number, attribute: n
   nostrictatime: [0, abi.MOUNT_ATTR_RELATIME],
 };
 
-const PROPAGATIONS: Readonly<Record<string, number>> = {
+/** OCI runtime-spec 1.2, config, "Linux mount options" and config-linux, "Rootfs Mount Propagation". */
+export const PROPAGATIONS: Readonly<Record<string, number>> = {
   private: abi.MS_PRIVATE,
   rprivate: abi.MS_PRIVATE | abi.MS_REC,
   slave: abi.MS_SLAVE,
@@ -67,15 +68,22 @@ export interface AttributeChange {
   readonly clear: number;
 }
 
+/** Whether something is done to no mount, to one, or to one and those below it. */
+export type Extent = 'no' | 'one' | 'recursive';
+
 export interface MountOptions {
-  readonly bind: 'no' | 'one' | 'recursive';
+  readonly bind: Extent;
   /** MS_* for a new mount. */
   readonly flags: number;
-  /** For a bind mount: this mount alone. */
+  /** MOUNT_ATTR_* of this mount alone. */
   readonly attributes: AttributeChange;
   /** For `rro` and the like: this mount and those below. */
   readonly recursiveAttributes: AttributeChange;
   readonly propagations: readonly number[];
+  /** `idmap` or `ridmap`: ids of the mount are mapped. */
+  readonly idMap: Extent;
+  /** `tmpcopyup`: a tmpfs begins with a copy of what it covers. */
+  readonly copyUp: boolean;
   /** What is left, for the file system itself. */
   readonly data: string;
 }
@@ -86,12 +94,21 @@ function change(before: AttributeChange, { clear, attribute }: FlagOption): Attr
     : { set: before.set | attribute, clear: before.clear & ~attribute };
 }
 
-/** podman's: the caller is told that it is not applied (see config.ts). No file system knows it. */
-const NOT_APPLIED = 'tmpcopyup';
+/** mount_setattr(2): to change the access time, all of its bits are cleared and the new value is set. */
+function changeAccessTime(before: AttributeChange, attribute: number): AttributeChange {
+  return {
+    set: (before.set & ~abi.MOUNT_ATTR__ATIME) | attribute,
+    clear: before.clear | abi.MOUNT_ATTR__ATIME,
+  };
+}
+
+const widest = (before: Extent, extent: Extent): Extent => (before === 'recursive' ? before : extent);
 
 /** Sorts options; later ones win over earlier ones. */
 export function parseMountOptions(options: readonly string[]): MountOptions {
-  let bind: MountOptions['bind'] = 'no';
+  let bind: Extent = 'no';
+  let idMap: Extent = 'no';
+  let copyUp = false;
   let flags = 0;
   let attributes: AttributeChange = { set: 0, clear: 0 };
   let recursiveAttributes: AttributeChange = { set: 0, clear: 0 };
@@ -100,25 +117,28 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   for (const name of options) {
     const flagOption = lookUp(FLAGS, name);
     const accessTime = lookUp(ACCESS_TIMES, name);
-    const recursive = name.startsWith('r') ? lookUp(FLAGS, name.slice(1)) : undefined;
     const propagation = lookUp(PROPAGATIONS, name);
-    if (name === 'bind') bind = bind === 'recursive' ? bind : 'one';
+    const inner = name.startsWith('r') ? name.slice(1) : '';
+    const recursive = lookUp(FLAGS, inner);
+    const recursiveTime = lookUp(ACCESS_TIMES, inner);
+    if (name === 'bind') bind = widest(bind, 'one');
     else if (name === 'rbind') bind = 'recursive';
+    else if (name === 'idmap') idMap = widest(idMap, 'one');
+    else if (name === 'ridmap') idMap = 'recursive';
+    else if (name === 'tmpcopyup') copyUp = true;
     else if (flagOption !== undefined) {
       flags = flagOption.clear ? flags & ~flagOption.flag : flags | flagOption.flag;
       attributes = change(attributes, flagOption);
     } else if (accessTime !== undefined) {
       const [flag, attribute] = accessTime;
       flags = (flags & ~(abi.MS_RELATIME | abi.MS_NOATIME | abi.MS_STRICTATIME)) | flag;
-      // mount_setattr(2): to change the access time, all of its bits are cleared and the new value is set.
-      attributes = {
-        set: (attributes.set & ~abi.MOUNT_ATTR__ATIME) | attribute,
-        clear: attributes.clear | abi.MOUNT_ATTR__ATIME,
-      };
+      attributes = changeAccessTime(attributes, attribute);
     } else if (propagation !== undefined) propagations.push(propagation);
     else if (recursive !== undefined && recursive.attribute !== 0) {
       recursiveAttributes = change(recursiveAttributes, recursive);
-    } else if (name !== NOT_APPLIED) data.push(name);
+    } else if (recursiveTime !== undefined) {
+      recursiveAttributes = changeAccessTime(recursiveAttributes, recursiveTime[1]);
+    } else data.push(name);
   }
-  return { bind, flags, attributes, recursiveAttributes, propagations, data: data.join(',') };
+  return { bind, flags, attributes, recursiveAttributes, propagations, idMap, copyUp, data: data.join(',') };
 }

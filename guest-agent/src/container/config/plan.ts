@@ -1,5 +1,6 @@
 // What config.json asks for, parsed and checked: what the rest of this folder's neighbours carry out.
 import type { HookPlans } from './hooks.ts';
+import type { ResourcesPlan } from './resources.ts';
 import type { AffinityPlan, IoPriorityPlan, SchedulerPlan } from './scheduling.ts';
 
 /** Kinds of namespaces, by their names in config.json. */
@@ -13,7 +14,7 @@ export interface IdMapping {
 }
 
 export interface UserNamespacePlan {
-  /** Both lists are empty where the namespace is one that is there already. */
+  /** Of a namespace that is there already both lists are empty, or say what it has. */
   readonly uidMappings: readonly IdMapping[];
   readonly gidMappings: readonly IdMapping[];
 }
@@ -27,9 +28,19 @@ export interface TimeOffset {
 
 export interface MountPlan {
   readonly destination: string;
+  /** `bind` for all bind mounts, whatever the configuration calls them. */
   readonly type: string;
   readonly source: string;
   readonly options: readonly string[];
+  /** How ids are mapped; with empty lists as the container's user namespace maps them. */
+  readonly idMap: MountIdMap | undefined;
+}
+
+export interface MountIdMap {
+  /** Of the mounts below as well. */
+  readonly recursive: boolean;
+  readonly uidMappings: readonly IdMapping[];
+  readonly gidMappings: readonly IdMapping[];
 }
 
 export interface DevicePlan {
@@ -93,15 +104,14 @@ export interface ContainerPlan {
   readonly hostname: string | undefined;
   readonly domainname: string | undefined;
   readonly readonlyRoot: boolean;
-  /** Mount flags for `/`, before anything is mounted. */
+  /** linux.rootfsPropagation as MS_* flags; 0 where nothing is said. */
   readonly rootPropagation: number;
   readonly mounts: readonly MountPlan[];
   readonly devices: readonly DevicePlan[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly sysctl: readonly (readonly [name: string, value: string])[];
-  /** Files of the container's cgroup and what to write into them, in order. */
-  readonly cgroupFiles: readonly (readonly [file: string, value: string])[];
+  readonly resources: ResourcesPlan;
 }
 
 /** A plan and what it leaves out, a line each. */
