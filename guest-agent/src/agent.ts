@@ -6,6 +6,7 @@ import { StatusError } from '../../src/protocol/status.ts';
 import { containerHandlers } from './container/handlers.ts';
 import type { ContainerManager } from './container/manager.ts';
 import { guestDetails } from './details.ts';
+import type { EventLoop } from './event-loop.ts';
 import type { GuestPort } from './guest-port.ts';
 import * as abi from './linux/abi.gen.ts';
 import { kernelRelease, readClock } from './linux/machine.ts';
@@ -29,6 +30,7 @@ export function agentHandlers(
   guest: GuestPort,
   containers: ContainerManager,
   times: StartTimes,
+  loop: EventLoop,
 ): Handlers<AgentMethods> {
   const nothing = {};
   return {
@@ -52,8 +54,8 @@ export function agentHandlers(
       };
     },
     ...containerHandlers(containers),
-    ...storageHandlers(),
-    ...networkHandlers(),
+    ...storageHandlers(loop),
+    ...networkHandlers(loop),
     SetTime: async ({ realtimeNs }) => {
       guest.setClock(realtimeNs);
       return nothing;

@@ -1,17 +1,20 @@
 // What the agent does to the machine as a whole. A test that runs it on any Linux gets a form that leaves the machine alone.
 import { messageOf } from '../../src/lib/errors.ts';
-import { SHARED_DIRECTORY } from '../../src/protocol/agent-service.ts';
+import { GUEST_DIRECTORY, SHARED_DIRECTORY } from '../../src/protocol/agent-service.ts';
+import { StatusError } from '../../src/protocol/status.ts';
 import type { EventLoop } from './event-loop.ts';
 import * as abi from './linux/abi.gen.ts';
-import { makeDirectories, open, readText, withFd } from './linux/file.ts';
+import { makeDirectories, open, withFd } from './linux/file.ts';
 import { addEntropy, reboot, setWallClock, syncFilesystems } from './linux/machine.ts';
 import { mount, unmount } from './linux/mount.ts';
 import { exit } from './linux/process.ts';
 import { log } from './log.ts';
+import { mountsBelow } from './storage/mount-table.ts';
 
 export interface GuestPort {
-  /** @param realtimeNs nanoseconds since the Unix epoch */
+  /** @param realtimeNs nanoseconds since the Unix epoch. @throws StatusError when no clock that is right says that */
   setClock(realtimeNs: bigint): void;
+  /** @throws StatusError when it is more than `ENTROPY_MAX` bytes */
   addEntropy(entropy: Uint8Array): void;
   /** Mounts the virtio-fs `tag` at `SHARED_DIRECTORY`, unless that is done already. */
   mountShared(tag: string): void;
@@ -23,6 +26,26 @@ export interface GuestPort {
 const SHUTDOWN_DELAY_MS = 20;
 /** How long killed processes may take to be gone: one that waits for the host's file system may wait for ever. */
 const STOP_MAX_MS = 2000;
+
+const YEAR_NS = 31_556_952_000_000_000n;
+/** Years since 1970 between which the time is: before, a clock was never set; after, the kernel's runs over (TIME_SETTOD_SEC_MAX). */
+const YEARS_MIN = 50n;
+const YEARS_MAX = 230n;
+/** More than any generator has in its state: bytes. */
+const ENTROPY_MAX = 4096;
+
+/** @throws StatusError */
+function checkTime(realtimeNs: bigint): void {
+  if (realtimeNs >= YEARS_MIN * YEAR_NS && realtimeNs < YEARS_MAX * YEAR_NS) return;
+  const message = `${realtimeNs} ns since 1970 is no time of today: give the wall clock in nanoseconds`;
+  throw new StatusError('INVALID_ARGUMENT', message);
+}
+
+/** @throws StatusError */
+function checkEntropy(entropy: Uint8Array): void {
+  if (entropy.length <= ENTROPY_MAX) return;
+  throw new StatusError('INVALID_ARGUMENT', `${entropy.length} bytes of entropy: at most ${ENTROPY_MAX} at once`);
+}
 
 /** Ends all containers, then does the last thing there is to do. */
 async function shutDown(loop: EventLoop, stopContainers: () => Promise<void>, last: () => void): Promise<void> {
@@ -38,19 +61,26 @@ async function shutDown(loop: EventLoop, stopContainers: () => Promise<void>, la
 /** The guest of a VM. @param stopContainers ends all processes in containers */
 export function realGuest(loop: EventLoop, stopContainers: () => Promise<void>): GuestPort {
   return {
-    setClock: setWallClock,
-    addEntropy: (entropy) => withFd(open('/dev/urandom', abi.O_WRONLY), (fd) => addEntropy(fd, entropy)),
+    setClock: (realtimeNs) => {
+      checkTime(realtimeNs);
+      setWallClock(realtimeNs);
+    },
+    addEntropy: (entropy) => {
+      checkEntropy(entropy);
+      withFd(open('/dev/urandom', abi.O_WRONLY), (fd) => addEntropy(fd, entropy));
+    },
     mountShared: (tag) => {
-      if (isMounted(SHARED_DIRECTORY)) return;
+      if (mountsBelow(GUEST_DIRECTORY).includes(SHARED_DIRECTORY)) return;
       makeDirectories(SHARED_DIRECTORY);
       mount(tag, SHARED_DIRECTORY, 'virtiofs', 0);
     },
     shutDown: () => {
       void shutDown(loop, stopContainers, () => {
         syncFilesystems();
-        if (isMounted(SHARED_DIRECTORY)) {
+        // Disks are to be found clean by the next VM.
+        for (const path of mountsBelow(GUEST_DIRECTORY).reverse()) {
           try {
-            unmount(SHARED_DIRECTORY, abi.MNT_DETACH);
+            unmount(path, abi.MNT_DETACH);
           } catch (error) {
             log(`at shutdown: ${messageOf(error)}`);
           }
@@ -64,18 +94,11 @@ export function realGuest(loop: EventLoop, stopContainers: () => Promise<void>):
 /** A process on any Linux. */
 export function processOnly(loop: EventLoop, stopContainers: () => Promise<void>): GuestPort {
   return {
-    setClock: () => {},
-    addEntropy: () => {},
+    setClock: checkTime,
+    addEntropy: checkEntropy,
     mountShared: () => {},
     shutDown: () => {
       void shutDown(loop, stopContainers, () => exit(0));
     },
   };
-}
-
-/** Whether something is mounted there (proc_pid_mountinfo(5), field 5). */
-function isMounted(path: string): boolean {
-  return readText('/proc/self/mountinfo')
-    .split('\n')
-    .some((line) => line.split(' ')[4] === path);
 }

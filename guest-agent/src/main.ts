@@ -10,6 +10,8 @@ import { prepareCgroups } from './boot/cgroups.ts';
 import { bootGuest } from './boot/guest.ts';
 import { ContainerManager } from './container/manager.ts';
 import { EventLoop } from './event-loop.ts';
+import { EventHub } from './events.ts';
+import { watchGuestMemory } from './guest-memory.ts';
 import { processOnly, realGuest } from './guest-port.ts';
 import * as abi from './linux/abi.gen.ts';
 import { processorTime, readClock } from './linux/machine.ts';
@@ -52,15 +54,17 @@ raiseOpenFileLimit();
 
 const loop = new EventLoop();
 const streams = new StreamRegistry(loop);
-const containers = new ContainerManager({ loop, reaper: new Reaper(loop), streams });
+/** Only in a guest is the kernel's log about this guest alone. */
+const events = new EventHub(unixDirectory === undefined ? (tell) => watchGuestMemory(loop, tell) : undefined);
+const containers = new ContainerManager({ loop, reaper: new Reaper(loop), streams, events });
 const stopContainers = (): Promise<void> => containers.destroyAll();
 const guest = unixDirectory === undefined ? realGuest(loop, stopContainers) : processOnly(loop, stopContainers);
 const table = new MethodTable();
 
 /** Connections for calls that there may be at once. */
 const CONNECTIONS_MAX = 64;
-/** What all calls together may hold, a quarter of what main.c allows: nothing may bring pid 1 near its end. */
-const budget = new ByteBudget(16 * 1024 * 1024);
+/** What all calls together may hold: with what streams may (relay.ts) half of what main.c allows, so that all else has room. */
+const budget = new ByteBudget(24 * 1024 * 1024);
 
 async function answerOn(fd: number): Promise<void> {
   try {
@@ -89,7 +93,7 @@ async function serveHost(): Promise<never> {
 serve(loop, addressOf(AGENT_RPC_PORT, 'agent.sock'), CONNECTIONS_MAX, answerOn);
 serve(loop, addressOf(AGENT_STDIO_PORT, 'stdio.sock'), ANONYMOUS_MAX, (fd) => streams.connect(fd));
 const startTimes = { enteredNs, readyNs: readClock(abi.CLOCK_BOOTTIME), ...processorTime() };
-table.add(agentService, agentHandlers(guest, containers, startTimes));
+table.add(agentService, agentHandlers(guest, containers, startTimes, loop));
 if (unixDirectory === undefined) void serveHost();
 
 /** One turn of the event loop; main.c calls it for ever. */

@@ -1,13 +1,28 @@
 // The calls of agent.proto that are about file systems and files of the guest.
 import type { AgentMethods } from '../../../src/protocol/agent-service.ts';
 import type { Handlers } from '../../../src/protocol/service.ts';
-import { StatusError } from '../../../src/protocol/status.ts';
+import type { EventLoop } from '../event-loop.ts';
+import { FileCopies } from './guest-files.ts';
+import { GuestMounts } from './mounts.ts';
 
 type Calls = 'MountFilesystem' | 'UnmountFilesystem' | 'CopyFile';
 
-export function storageHandlers(): Pick<Handlers<AgentMethods>, Calls> {
-  const missing = async (): Promise<never> => {
-    throw new StatusError('UNIMPLEMENTED', 'to come');
+export function storageHandlers(loop: EventLoop): Pick<Handlers<AgentMethods>, Calls> {
+  const mounts = new GuestMounts(loop);
+  const copies = new FileCopies();
+  const nothing = {};
+  return {
+    MountFilesystem: async (request) => {
+      await mounts.mount(request);
+      return nothing;
+    },
+    UnmountFilesystem: async ({ path }) => {
+      mounts.unmount(path);
+      return nothing;
+    },
+    CopyFile: async (request) => {
+      copies.copy(request);
+      return nothing;
+    },
   };
-  return { MountFilesystem: missing, UnmountFilesystem: missing, CopyFile: missing };
 }

@@ -1,0 +1,40 @@
+// NetworkDetails: the kernel's network in the words of a request that would make it.
+import type { NetworkDetailsResponse } from '../../../src/protocol/agent.gen.ts';
+import * as abi from '../linux/abi.gen.ts';
+import { formatPrefix } from './ip.ts';
+import { Rtnetlink } from './rtnetlink.ts';
+
+export function describeNetwork(): NetworkDetailsResponse {
+  const network = new Rtnetlink();
+  try {
+    return describe(network);
+  } finally {
+    network.close();
+  }
+}
+
+function describe(network: Rtnetlink): NetworkDetailsResponse {
+  const links = network.links();
+  const addresses = network.addresses();
+  const nameOf = (index: number): string => links.find((link) => link.index === index)?.name ?? '';
+  return {
+    interfaces: links.map((link) => ({
+      name: link.name,
+      macAddress: (link.flags & abi.IFF_LOOPBACK) === 0 ? link.macAddress : '',
+      mtu: link.mtu,
+      addresses: addresses.filter(({ interfaceIndex }) => interfaceIndex === link.index).map(formatPrefix),
+      down: (link.flags & abi.IFF_UP) === 0,
+      noArp: (link.flags & abi.IFF_NOARP) !== 0,
+    })),
+    routes: network.routes().flatMap(({ route, isKernels }) => {
+      if (route === undefined || isKernels) return [];
+      const { destination, interfaceIndex, ...rest } = route;
+      const isDefault = destination.prefixLength === 0;
+      return { ...rest, destination: isDefault ? '' : formatPrefix(destination), interface: nameOf(interfaceIndex) };
+    }),
+    neighbours: network
+      .neighbours()
+      .filter(({ state }) => state !== abi.NUD_NOARP)
+      .map(({ interfaceIndex, ...rest }) => ({ ...rest, interface: nameOf(interfaceIndex) })),
+  };
+}
