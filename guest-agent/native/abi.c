@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <linux/if.h>
 #include <linux/ioprio.h>
+#include <linux/limits.h>
 #include <linux/magic.h>
 #include <linux/memfd.h>
 #include <linux/neighbour.h>

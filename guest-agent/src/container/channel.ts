@@ -21,8 +21,8 @@ export type ChildMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly code: StatusName; readonly message: string };
 
-/** Longest message; a longer one is an error text that is cut. */
-const MESSAGE_BYTES_MAX = 16 * 1024;
+/** Longest message: an error text that is cut, every character of which JSON may have to write as six. */
+const MESSAGE_BYTES_MAX = 32 * 1024;
 
 /** The new process's end. Blocking. */
 export class ChildChannel {

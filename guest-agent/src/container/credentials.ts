@@ -1,11 +1,12 @@
 // Who a process is and what it may do. Applied last, in the order that the kernel's rules demand.
 import * as abi from '../linux/abi.gen.ts';
 import { isErrno, SystemError } from '../linux/call.ts';
-import { isDirectory, readText, requireExecutable, statusOf, tryGiveTo } from '../linux/file.ts';
-import { changeDirectory } from '../linux/mount.ts';
+import { isDirectory, requireExecutable, statusOf, tryGiveTo } from '../linux/file.ts';
+import { changeDirectory, isInsideRoot } from '../linux/mount.ts';
 import { isCapabilityKnown, prctl, setCapabilities, setIds, setLimit, setUmask } from '../linux/process.ts';
 import { setPersonality } from '../linux/scheduling.ts';
 import type { CapabilityPlan, ProcessPlan } from './config/plan.ts';
+import { homeOf } from './home.ts';
 import { applyScheduling } from './scheduling.ts';
 
 const STANDARD_STREAMS = [0, 1, 2];
@@ -23,6 +24,12 @@ export function applyCredentials(plan: ProcessPlan): void {
   setIds(plan.uid, plan.gid, plan.additionalGids);
   // A directory that only the user may enter: on a file system shared by the host, for instance.
   if (!entered) enterDirectory(plan.cwd, true);
+  // Whatever link in the container led there: a directory of the guest's own would be a way out.
+  if (!isInsideRoot()) {
+    throw new Error(
+      'current working directory is outside of container mount namespace root -- possible container breakout detected',
+    );
+  }
   prctl('PR_SET_KEEPCAPS', abi.PR_SET_KEEPCAPS, 0);
   const { effective, permitted, inheritable, ambient } = plan.capabilities;
   setCapabilities(effective, permitted, inheritable);
@@ -65,19 +72,6 @@ export function environmentOf(plan: ProcessPlan): string[] {
   if (plan.env.some((entry) => entry.startsWith('HOME=') && entry !== 'HOME=')) return [...plan.env];
   const others = plan.env.filter((entry) => !entry.startsWith('HOME='));
   return [...others, `HOME=${homeOf(plan.uid)}`];
-}
-
-function homeOf(uid: number): string {
-  try {
-    // A device or a pipe in the file's place could keep us reading for ever.
-    if ((statusOf('/etc/passwd').mode & abi.S_IFMT) !== abi.S_IFREG) return '/';
-    const line = readText('/etc/passwd')
-      .split('\n')
-      .find((entry) => entry.split(':')[2] === String(uid));
-    return line?.split(':')[5] || '/';
-  } catch {
-    return '/';
-  }
 }
 
 /**

@@ -3,6 +3,7 @@
 import { decodeUtf8, encodeUtf8 } from 'tskata-sys';
 import { messageOf } from '../../../src/lib/errors.ts';
 import { OCI_RUNTIME_SPEC_VERSION } from '../../../src/lib/version.ts';
+import { appended } from '../bytes.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { call, isErrno } from '../linux/call.ts';
 import { Epoll } from '../linux/epoll.ts';
@@ -175,10 +176,7 @@ class Output {
     const bytes = new Uint8Array(SHOWN_BYTES);
     const length = tryRead(this.fd, bytes);
     if (length <= 0) return false;
-    const joined = new Uint8Array(this.#last.length + length);
-    joined.set(this.#last);
-    joined.set(bytes.subarray(0, length), this.#last.length);
-    this.#last = joined.slice(-SHOWN_BYTES);
+    this.#last = appended(this.#last, bytes.subarray(0, length)).slice(-SHOWN_BYTES);
     return true;
   }
 

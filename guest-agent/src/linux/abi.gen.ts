@@ -402,6 +402,7 @@ export const SYS_personality = 135;
 export const SYS_memfd_create = 319;
 export const SYS_lseek = 8;
 export const SYS_getcwd = 79;
+export const PATH_MAX = 4096;
 export const SEEK_SET = 0;
 export const MFD_CLOEXEC = 1;
 export const PER_LINUX = 0;

@@ -30,6 +30,13 @@ export function changeDirectory(path: string): void {
   call('chdir', path, abi.SYS_chdir, path);
 }
 
+/** Whether the working directory can be reached from this process's root. */
+export function isInsideRoot(): boolean {
+  // getcwd(2): a path that does not begin at the root begins with "(unreachable)"; one that is gone gives ENOENT.
+  const path = new Uint8Array(abi.PATH_MAX);
+  return tryCall(abi.SYS_getcwd, path, path.length) > 0 && path[0] === '/'.charCodeAt(0);
+}
+
 export function changeDirectoryToFd(fd: number, subject: string): void {
   call('fchdir', subject, abi.SYS_fchdir, fd);
 }
