@@ -3,8 +3,10 @@ import { messageOf } from '../../../src/lib/errors.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { isOpen, makeDirectory, open, symbolicLink, writeText } from '../linux/file.ts';
 import { changeDirectory, changeRoot, mount } from '../linux/mount.ts';
+import { setHostname } from '../linux/process.ts';
 import { bringUp } from '../linux/socket.ts';
 import { log } from '../log.ts';
+import { applyKernelSettings } from './kernel-settings.ts';
 
 const NO_PROGRAMS = abi.MS_NOSUID | abi.MS_NODEV | abi.MS_NOEXEC;
 
@@ -45,6 +47,9 @@ export function bootGuest(): void {
   } catch (error) {
     log(`no loopback network: ${messageOf(error)}`);
   }
+  applyKernelSettings();
+  // A container without a name of its own sees this one, not the kernel's "(none)".
+  setHostname('localhost');
 }
 
 /**

@@ -125,7 +125,7 @@ export function decodeMessages(bytes: Uint8Array): NetlinkMessage[] {
  * is not repeated in it (NETLINK_CAP_ACK), only its header.
  */
 export function decodeError({ payload, flags }: NetlinkMessage): { errno: number; reason: string } {
-  const errno = -viewOf(payload).getInt32(abi.OFFSETOF_nlmsgerr_error, true);
+  const errno = 0 - viewOf(payload).getInt32(abi.OFFSETOF_nlmsgerr_error, true);
   if ((flags & abi.NLM_F_ACK_TLVS) === 0) return { errno, reason: '' };
   const { attributes } = decodePayload(payload, abi.SIZEOF_nlmsgerr);
   return { errno, reason: textOf(attributes.get(abi.NLMSGERR_ATTR_MSG)) };
@@ -133,5 +133,5 @@ export function decodeError({ payload, flags }: NetlinkMessage): { errno: number
 
 /** The error number at the end of a list; 0 when all is well. */
 export function doneErrno({ payload }: NetlinkMessage): number {
-  return payload.length < 4 ? 0 : -viewOf(payload).getInt32(0, true);
+  return payload.length < 4 ? 0 : 0 - viewOf(payload).getInt32(0, true);
 }
