@@ -3,7 +3,7 @@
 import { messageOf } from '../../../src/lib/errors.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
-import { isErrno } from '../linux/call.ts';
+import { isErrno, SystemError } from '../linux/call.ts';
 import { close, fileSystemMagic, isDirectory, pathOfFd, statusOfFd, withFd } from '../linux/file.ts';
 import { attachMount, copyMount, mount, newMount, setMountAttributes, setPropagation } from '../linux/mount.ts';
 import { codeOf } from './channel.ts';
@@ -68,6 +68,10 @@ function bind(context: MountContext, plan: MountPlan, options: MountOptions, tre
 /** The last steps of every mount. `mount` is its open root. */
 function attach(context: MountContext, plan: MountPlan, options: MountOptions, mount: number, target: number): void {
   requireFree(context.root, target, mount, plan);
+  // move_mount(2) would say EINVAL, and callers know what mount(2) says.
+  if (isDirectory(statusOfFd(mount, plan.source)) !== isDirectory(statusOfFd(target, plan.destination))) {
+    throw new SystemError('mount', plan.destination, abi.ENOTDIR);
+  }
   const { set, clear } = options.recursiveAttributes;
   if (set !== 0 || clear !== 0) setMountAttributes(mount, plan.destination, set, clear, true);
   attachMount(mount, target, plan.destination);

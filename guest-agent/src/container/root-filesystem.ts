@@ -39,7 +39,7 @@ export function buildRoot(
     root,
     cgroupPath,
     hasCgroupNamespace: plan.namespaces.has('cgroup'),
-    propagation: (plan.rootPropagation & abi.MS_REC) === 0 ? 0 : plan.rootPropagation,
+    propagation: innerPropagation(plan.rootPropagation),
     unfinished: [],
   };
   for (const [index, entry] of plan.mounts.entries()) applyMount(context, entry, sources.get(index));
@@ -65,13 +65,19 @@ function mountRoot(path: string, propagation: number): RootDirectory {
   mount('', '/', '', isUnbindable ? (flags & ~abi.MS_UNBINDABLE) | abi.MS_PRIVATE : flags);
   return withFd(open(path, abi.O_PATH | abi.O_DIRECTORY), (place) => {
     const tree = copyMount(place, '', path, true);
-    if ((propagation & abi.MS_REC) !== 0) setPropagation(tree, path, propagation);
+    const inner = innerPropagation(propagation);
+    if (inner !== 0) setPropagation(tree, path, inner);
     // pivot_root(2): neither the new root nor the mount that it is on may be shared. It becomes so in enterRoot.
     setPropagation(tree, path, (flags & abi.MS_SLAVE) !== 0 ? abi.MS_SLAVE : abi.MS_PRIVATE);
     if (propagation !== 0) makeParentPrivate(realPathOf(place));
     attachMount(tree, place, path);
     return new RootDirectory(tree);
   });
+}
+
+/** What mounts in the root get at once. What is unbindable becomes so in enterRoot: parts of it have to be bound before. */
+function innerPropagation(propagation: number): number {
+  return (propagation & abi.MS_REC) !== 0 && (propagation & abi.MS_UNBINDABLE) === 0 ? propagation : 0;
 }
 
 function makeReadonly(root: RootDirectory, path: string): void {
@@ -136,6 +142,7 @@ export function enterRoot(root: RootDirectory, propagation: number): void {
   });
   changeDirectory('/');
   // The mounts in it have what they asked for, or this already.
-  if (propagation !== 0) setPropagation(root.fd, '/', propagation & ~abi.MS_REC);
+  const flags = innerPropagation(propagation) === 0 ? propagation : propagation & ~abi.MS_REC;
+  if (flags !== 0) setPropagation(root.fd, '/', flags);
   close(root.fd);
 }
