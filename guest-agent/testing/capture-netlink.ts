@@ -1,11 +1,11 @@
-// Captures goldens.json: what iproute2 sends to the kernel, and what the kernel answers. As root, with ip and strace:
-// node guest-agent/src/network/testing/capture.ts
+// Captures netlink-goldens.json: what iproute2 sends to the kernel, and what the kernel answers. As root, with ip and strace:
+// node guest-agent/testing/capture-netlink.ts
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import * as abi from '../../linux/abi.gen.ts';
-import { decodeMessages } from '../../linux/netlink-message.ts';
+import * as abi from '../src/linux/abi.gen.ts';
+import { decodeMessages } from '../src/linux/netlink-message.ts';
 
 const PREPARE = `ip link set lo up
 ip link add first index 10 address 02:00:5e:00:53:01 type veth peer name outside index 11
@@ -70,4 +70,4 @@ for (const part of stderr.split('BEGIN ').slice(1)) {
   // A request comes last, after the questions that iproute2 asks before.
   goldens[name] = type === undefined ? calls.slice(-1) : calls.filter(isOfType);
 }
-writeFileSync(join(directory, 'goldens.json'), `${JSON.stringify(goldens, null, 2)}\n`);
+writeFileSync(join(directory, 'netlink-goldens.json'), `${JSON.stringify(goldens, null, 2)}\n`);
