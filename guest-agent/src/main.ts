@@ -63,12 +63,12 @@ const table = new MethodTable();
 
 /** Connections for calls that there may be at once. */
 const CONNECTIONS_MAX = 64;
-/** What all calls together may hold: with what streams may (relay.ts) half of what main.c allows, so that all else has room. */
-const budget = new ByteBudget(24 * 1024 * 1024);
+/** With what streams may hold (relay.ts) two thirds of what main.c allows, so that all else has room. */
+const limits = { frames: new ByteBudget(12 * 1024 * 1024), calls: new ByteBudget(24 * 1024 * 1024) };
 
 async function answerOn(fd: number): Promise<void> {
   try {
-    await serveConnection(new SocketStream(loop, fd), table, budget);
+    await serveConnection(new SocketStream(loop, fd), table, limits);
   } catch (error) {
     log(`closed a connection: ${messageOf(error)}`);
   }

@@ -60,9 +60,14 @@ export class FrameDecoder {
   #headerFilled = 0;
   #payload = new Uint8Array(0);
   #payloadFilled = 0;
+  /** What of the payload counts against the budget. */
+  #counted = 0;
   readonly #budget: ByteBudget;
 
-  /** @param budget what all decoders that share it may hold of frames, until the one who takes them asks for the next */
+  /**
+   * @param budget what all decoders that share it may hold of frames, until the one who takes them asks for the next. The
+   *   first 4 KiB of each do not count: whoever sends little is not kept out by those who send much
+   */
   constructor(budget: ByteBudget = new ByteBudget(Number.POSITIVE_INFINITY)) {
     this.#budget = budget;
   }
@@ -89,20 +94,23 @@ export class FrameDecoder {
       rest = rest.subarray(part.length);
       if (this.#payloadFilled < length) return;
       const payload = this.#payload.subarray(0, length);
+      const counted = this.#counted;
       this.#headerFilled = 0;
       this.#payload = new Uint8Array(0);
       this.#payloadFilled = 0;
+      this.#counted = 0;
       try {
         yield { streamId: header.getUint32(4), type: header.getUint8(8), flags: header.getUint8(9), payload };
       } finally {
-        this.#budget.give(length);
+        this.#budget.give(counted);
       }
     }
   }
 
   /** Lets go of a frame that will not be completed. */
   release(): void {
-    this.#budget.give(this.#payload.length);
+    this.#budget.give(this.#counted);
+    this.#counted = 0;
     this.#payload = new Uint8Array(0);
   }
 
@@ -117,10 +125,12 @@ export class FrameDecoder {
     const needed = this.#payloadFilled + part.length;
     if (needed > this.#payload.length) {
       const capacity = Math.min(length, Math.max(needed, FIRST_CAPACITY, 2 * this.#payload.length));
-      if (!this.#budget.take(capacity - this.#payload.length)) {
+      const counted = Math.max(0, capacity - FIRST_CAPACITY);
+      if (!this.#budget.take(counted - this.#counted)) {
         const message = `no room for ${capacity} bytes of a ttrpc frame: too many large messages are under way at once`;
         throw new FrameError('FRAME_NO_ROOM', message, { capacity });
       }
+      this.#counted = counted;
       const grown = new Uint8Array(capacity);
       grown.set(this.#payload.subarray(0, this.#payloadFilled));
       this.#payload = grown;

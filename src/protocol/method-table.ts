@@ -12,18 +12,16 @@ interface Implementation {
   readonly handler: Handler;
 }
 
-/** A request that was understood. */
+interface Call {
+  readonly path: string;
+  /** Encodes what `run` gives. @throws what the codec throws, of a message that is none */
+  encode(message: unknown): Uint8Array;
+}
+
+/** A request that was understood. What its handler throws `run` throws, or its result does. */
 export type FoundCall =
-  /** @returns the encoded message. @throws whatever the handler throws */
-  | { readonly kind: 'unary'; readonly path: string; run(): Promise<Uint8Array> }
-  | {
-      readonly kind: 'serverStream';
-      readonly path: string;
-      /** @throws whatever the handler throws */
-      open(): AsyncIterator<unknown>;
-      /** @throws what the codec throws, of a message that is none */
-      encode(item: unknown): Uint8Array;
-    };
+  | (Call & { readonly kind: 'unary'; run(): Promise<unknown> })
+  | (Call & { readonly kind: 'serverStream'; run(): AsyncIterable<unknown> });
 
 /** The methods that a server answers, of any number of services. */
 export class MethodTable {
@@ -53,10 +51,10 @@ export class MethodTable {
     const encode = (item: unknown): Uint8Array => method.response.encode(item).finish();
     if (method.kind === 'unary') {
       const handler = implementation.handler as UnaryHandler;
-      return { kind: 'unary', path, run: async () => encode(await handler(message)) };
+      return { kind: 'unary', path, encode, run: () => handler(message) };
     }
     const handler = implementation.handler as StreamHandler<unknown, unknown>;
-    return { kind: 'serverStream', path, encode, open: () => handler(message)[Symbol.asyncIterator]() };
+    return { kind: 'serverStream', path, encode, run: () => handler(message) };
   }
 }
 

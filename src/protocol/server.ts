@@ -25,8 +25,8 @@ export { MethodTable } from './method-table.ts';
 /** Calls of one connection that may be under way at once; more are refused with RESOURCE_EXHAUSTED. */
 export const CALLS_MAX = 1024;
 
-/** What a call holds beside its messages, about, bytes. */
-const CALL_OVERHEAD = 4096;
+/** What a call holds beside its messages, bytes: on QuickJS a waiting one takes four KiB, and some more to be answered. */
+const CALL_OVERHEAD = 8192;
 
 /** A streaming call that is under way. */
 interface OpenStream {
@@ -37,37 +37,48 @@ interface OpenStream {
   answered: boolean;
 }
 
+/** What all connections that share it may hold. */
+export interface ServerLimits {
+  /** Of frames that are not complete: a connection that needs more is ended. */
+  readonly frames: ByteBudget;
+  /** Of calls under way and of answers that wait to be sent: calls for which nothing is left are refused. */
+  readonly calls: ByteBudget;
+}
+
+const UNLIMITED: ServerLimits = {
+  frames: new ByteBudget(Number.POSITIVE_INFINITY),
+  calls: new ByteBudget(Number.POSITIVE_INFINITY),
+};
+
 /**
  * Serves one connection until it ends, then closes it. Calls run side by side and are answered as they end.
- * @param budget what requests, calls under way and answers that wait to be sent may hold, of all connections that share it:
- *   calls for which nothing is left are refused, and a connection whose frame finds no room is ended
  * @throws FrameError when the peer broke the framing, and whatever the stream throws when the connection broke
  */
 export async function serveConnection(
   stream: ByteStream,
   table: MethodTable,
-  budget: ByteBudget = new ByteBudget(Number.POSITIVE_INFINITY),
+  limits: ServerLimits = UNLIMITED,
 ): Promise<void> {
-  await new Connection(stream, table, budget).serve();
+  await new Connection(stream, table, limits).serve();
 }
 
 class Connection {
   readonly #stream: ByteStream;
   readonly #table: MethodTable;
-  readonly #budget: ByteBudget;
+  readonly #limits: ServerLimits;
   readonly #streams = new Map<number, OpenStream>();
   #calls = 0;
   #lastStreamId = 0;
   #open = true;
 
-  constructor(stream: ByteStream, table: MethodTable, budget: ByteBudget) {
+  constructor(stream: ByteStream, table: MethodTable, limits: ServerLimits) {
     this.#stream = stream;
     this.#table = table;
-    this.#budget = budget;
+    this.#limits = limits;
   }
 
   async serve(): Promise<void> {
-    const decoder = new FrameDecoder(this.#budget);
+    const decoder = new FrameDecoder(this.#limits.frames);
     try {
       for (let bytes = await this.#stream.read(); bytes !== undefined; bytes = await this.#stream.read()) {
         for (const frame of decoder.push(bytes)) {
@@ -113,10 +124,10 @@ class Connection {
     }
     const call = this.#table.find(payload);
     const weight = payload.length + CALL_OVERHEAD;
-    if (!this.#budget.take(weight)) {
+    if (!this.#limits.calls.take(weight)) {
       throw new StatusError('RESOURCE_EXHAUSTED', `no room for another call of ${call.path}: wait for others to end`);
     }
-    void this.#run(streamId, call, (flags & FrameFlag.REMOTE_OPEN) !== 0).finally(() => this.#budget.give(weight));
+    void this.#run(streamId, call, (flags & FrameFlag.REMOTE_OPEN) !== 0, weight);
   }
 
   /**
@@ -133,11 +144,11 @@ class Connection {
     this.#leave(streamId);
   }
 
-  async #run(streamId: number, call: FoundCall, remoteOpen: boolean): Promise<void> {
+  async #run(streamId: number, call: FoundCall, remoteOpen: boolean, weight: number): Promise<void> {
     this.#calls += 1;
     try {
       if (call.kind === 'unary') {
-        const response = checkedLength(call.path, encodeAnswer(await call.run()));
+        const response = checkedLength(call.path, encodeAnswer(call.encode(await call.run())));
         await this.#send(streamId, MessageType.RESPONSE, response);
       } else {
         await this.#runStream(streamId, call, remoteOpen);
@@ -146,6 +157,7 @@ class Connection {
       await this.#send(streamId, MessageType.RESPONSE, encodeRefusal(error));
     } finally {
       this.#calls -= 1;
+      this.#limits.calls.give(weight);
     }
   }
 
@@ -154,7 +166,7 @@ class Connection {
     call: Extract<FoundCall, { kind: 'serverStream' }>,
     remoteOpen: boolean,
   ): Promise<void> {
-    const items = call.open();
+    const items = call.run()[Symbol.asyncIterator]();
     const stream: OpenStream = { items, remoteOpen, answered: false };
     this.#streams.set(streamId, stream);
     try {
@@ -187,10 +199,10 @@ class Connection {
   async #send(streamId: number, type: number, payload: Uint8Array, flags = 0): Promise<void> {
     if (!this.#open) return;
     const frame = encodeFrame(streamId, type, payload, flags);
-    this.#budget.add(frame.length);
+    this.#limits.calls.add(frame.length);
     // A write that fails means that the reader is gone; the reading side finds out and says so.
     await this.#stream.write(frame).catch(() => this.#stream.close());
-    this.#budget.give(frame.length);
+    this.#limits.calls.give(frame.length);
   }
 }
 

@@ -234,7 +234,7 @@ describe('the server', () => {
   test('refuses a call for which nothing is left of the budget, until others have ended', async () => {
     const [clientEnd, serverEnd] = memoryConnection();
     const table = new MethodTable().add(service, { Nothing: async () => ({}), Watch: () => new ItemQueue(1) });
-    void serveConnection(serverEnd, table, new ByteBudget(10_000));
+    void serveConnection(serverEnd, table, { frames: new ByteBudget(0), calls: new ByteBudget(20_000) });
     const client = new TtrpcClient(clientEnd, noTimers);
     const first = client.stream(service, 'Watch', request);
     const second = client.stream(service, 'Watch', request);
@@ -248,23 +248,26 @@ describe('the server', () => {
 
   test('ends a connection whose frame finds no room, and has the room again afterwards', async () => {
     const table = new MethodTable().add(service, { Nothing: async () => ({}), Watch: () => new ItemQueue(1) });
-    const budget = new ByteBudget(100_000);
+    const limits = { frames: new ByteBudget(100_000), calls: new ByteBudget(100_000) };
     const large = encodeFrame(1, MessageType.REQUEST, new Uint8Array(70_000)).subarray(0, 69_000);
     const connect = (): { peer: ByteStream; served: Promise<void> } => {
       const [peer, serverEnd] = memoryConnection();
-      return { peer, served: serveConnection(serverEnd, table, budget) };
+      return { peer, served: serveConnection(serverEnd, table, limits) };
     };
     const first = connect();
     await first.peer.write(large);
     const second = connect();
     await second.peer.write(large);
     await expect(second.served).rejects.toMatchObject({ code: 'FRAME_NO_ROOM' });
+    const small = connect();
+    await small.peer.write(encodeFrame(1, MessageType.REQUEST, envelope('Nothing')));
+    expect(statusOf((await frames(small.peer, 1))[0])).toBe(StatusCode.OK);
     first.peer.close();
     await expect(first.served).rejects.toMatchObject({ code: 'FRAME_TRUNCATED' });
     const third = connect();
     await third.peer.write(encodeFrame(1, MessageType.REQUEST, new Uint8Array(40_000).fill(0xff)));
     expect(statusOf((await frames(third.peer, 1))[0])).toBe(StatusCode.INVALID_ARGUMENT);
-    await expect.poll(() => budget.take(100_000)).toBe(true);
+    await expect.poll(() => limits.frames.take(100_000)).toBe(true);
   });
 
   test('takes no more requests from a peer that reads no answers than it can keep', async () => {

@@ -211,8 +211,10 @@ export class Container {
   }
 
   /** Settles when the process has ended. @throws StatusError when there is none of this name */
-  async wait(processId: string): Promise<Ending> {
-    return this.#endings.get(processId) ?? (await this.#process(processId).ended);
+  wait(processId: string): Promise<Ending> {
+    const ending = this.#endings.get(processId);
+    // No async function: thousands may wait, and each would cost more than a KiB.
+    return ending === undefined ? this.#process(processId).ended : Promise.resolve(ending);
   }
 
   /** @throws StatusError */

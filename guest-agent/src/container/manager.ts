@@ -73,8 +73,9 @@ export class ContainerManager {
     this.find(request.containerId).signal(request.processId, request.signal, request.all);
   }
 
-  async wait(containerId: string, processId: string): Promise<Ending> {
-    return await this.find(containerId).wait(processId);
+  /** @throws StatusError */
+  wait(containerId: string, processId: string): Promise<Ending> {
+    return this.find(containerId).wait(processId);
   }
 
   resize(request: ResizeTerminalRequest): void {

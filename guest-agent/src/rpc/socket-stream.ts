@@ -11,9 +11,13 @@ const READ_BYTES = 16 * 1024;
 /** What arrives; a copy of the filled part is given out. */
 const scratch = new Uint8Array(READ_BYTES);
 
+/** What most writes give: thousands of answers may go out in one turn, and none needs a promise of its own. */
+const DONE = Promise.resolve();
+
 export class SocketStream implements ByteStream {
   readonly #socket: Pollable;
-  #lastWrite: Promise<void> = Promise.resolve();
+  /** The last of the writes that could not be made at once, while there are such; the one that failed, for good. */
+  #lastWrite: Promise<void> | undefined;
 
   /** Takes over a non-blocking socket. */
   constructor(loop: EventLoop, fd: number) {
@@ -32,21 +36,42 @@ export class SocketStream implements ByteStream {
   }
 
   write(bytes: Uint8Array): Promise<void> {
-    // One after the other, and one failure fails all that follow.
-    this.#lastWrite = this.#lastWrite.then(() => this.#send(bytes));
-    return this.#lastWrite;
+    const earlier = this.#lastWrite;
+    let sending: Promise<void>;
+    if (earlier === undefined) {
+      const length = this.#tryWrite(bytes);
+      if (length === bytes.length) return DONE;
+      sending = this.#send(bytes, length);
+    } else {
+      // One after the other, and one failure fails all that follow.
+      sending = earlier.then(() => this.#send(bytes, this.#tryWrite(bytes)));
+    }
+    this.#lastWrite = sending;
+    sending.then(
+      () => {
+        if (this.#lastWrite === sending) this.#lastWrite = undefined;
+      },
+      () => {},
+    );
+    return sending;
   }
 
   close(): void {
     this.#socket.close();
   }
 
-  async #send(bytes: Uint8Array): Promise<void> {
-    for (let rest = bytes; rest.length > 0; ) {
-      const length = this.#socket.closed ? -abi.EPIPE : tryWrite(this.#socket.fd, rest);
+  #tryWrite(bytes: Uint8Array): number {
+    return this.#socket.closed ? -abi.EPIPE : tryWrite(this.#socket.fd, bytes);
+  }
+
+  /** Goes on after a first attempt. @param attempt what it gave */
+  async #send(bytes: Uint8Array, attempt: number): Promise<void> {
+    let rest = bytes;
+    for (let length = attempt; ; length = this.#tryWrite(rest)) {
       if (length >= 0) rest = rest.subarray(length);
-      else if (length === -abi.EAGAIN) await this.#socket.writable();
-      else throw new SystemError('write', 'connection', -length);
+      else if (length !== -abi.EAGAIN) throw new SystemError('write', 'connection', -length);
+      if (rest.length === 0) return;
+      if (length < 0) await this.#socket.writable();
     }
   }
 }
