@@ -1,6 +1,6 @@
 // The service `Agent` of agent.proto.
 import * as agent from './agent.gen.ts';
-import { method, type Service } from './service.ts';
+import { method, type Service, serverStream } from './service.ts';
 
 /** Version of the protocol: within one major version fields and methods are only added. */
 export const PROTOCOL_MAJOR = 1;
@@ -29,6 +29,7 @@ const methods = {
   UpdateContainer: method(agent.UpdateContainerRequest, agent.UpdateContainerResponse),
   ContainerStats: method(agent.ContainerRequest, agent.ContainerStatsResponse),
   ListProcesses: method(agent.ContainerRequest, agent.ListProcessesResponse),
+  Events: serverStream(agent.EventsRequest, agent.Event),
   MountFilesystem: method(agent.MountFilesystemRequest, agent.Empty),
   UnmountFilesystem: method(agent.UnmountFilesystemRequest, agent.Empty),
   CopyFile: method(agent.CopyFileRequest, agent.Empty),

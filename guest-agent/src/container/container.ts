@@ -11,7 +11,10 @@ import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { close, open, withFd } from '../linux/file.ts';
 import { type Ending, fork, isCapabilityKnown, openPidFd, setNamespace } from '../linux/process.ts';
-import { Cgroup } from './cgroup.ts';
+import { Cgroup } from './cgroup/cgroup.ts';
+import { OomWatch } from './cgroup/oom-watch.ts';
+import { describeProcesses } from './cgroup/processes.ts';
+import { containerStats } from './cgroup/read-stats.ts';
 import { runExec, runInit } from './child.ts';
 import { parseConfig } from './config/container.ts';
 import { parseJsonObject } from './config/json.ts';
@@ -19,6 +22,7 @@ import type { ContainerPlan, ProcessPlan } from './config/plan.ts';
 import { parseExecProcess } from './config/process.ts';
 import { withMountSources } from './mount-sources.ts';
 import {
+import { parseResources } from './config/resources.ts';
   closeNamespaces,
   forkIntoNamespaces,
   namespaceFlags,
@@ -75,7 +79,9 @@ export class Container {
     this.id = request.containerId;
     this.#services = services;
     this.#plan = plan;
+  readonly #oomWatch: OomWatch;
     this.#cgroup = cgroup;
+  #freezing: 'no' | 'coming' | 'yes' = 'no';
     const state = { id: this.id, bundle: request.bundle, annotations: plan.annotations };
     const target = joined.find(({ kind }) => kind === 'cgroup')?.fd;
     this.#init = new ContainerProcess(
@@ -106,6 +112,9 @@ export class Container {
     const { plan, warnings } = parseConfig(request.ociConfigJson, isCapabilityKnown);
     if (plan.process.terminal !== (request.stdio?.terminal ?? false)) {
       throw new StatusError(
+    this.#oomWatch = new OomWatch(services.loop, cgroup.path, (kills) =>
+      services.events.emit({ containerId: this.id, kind: { $case: 'outOfMemory', value: { kills } } }),
+    );
         'INVALID_ARGUMENT',
         'process.terminal of config.json and the request for streams do not agree',
       );
@@ -131,8 +140,9 @@ export class Container {
     request: CreateContainerRequest,
     plan: ContainerPlan,
     joined: readonly OpenNamespace[],
+      container.#tellOfEnd(INIT_ID, container.#init);
   ): Promise<Container> {
-    const cgroup = new Cgroup(request.containerId, plan.cgroupFiles);
+    const cgroup = new Cgroup(request.containerId, plan.resources, deviceRulesOf(plan));
     try {
       return new Container(services, request, plan, joined, cgroup);
     } catch (error) {
@@ -170,6 +180,9 @@ export class Container {
     if (this.#processes.has(processId) || this.#endings.has(processId)) {
       throw new StatusError('ALREADY_EXISTS', `container ${this.id} has a process "${processId}" already`);
     }
+    if (this.#freezing !== 'no') {
+      throw new StatusError('FAILED_PRECONDITION', 'cannot start a container in the paused state');
+    }
     const warnings: string[] = [];
     const object = parseJsonObject(request.ociProcessJson, 'the process');
     const plan = parseExecProcess(object, this.#plan.process, warnings, isCapabilityKnown);
@@ -178,6 +191,9 @@ export class Container {
     }
     const target = {
       pidFd: this.#pidFd,
+    if (this.#freezing !== 'no' && !request.ignorePaused) {
+      throw new StatusError('FAILED_PRECONDITION', 'cannot exec in a paused container');
+    }
       namespaceFlags: namespaceFlags(this.#plan.namespaces.keys(), 'pid'),
       hasUserNamespace: this.#plan.userNamespace !== undefined,
       cgroupPath: this.#cgroup.path,
@@ -212,6 +228,7 @@ export class Container {
 
   /** Settles when the process has ended. @throws StatusError when there is none of this name */
   wait(processId: string): Promise<Ending> {
+    this.#tellOfEnd(processId, process);
     const ending = this.#endings.get(processId);
     // No async function: thousands may wait, and each would cost more than a KiB.
     return ending === undefined ? this.#process(processId).ended : Promise.resolve(ending);
@@ -230,24 +247,43 @@ export class Container {
   }
 
   async pause(): Promise<void> {
-    throw new StatusError('UNIMPLEMENTED', 'to come');
+    return { processes: this.running ? describeProcesses(this.#cgroup.processes(), this.#init.pid) : [] };
   }
 
-  async resume(): Promise<void> {
-    throw new StatusError('UNIMPLEMENTED', 'to come');
+  /** @throws StatusError */
+  resume(): void {
+    this.#requireRunning();
+    if (this.#freezing !== 'yes') throw new StatusError('FAILED_PRECONDITION', 'container not paused');
+    this.#cgroup.thaw();
+    this.#freezing = 'no';
   }
 
-  /** @param resourcesJson the OCI object linux.resources */
-  update(_resourcesJson: string): UpdateContainerResponse {
-    throw new StatusError('UNIMPLEMENTED', 'to come');
+  /** @param resourcesJson the OCI object linux.resources. @throws StatusError, and all is as it was then */
+  update(resourcesJson: string): UpdateContainerResponse {
+    this.#requireRunning();
+    const warnings: string[] = [];
+    const resources = parseResources(parseJsonObject(resourcesJson, 'linux.resources', 'linux.resources'), warnings);
+    this.#cgroup.update(resources, resources.deviceRules && deviceRulesOf(this.#plan, resources.deviceRules));
+    return { warnings };
   }
+  /** Settles when all its processes stand still; one that was not started may be paused too. @throws StatusError */
 
   stats(): ContainerStatsResponse {
-    throw new StatusError('UNIMPLEMENTED', 'to come');
+    this.#requireRunning();
+    // runc's words for one that is paused already.
+    if (this.#freezing !== 'no') throw notRunning();
+    this.#freezing = 'coming';
+    try {
+      await this.#cgroup.freeze(this.#services.loop);
+      this.#freezing = 'yes';
+    } catch (error) {
+      this.#freezing = 'no';
+      throw error;
+    }
   }
 
   processes(): ListProcessesResponse {
-    throw new StatusError('UNIMPLEMENTED', 'to come');
+    return containerStats(this.#cgroup.path, this.running ? this.#init.pid : undefined);
   }
 
   /** Kills what runs and frees everything. */
@@ -270,6 +306,7 @@ export class Container {
     this.#processes.delete(processId);
     this.#endings.set(processId, ending);
     const [oldest] = this.#endings.keys();
+    this.#oomWatch.close();
     if (this.#endings.size > ENDINGS_MAX && oldest !== undefined) this.#endings.delete(oldest);
   }
 
@@ -277,6 +314,15 @@ export class Container {
    * A child made while the agent's setting for children is the container's pid namespace is in it from its first moment,
    * and is still the agent's child. (setns(2), CLONE_NEWPID)
    */
+  /** Tells subscribers of events when the process has ended, and before that if it was for want of memory. */
+  #tellOfEnd(processId: string, { pid, ended }: ContainerProcess): void {
+    void ended.then(({ exitStatus, signal, coreDumped }) => {
+      this.#oomWatch.check();
+      const value = { processId, pid, exitStatus, signal, coreDumped };
+      this.#services.events.emit({ containerId: this.id, kind: { $case: 'processExited', value } });
+    });
+  }
+
   #forkInPidNamespace(): number {
     if (!this.#plan.namespaces.has('pid')) return fork(0);
     const own = open('/proc/self/ns/pid', abi.O_RDONLY);
@@ -290,7 +336,7 @@ export class Container {
         setNamespace(own, abi.CLONE_NEWPID, "the agent's pid namespace");
         close(own);
       }
-    }
+    });
   }
 
   #process(processId: string): ContainerProcess {

@@ -9,7 +9,8 @@ type ContainerCalls =
   | 'ResizeTerminal'
   | 'CloseStdin'
   | 'ContainerStats'
-  | 'ListProcesses';
+  | 'ListProcesses'
+  | 'Events';
 
 export function containerHandlers(containers: ContainerManager): Pick<Handlers<AgentMethods>, ContainerCalls> {
   const nothing = {};
@@ -45,11 +46,12 @@ export function containerHandlers(containers: ContainerManager): Pick<Handlers<A
       return nothing;
     },
     ResumeContainer: async ({ containerId }) => {
-      await containers.find(containerId).resume();
+      containers.find(containerId).resume();
       return nothing;
     },
     UpdateContainer: async (request) => containers.find(request.containerId).update(request.ociResourcesJson),
     ContainerStats: async ({ containerId }) => containers.find(containerId).stats(),
+    Events: ({ containerId }) => containers.subscribe(containerId),
     ListProcesses: async ({ containerId }) => containers.find(containerId).processes(),
   };
 }

@@ -2,6 +2,7 @@
 import type {
   CreateContainerRequest,
   CreateContainerResponse,
+  Event,
   ExecProcessRequest,
   ExecProcessResponse,
   ResizeTerminalRequest,
@@ -80,6 +81,11 @@ export class ContainerManager {
 
   resize(request: ResizeTerminalRequest): void {
     this.find(request.containerId).resize(request.processId, request.rows, request.columns);
+  }
+
+  /** What happens from now on in a container, made or not; in all of them and to the guest where the id is empty. */
+  subscribe(containerId: string): AsyncIterable<Event> {
+    return this.#services.events.subscribe(containerId);
   }
 
   /** Kills and frees every container. */

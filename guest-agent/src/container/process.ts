@@ -2,6 +2,7 @@
 import type { StdioRequest } from '../../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import { type EventLoop, Pollable } from '../event-loop.ts';
+import type { EventHub } from '../events.ts';
 import { close } from '../linux/file.ts';
 import { type Ending, kill, takeFd } from '../linux/process.ts';
 import { messagePair, setNonBlocking } from '../linux/socket.ts';
@@ -18,6 +19,7 @@ export interface ProcessServices {
   readonly loop: EventLoop;
   readonly reaper: Reaper;
   readonly streams: StreamRegistry;
+  readonly events: EventHub;
 }
 
 /** What a process waits for: see `ChildMessage`. */

@@ -8,7 +8,7 @@ import { parseNamespaces } from './namespaces.ts';
 import type { ContainerPlan, Parsed } from './plan.ts';
 import { warn } from './problems.ts';
 import { type IsCapabilityKnown, parseProcess } from './process.ts';
-import { parseResources } from './resources.ts';
+import { NO_RESOURCES, parseResources } from './resources.ts';
 import { parsePersonality } from './scheduling.ts';
 import { parseSysctl } from './sysctl.ts';
 

@@ -102,15 +102,15 @@ export function lookUp<T>(table: Readonly<Record<string, T>>, name: string): T |
   return Object.hasOwn(table, name) ? table[name] : undefined;
 }
 
-/** @throws StatusError INVALID_ARGUMENT */
-export function parseJsonObject(text: string, what: string): JsonObject {
+/** @param path where the object stands, for messages. @throws StatusError INVALID_ARGUMENT */
+export function parseJsonObject(text: string, what: string, path = ''): JsonObject {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
     throw new StatusError('INVALID_ARGUMENT', `${what} is no JSON: ${messageOf(cause)}`, {}, { cause });
   }
-  return new JsonObject(value, '');
+  return new JsonObject(value, path);
 }
 
 function asString(value: unknown, path: string): string {
