@@ -9,6 +9,7 @@ import type {
 } from '../../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
+import { isErrno } from '../linux/call.ts';
 import { close, open, withFd } from '../linux/file.ts';
 import { type Ending, fork, isCapabilityKnown, openPidFd, setNamespace } from '../linux/process.ts';
 import { Cgroup } from './cgroup/cgroup.ts';
@@ -17,12 +18,13 @@ import { describeProcesses } from './cgroup/processes.ts';
 import { containerStats } from './cgroup/read-stats.ts';
 import { runExec, runInit } from './child.ts';
 import { parseConfig } from './config/container.ts';
+import { type DeviceRule, withDefaultRules } from './config/device-rules.ts';
 import { parseJsonObject } from './config/json.ts';
 import type { ContainerPlan, ProcessPlan } from './config/plan.ts';
 import { parseExecProcess } from './config/process.ts';
+import { parseResources } from './config/resources.ts';
 import { withMountSources } from './mount-sources.ts';
 import {
-import { parseResources } from './config/resources.ts';
   closeNamespaces,
   forkIntoNamespaces,
   namespaceFlags,
@@ -55,6 +57,16 @@ const ENDINGS_MAX = 4096;
 /** The init process has the empty id (agent.proto, ExecProcessRequest). */
 const INIT_ID = '';
 
+/** The rules for devices that hold for a container: those of its configuration, or others, and what is always allowed. */
+function deviceRulesOf(plan: ContainerPlan, rules = plan.resources.deviceRules ?? []): DeviceRule[] {
+  const paths = plan.devices.map(({ path }) => path);
+  return withDefaultRules(rules, paths);
+}
+
+function notRunning(): StatusError {
+  return new StatusError('FAILED_PRECONDITION', 'container not running');
+}
+
 export class Container {
   readonly id: string;
   readonly #services: ProcessServices;
@@ -67,7 +79,9 @@ export class Container {
   readonly #init: ContainerProcess;
   /** Names the init process for good, so that no later process can be taken for it. */
   readonly #pidFd: number;
+  readonly #oomWatch: OomWatch;
   #started = false;
+  #freezing: 'no' | 'coming' | 'yes' = 'no';
 
   private constructor(
     services: ProcessServices,
@@ -79,9 +93,7 @@ export class Container {
     this.id = request.containerId;
     this.#services = services;
     this.#plan = plan;
-  readonly #oomWatch: OomWatch;
     this.#cgroup = cgroup;
-  #freezing: 'no' | 'coming' | 'yes' = 'no';
     const state = { id: this.id, bundle: request.bundle, annotations: plan.annotations };
     const target = joined.find(({ kind }) => kind === 'cgroup')?.fd;
     this.#init = new ContainerProcess(
@@ -100,6 +112,9 @@ export class Container {
     );
     this.#processes.set(INIT_ID, this.#init);
     this.#pidFd = openPidFd(this.#init.pid);
+    this.#oomWatch = new OomWatch(services.loop, cgroup.path, (kills) =>
+      services.events.emit({ containerId: this.id, kind: { $case: 'outOfMemory', value: { kills } } }),
+    );
     // Without a pid namespace the others would outlive the init process.
     void this.#init.ended.then(() => cgroup.killAll());
   }
@@ -112,9 +127,6 @@ export class Container {
     const { plan, warnings } = parseConfig(request.ociConfigJson, isCapabilityKnown);
     if (plan.process.terminal !== (request.stdio?.terminal ?? false)) {
       throw new StatusError(
-    this.#oomWatch = new OomWatch(services.loop, cgroup.path, (kills) =>
-      services.events.emit({ containerId: this.id, kind: { $case: 'outOfMemory', value: { kills } } }),
-    );
         'INVALID_ARGUMENT',
         'process.terminal of config.json and the request for streams do not agree',
       );
@@ -128,6 +140,7 @@ export class Container {
     }
     try {
       await container.#init.prepare();
+      container.#tellOfEnd(INIT_ID, container.#init);
       return { container, warnings };
     } catch (error) {
       await container.destroy();
@@ -140,7 +153,6 @@ export class Container {
     request: CreateContainerRequest,
     plan: ContainerPlan,
     joined: readonly OpenNamespace[],
-      container.#tellOfEnd(INIT_ID, container.#init);
   ): Promise<Container> {
     const cgroup = new Cgroup(request.containerId, plan.resources, deviceRulesOf(plan));
     try {
@@ -168,6 +180,9 @@ export class Container {
   async start(): Promise<void> {
     if (this.#started) throw new StatusError('FAILED_PRECONDITION', `container ${this.id} has been started already`);
     this.#requireRunning();
+    if (this.#freezing !== 'no') {
+      throw new StatusError('FAILED_PRECONDITION', 'cannot start a container in the paused state');
+    }
     this.#started = true;
     await this.#init.execute();
   }
@@ -176,12 +191,12 @@ export class Container {
   async exec(request: ExecProcessRequest): Promise<{ pid: number; warnings: string[] }> {
     this.#requireRunning();
     if (!this.#started) throw new StatusError('FAILED_PRECONDITION', `container ${this.id} has not been started`);
+    if (this.#freezing !== 'no' && !request.ignorePaused) {
+      throw new StatusError('FAILED_PRECONDITION', 'cannot exec in a paused container');
+    }
     const { processId } = request;
     if (this.#processes.has(processId) || this.#endings.has(processId)) {
       throw new StatusError('ALREADY_EXISTS', `container ${this.id} has a process "${processId}" already`);
-    }
-    if (this.#freezing !== 'no') {
-      throw new StatusError('FAILED_PRECONDITION', 'cannot start a container in the paused state');
     }
     const warnings: string[] = [];
     const object = parseJsonObject(request.ociProcessJson, 'the process');
@@ -191,9 +206,6 @@ export class Container {
     }
     const target = {
       pidFd: this.#pidFd,
-    if (this.#freezing !== 'no' && !request.ignorePaused) {
-      throw new StatusError('FAILED_PRECONDITION', 'cannot exec in a paused container');
-    }
       namespaceFlags: namespaceFlags(this.#plan.namespaces.keys(), 'pid'),
       hasUserNamespace: this.#plan.userNamespace !== undefined,
       cgroupPath: this.#cgroup.path,
@@ -216,6 +228,7 @@ export class Container {
       process.dispose();
       throw error;
     }
+    this.#tellOfEnd(processId, process);
     void process.finished.then((ending) => this.#remember(processId, ending));
     return { pid: process.pid, warnings };
   }
@@ -228,7 +241,6 @@ export class Container {
 
   /** Settles when the process has ended. @throws StatusError when there is none of this name */
   wait(processId: string): Promise<Ending> {
-    this.#tellOfEnd(processId, process);
     const ending = this.#endings.get(processId);
     // No async function: thousands may wait, and each would cost more than a KiB.
     return ending === undefined ? this.#process(processId).ended : Promise.resolve(ending);
@@ -246,8 +258,19 @@ export class Container {
     this.#process(processId).closeStdin();
   }
 
+  /** Settles when all its processes stand still; one that was not started may be paused too. @throws StatusError */
   async pause(): Promise<void> {
-    return { processes: this.running ? describeProcesses(this.#cgroup.processes(), this.#init.pid) : [] };
+    this.#requireRunning();
+    // runc's words for one that is paused already.
+    if (this.#freezing !== 'no') throw notRunning();
+    this.#freezing = 'coming';
+    try {
+      await this.#cgroup.freeze(this.#services.loop);
+      this.#freezing = 'yes';
+    } catch (error) {
+      this.#freezing = 'no';
+      throw error;
+    }
   }
 
   /** @throws StatusError */
@@ -266,24 +289,13 @@ export class Container {
     this.#cgroup.update(resources, resources.deviceRules && deviceRulesOf(this.#plan, resources.deviceRules));
     return { warnings };
   }
-  /** Settles when all its processes stand still; one that was not started may be paused too. @throws StatusError */
 
   stats(): ContainerStatsResponse {
-    this.#requireRunning();
-    // runc's words for one that is paused already.
-    if (this.#freezing !== 'no') throw notRunning();
-    this.#freezing = 'coming';
-    try {
-      await this.#cgroup.freeze(this.#services.loop);
-      this.#freezing = 'yes';
-    } catch (error) {
-      this.#freezing = 'no';
-      throw error;
-    }
+    return containerStats(this.#cgroup.path, this.running ? this.#init.pid : undefined);
   }
 
   processes(): ListProcessesResponse {
-    return containerStats(this.#cgroup.path, this.running ? this.#init.pid : undefined);
+    return { processes: this.running ? describeProcesses(this.#cgroup.processes(), this.#init.pid) : [] };
   }
 
   /** Kills what runs and frees everything. */
@@ -294,6 +306,7 @@ export class Container {
       process.dispose();
     }
     close(this.#pidFd);
+    this.#oomWatch.close();
     await this.#cgroup.remove(this.#services.loop);
   }
 
@@ -301,19 +314,6 @@ export class Container {
     this.#cgroup.killAll();
   }
 
-  #remember(processId: string, ending: Ending): void {
-    this.#processes.get(processId)?.dispose();
-    this.#processes.delete(processId);
-    this.#endings.set(processId, ending);
-    const [oldest] = this.#endings.keys();
-    this.#oomWatch.close();
-    if (this.#endings.size > ENDINGS_MAX && oldest !== undefined) this.#endings.delete(oldest);
-  }
-
-  /**
-   * A child made while the agent's setting for children is the container's pid namespace is in it from its first moment,
-   * and is still the agent's child. (setns(2), CLONE_NEWPID)
-   */
   /** Tells subscribers of events when the process has ended, and before that if it was for want of memory. */
   #tellOfEnd(processId: string, { pid, ended }: ContainerProcess): void {
     void ended.then(({ exitStatus, signal, coreDumped }) => {
@@ -323,18 +323,32 @@ export class Container {
     });
   }
 
+  #remember(processId: string, ending: Ending): void {
+    this.#processes.get(processId)?.dispose();
+    this.#processes.delete(processId);
+    this.#endings.set(processId, ending);
+    const [oldest] = this.#endings.keys();
+    if (this.#endings.size > ENDINGS_MAX && oldest !== undefined) this.#endings.delete(oldest);
+  }
+
+  /**
+   * A child made while the agent's setting for children is the container's pid namespace is in it from its first moment,
+   * and is still the agent's child. (setns(2), CLONE_NEWPID)
+   */
   #forkInPidNamespace(): number {
     if (!this.#plan.namespaces.has('pid')) return fork(0);
-    const own = open('/proc/self/ns/pid', abi.O_RDONLY);
-    setNamespace(this.#pidFd, abi.CLONE_NEWPID, "the container's pid namespace");
-    let pid = -1;
-    try {
-      pid = fork(0);
-      return pid;
-    } finally {
-      if (pid !== 0) {
-        setNamespace(own, abi.CLONE_NEWPID, "the agent's pid namespace");
-        close(own);
+    return withFd(open('/proc/self/ns/pid', abi.O_RDONLY), (own) => {
+      let pid = -1;
+      try {
+        setNamespace(this.#pidFd, abi.CLONE_NEWPID, "the container's pid namespace");
+        pid = fork(0);
+        return pid;
+      } catch (error) {
+        // The init process has ended, and the reaper has not yet been told.
+        if (isErrno(error, abi.ESRCH)) throw notRunning();
+        throw error;
+      } finally {
+        if (pid !== 0) setNamespace(own, abi.CLONE_NEWPID, "the agent's pid namespace");
       }
     });
   }
