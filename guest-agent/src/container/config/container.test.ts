@@ -7,7 +7,6 @@ const base = {
 };
 
 const parse = (more: object) => parseConfig(JSON.stringify({ ...base, ...more }), () => true);
-const resources = (value: object) => parse({ linux: { ...base.linux, resources: value } }).plan.cgroupFiles;
 
 describe('parseConfig', () => {
   test('takes the least that a container needs', () => {
@@ -49,48 +48,5 @@ describe('parseConfig', () => {
     expect(() => parse(more)).toThrow(
       expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(place) }),
     );
-  });
-});
-
-describe('resources', () => {
-  test('become files of cgroup v2', () => {
-    const files = resources({
-      memory: { limit: 1000, swap: 1500, reservation: 500 },
-      pids: { limit: 10 },
-      cpu: { shares: 1024, quota: 50000, period: 100000, cpus: '0-1', mems: '0' },
-      unified: { 'memory.high': '900' },
-    });
-    expect(files).toEqual([
-      ['memory.max', '1000'],
-      // v1's swap limit counts memory as well.
-      ['memory.swap.max', '500'],
-      ['memory.low', '500'],
-      ['pids.max', '10'],
-      ['cpu.max', '50000 100000'],
-      ['cpu.weight', '39'],
-      ['cpuset.cpus', '0-1'],
-      ['cpuset.mems', '0'],
-      ['memory.high', '900'],
-    ]);
-  });
-
-  test('take negative values as no limit, and zero as nothing said', () => {
-    expect(resources({ memory: { limit: -1, swap: -1 }, pids: { limit: -1 }, cpu: { quota: -1 } })).toEqual([
-      ['memory.max', 'max'],
-      ['memory.swap.max', 'max'],
-      ['pids.max', 'max'],
-      ['cpu.max', 'max'],
-    ]);
-    expect(resources({ memory: { limit: 0, swap: 0 }, pids: { limit: 0 }, cpu: { shares: 0 } })).toEqual([]);
-  });
-
-  test.each([
-    [2, 1],
-    [1024, 39],
-    [262144, 10000],
-    [1, 1],
-    [1000000, 10000],
-  ])('%i shares are weight %i', (shares, weight) => {
-    expect(resources({ cpu: { shares } })).toEqual([['cpu.weight', String(weight)]]);
   });
 });

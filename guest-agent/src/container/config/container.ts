@@ -27,10 +27,6 @@ export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<Co
   warn(warnings, linux, 'netDevices', "network devices are the virtual machine's");
   warn(warnings, linux, 'memoryPolicy', 'the guest has one memory node');
   const resources = linux?.object('resources');
-  warn(warnings, resources, 'devices', 'devices are limited to what the virtual machine has, not by cgroup');
-  for (const name of ['blockIO', 'hugepageLimits', 'network', 'rdma']) {
-    warn(warnings, resources, name, 'the guest kernel has no such controller');
-  }
   const namespaces = parseNamespaces(linux);
   const plan: ContainerPlan = {
     process: {
@@ -49,7 +45,7 @@ export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<Co
     maskedPaths: linux?.strings('maskedPaths') ?? [],
     readonlyPaths: linux?.strings('readonlyPaths') ?? [],
     sysctl: parseSysctl(linux, namespaces.namespaces),
-    cgroupFiles: resources === undefined ? [] : parseResources(resources),
+    resources: resources === undefined ? NO_RESOURCES : parseResources(resources, warnings),
   };
   for (const name of ['hostname', 'domainname'] as const) {
     if (plan[name] && !plan.namespaces.has('uts')) {
