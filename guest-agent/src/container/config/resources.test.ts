@@ -6,10 +6,8 @@ const parse = (value: object, warnings: string[] = []) =>
   parseResources(new JsonObject(value, 'linux.resources'), warnings);
 const writes = (value: object) => parse(value).writes.map(({ file, value: text }) => [file, text]);
 /** What the first value becomes in a cgroup whose file has this text. */
-const derived = (value: object, current: string) => {
-  const [first] = parse(value).writes as [{ value: DerivedValue }];
-  return first.value.derive(current);
-};
+const derived = (value: object, current: string) =>
+  (parse(value).writes[0] as { value: DerivedValue }).value.derive(current);
 
 test('become files of cgroup v2, in the order of runc', () => {
   const files = writes({
