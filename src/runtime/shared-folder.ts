@@ -7,6 +7,9 @@ import type { HostShare } from '../oci/guest-config.ts';
 import { RuntimeError } from './runtime-error.ts';
 import { SHARED_FOLDER } from './state-store.ts';
 
+/** On the host the sandbox's folder is closed anyway; in the guest the root of a user namespace must be able to pass. */
+const FOLDER_MODE = 0o711;
+
 export class SharedFolder {
   readonly path: string;
   readonly #mounted = new Map<string, string[]>();
@@ -14,7 +17,7 @@ export class SharedFolder {
   /** Makes the folder below the sandbox's. This process must have a mount namespace of its own. @throws SystemError */
   constructor(sandboxDirectory: string) {
     this.path = join(sandboxDirectory, SHARED_FOLDER);
-    mkdirSync(this.path, { mode: 0o700 });
+    mkdirSync(this.path, { mode: FOLDER_MODE });
     // A mount by itself, and shared: a file server that moved into a namespace of its own still sees what is mounted later.
     mount({ source: this.path, target: this.path, flags: MS_BIND });
     setPropagation(this.path, 'shared');
@@ -47,7 +50,7 @@ export class SharedFolder {
       throw new RuntimeError('INVALID_BUNDLE', message, { path: source });
     }
     const target = join(this.path, name);
-    mkdirSync(stat.isDirectory() ? target : dirname(target), { recursive: true, mode: 0o700 });
+    mkdirSync(stat.isDirectory() ? target : dirname(target), { recursive: true, mode: FOLDER_MODE });
     if (!stat.isDirectory()) writeFileSync(target, '', { mode: 0o600 });
     mount({ source, target, flags: MS_BIND | (recursive ? MS_REC : 0) });
     this.#mounted.set(containerId, [...(this.#mounted.get(containerId) ?? []), target]);

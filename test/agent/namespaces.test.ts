@@ -1,7 +1,7 @@
 // Namespaces of containers: new ones for users, clocks and networks, and those that containers share.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type ConfigParts, collect, config, type Outcome, stdioRequest, TestAgent, uniqueId } from './harness.ts';
 
@@ -17,8 +17,6 @@ const left: string[] = [];
 
 beforeAll(async () => {
   agent = await TestAgent.start();
-  // Who is mapped elsewhere must be able to pass.
-  chmodSync(agent.directory, 0o711);
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
@@ -112,6 +110,12 @@ describe('a user namespace', () => {
     expect([uid, gid, map.trim().split(/ +/)]).toEqual(['0', '0', ['0', String(FIRST_ID), '65536']]);
     expect(rest).toEqual(['allow', 'box', '1', '0 0', '0 0', '4', 'lo']);
     expect(lstatSync(join(rootfs, 'made'))).toMatchObject({ uid: FIRST_ID, gid: FIRST_ID });
+  });
+
+  test('may have its root file system where its root cannot go', async () => {
+    const rootfs = mappedRootfs();
+    expect(lstatSync(dirname(rootfs)).mode & 0o077).toBe(0);
+    expect(await agent.run(mapped('test -e /bin/sh'), rootfs)).toMatchObject({ exitStatus: 0, stderr: '' });
   });
 
   test('owns the other new namespaces', async () => {

@@ -61,6 +61,8 @@ export function runInit(
 ): never {
   const channel = adopt(descriptors);
   try {
+    // While it is the guest's root: to that of a user namespace the folders above may be closed.
+    const place = open(rootPath, abi.O_PATH | abi.O_DIRECTORY);
     enterNamespaces(channel, plan, descriptors.target !== undefined);
     prepareProcess();
     // In a user namespace it is the agent that does this.
@@ -68,12 +70,13 @@ export function runInit(
     for (const [name, value] of plan.sysctl) writeText(`/proc/sys/${name}`, value);
     if (plan.hostname) setHostname(plan.hostname);
     if (plan.domainname) setDomainname(plan.domainname);
-    const root = buildRoot(rootPath, plan, cgroupPath, sourcesOf(descriptors), (unfinished) => {
+    const root = buildRoot(place, plan, cgroupPath, sourcesOf(descriptors), (unfinished) => {
       // As with runc: all mounts stand, and a hook may still add its own.
       if (plan.hooks.createContainer.length > 0) changeDirectoryToFd(unfinished.fd, "the container's root");
       runHooks('createContainer', plan.hooks.createContainer, state, HOOK_UMASK);
       if (plan.process.terminal) giveTerminal(channel, openTerminalIn(unfinished), unfinished);
     });
+    close(place);
     enterRoot(root, plan.rootPropagation);
     const run = readyProgram(channel, plan.process, plan.userNamespace !== undefined);
     channel.ask({ kind: 'ready' });

@@ -24,17 +24,18 @@ import { RootDirectory } from './root-path.ts';
 /**
  * Mounts the root file system and all that belongs into it. Everything is reached through the root's handle and the
  * agent's own /proc, so that nothing in the image is trusted.
+ * @param place the root file system's folder, open
  * @param sources mounts that the agent has made for this process
  * @param beforeReadonly runs when all mounts stand and the root can still be written to
  */
 export function buildRoot(
-  rootPath: string,
+  place: number,
   plan: ContainerPlan,
   cgroupPath: string,
   sources: MountSources,
   beforeReadonly: (root: RootDirectory) => void,
 ): RootDirectory {
-  const root = mountRoot(rootPath, plan.rootPropagation);
+  const root = mountRoot(place, plan.rootPropagation);
   const context: MountContext = {
     root,
     cgroupPath,
@@ -58,21 +59,20 @@ export function buildRoot(
 const DEFAULT_PROPAGATION = abi.MS_SLAVE | abi.MS_REC;
 
 /** Makes the root file system a mount of its own, at its place. (OCI runtime-spec 1.2, config-linux, "Rootfs Mount Propagation") */
-function mountRoot(path: string, propagation: number): RootDirectory {
+function mountRoot(place: number, propagation: number): RootDirectory {
+  const path = realPathOf(place);
   const flags = propagation === 0 ? DEFAULT_PROPAGATION : propagation;
   const isUnbindable = (flags & abi.MS_UNBINDABLE) !== 0;
   // What cannot be bound could not become the container's root either: until then it is private.
   mount('', '/', '', isUnbindable ? (flags & ~abi.MS_UNBINDABLE) | abi.MS_PRIVATE : flags);
-  return withFd(open(path, abi.O_PATH | abi.O_DIRECTORY), (place) => {
-    const tree = copyMount(place, '', path, true);
-    const inner = innerPropagation(propagation);
-    if (inner !== 0) setPropagation(tree, path, inner);
-    // pivot_root(2): neither the new root nor the mount that it is on may be shared. It becomes so in enterRoot.
-    setPropagation(tree, path, (flags & abi.MS_SLAVE) !== 0 ? abi.MS_SLAVE : abi.MS_PRIVATE);
-    if (propagation !== 0) makeParentPrivate(realPathOf(place));
-    attachMount(tree, place, path);
-    return new RootDirectory(tree);
-  });
+  const tree = copyMount(place, '', path, true);
+  const inner = innerPropagation(propagation);
+  if (inner !== 0) setPropagation(tree, path, inner);
+  // pivot_root(2): neither the new root nor the mount that it is on may be shared. It becomes so in enterRoot.
+  setPropagation(tree, path, (flags & abi.MS_SLAVE) !== 0 ? abi.MS_SLAVE : abi.MS_PRIVATE);
+  if (propagation !== 0) makeParentPrivate(path);
+  attachMount(tree, place, path);
+  return new RootDirectory(tree);
 }
 
 /** What mounts in the root get at once. What is unbindable becomes so in enterRoot: parts of it have to be bound before. */
