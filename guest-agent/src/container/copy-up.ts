@@ -6,6 +6,7 @@ import { call, isErrno, tryCall } from '../linux/call.ts';
 import {
   changeMode,
   changeOwner,
+  close,
   type DirectoryEntry,
   directoryEntries,
   type FileStatus,
@@ -17,6 +18,7 @@ import {
   withFd,
   writeAll,
 } from '../linux/file.ts';
+import { duplicateAbove } from '../linux/process.ts';
 
 /** Directories in one another: more than any image has, and less than descriptors may be open. */
 const DEPTH_MAX = 256;
@@ -33,24 +35,30 @@ type Name = DirectoryEntry['name'];
  * @throws Error that names what did not fit, SystemError
  */
 export function copyUp(source: number, target: number, data: string, destination: string): void {
-  new Copy(target).directory(source, target, { shown: destination, path: new Uint8Array(0), depth: 0 });
   const [from, made] = [statusOfFd(source, destination), statusOfFd(target, destination)];
+  new Copy(target).fill(source, destination);
   const uid = /(^|,)uid=/.test(data) ? made.uid : from.uid;
   const gid = /(^|,)gid=/.test(data) ? made.gid : from.gid;
   copyAttributes(source, target, { ...from, uid, gid, mode: made.mode }, destination);
 }
 
-/** Where a copy is at. */
-interface Place {
+/** A directory that is being copied. */
+interface Level {
+  readonly source: number;
+  readonly target: number;
+  readonly status: FileStatus;
+  /** What is still to be copied of it. */
+  readonly entries: DirectoryEntry[];
   /** For messages. */
   readonly shown: string;
-  /** From the copy's root. */
+  /** From the copy's root, with a slash at the end. */
   readonly path: Uint8Array;
-  readonly depth: number;
 }
 
 class Copy {
   readonly #root: number;
+  /** From the root down to where the copy is: a list, because the engine's stack is too small for deep images. */
+  readonly #levels: Level[] = [];
   /** Paths of the copies of files with several names, by identity of the original. */
   readonly #copies = new Map<string, Name>();
 
@@ -58,35 +66,54 @@ class Copy {
     this.#root = root;
   }
 
-  directory(source: number, target: number, place: Place): void {
-    if (place.depth > DEPTH_MAX) throw new Error(`tmpcopyup: ${place.shown}: more than ${DEPTH_MAX} directories deep`);
-    withFd(open('.', abi.O_RDONLY | abi.O_DIRECTORY, 0, source), (listing) => {
-      for (const { name } of directoryEntries(listing, place.shown)) {
-        const path = new Uint8Array([...place.path, ...name.subarray(0, -1), SLASH]);
-        const inner = { shown: `${place.shown}/${decodeUtf8(name.subarray(0, -1))}`, path, depth: place.depth + 1 };
-        try {
-          withFd(openName(listing, name, abi.O_PATH, inner.shown), (entry) => this.#entry(entry, target, name, inner));
-        } catch (error) {
-          if (!isErrno(error, abi.ENOSPC, abi.EDQUOT)) throw error;
-          throw new Error(`tmpcopyup: ${inner.shown} does not fit: give the tmpfs a larger size or nr_inodes`, {
-            cause: error,
-          });
-        }
+  /** Copies what is in `source`. An error leaves directories open: it ends the process. */
+  fill(source: number, shown: string): void {
+    const status = statusOfFd(source, shown);
+    this.#enter(source, duplicateAbove(this.#root, 0), status, shown, new Uint8Array(0));
+    for (let level = this.#levels.at(-1); level !== undefined; level = this.#levels.at(-1)) {
+      const entry = level.entries.pop();
+      if (entry !== undefined) {
+        this.#copyEntry(level, entry.name);
+        continue;
       }
-    });
+      this.#levels.pop();
+      // Last: what is made in a directory changes its times.
+      if (this.#levels.length > 0) copyAttributes(level.source, level.target, level.status, level.shown);
+      close(level.source);
+      close(level.target);
+    }
   }
 
-  #entry(entry: number, target: number, name: Name, place: Place): void {
-    const { shown } = place;
+  #enter(handle: number, target: number, status: FileStatus, shown: string, path: Uint8Array): void {
+    if (this.#levels.length > DEPTH_MAX)
+      throw new Error(`tmpcopyup: ${shown}: more than ${DEPTH_MAX} directories deep`);
+    const source = open('.', abi.O_RDONLY | abi.O_DIRECTORY, 0, handle);
+    this.#levels.push({ source, target, status, entries: directoryEntries(source, shown), shown, path });
+  }
+
+  #copyEntry(level: Level, name: Name): void {
+    const shown = `${level.shown}/${decodeUtf8(name.subarray(0, -1))}`;
+    try {
+      withFd(openName(level.source, name, abi.O_PATH, shown), (entry) => this.#copyOpen(level, entry, name, shown));
+    } catch (error) {
+      if (!isErrno(error, abi.ENOSPC, abi.EDQUOT)) throw error;
+      throw new Error(`tmpcopyup: ${shown} does not fit: give the tmpfs a larger size or nr_inodes`, { cause: error });
+    }
+  }
+
+  #copyOpen({ target, path: parent }: Level, entry: number, name: Name, shown: string): void {
+    const path = new Uint8Array([...parent, ...name]);
     const status = statusOfFd(entry, shown);
     const type = typeOf(status);
     if (type === abi.S_IFDIR) {
       call('mkdir', shown, abi.SYS_mkdirat, target, name, OWNER_ONLY);
-      withFd(openName(target, name, abi.O_RDONLY | abi.O_DIRECTORY, shown), (copy) =>
-        this.directory(entry, copy, place),
-      );
-    } else if (type === abi.S_IFREG) {
-      if (this.#linkToCopy(status, target, name, place)) return;
+      const copy = openName(target, name, abi.O_RDONLY | abi.O_DIRECTORY, shown);
+      path[path.length - 1] = SLASH;
+      this.#enter(entry, copy, status, shown, path);
+      return;
+    }
+    if (type === abi.S_IFREG) {
+      if (this.#linkToCopy(status, target, name, path, shown)) return;
       copyContent(entry, target, name, status.size, shown);
     } else if (type === abi.S_IFLNK) {
       call('symlink', shown, abi.SYS_symlinkat, linkTarget(entry, shown), target, name);
@@ -97,11 +124,11 @@ class Copy {
   }
 
   /** One more name for a file that has been copied already. @returns false where it has not */
-  #linkToCopy(status: FileStatus, target: number, name: Name, { path, shown }: Place): boolean {
+  #linkToCopy(status: FileStatus, target: number, name: Name, path: Name, shown: string): boolean {
     if (status.links === 1n) return false;
     const first = this.#copies.get(status.identity);
     if (first === undefined) {
-      this.#copies.set(status.identity, new Uint8Array([...path.subarray(0, -1), 0]));
+      this.#copies.set(status.identity, path);
       return false;
     }
     call('link', shown, abi.SYS_linkat, this.#root, first, target, name, 0);
