@@ -1,5 +1,5 @@
 // Calls to the agent in the guest, each with its deadline.
-
+import type { Event } from '../protocol/agent.gen.ts';
 import { type AgentMethods, agentService, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../protocol/agent-service.ts';
 import type { ByteStream } from '../protocol/byte-stream.ts';
 import { TtrpcClient } from '../protocol/client.ts';
@@ -99,6 +99,11 @@ export class AgentClient {
   /** Waits for the end of a process, however long that takes. @throws StatusError */
   wait(request: RequestOf<AgentMethods['WaitProcess']>): Promise<ResponseOf<AgentMethods['WaitProcess']>> {
     return this.#client.call(agentService, 'WaitProcess', request);
+  }
+
+  /** What happens from now on in a container, in all of them and to the guest where the id is empty. Ends with the connection. */
+  events(containerId: string): AsyncIterable<Event> {
+    return this.#client.stream(agentService, 'Events', { containerId });
   }
 
   close(): void {

@@ -15,8 +15,9 @@ import { lines } from './text.ts';
 import { removeCgroups, walkCgroups } from './tree.ts';
 import { waitForControl } from './watch.ts';
 
-/** How long processes may take to stand still, or to be gone: they may wait inside the kernel, for a server of files say. */
-const SETTLE_TIMEOUT_MS = 10_000;
+/** How long processes may take to stand still, and to be gone: they may wait inside the kernel, for a server of files say. */
+const FREEZE_TIMEOUT_MS = 5000;
+const END_TIMEOUT_MS = 10_000;
 
 /**
  * What a container may make below its cgroup: each one costs memory of the kernel, and time to remove. Enough for a service
@@ -84,9 +85,9 @@ export class Cgroup {
   /** Settles when every process in it and below stands still. @throws StatusError when they do not; they run then */
   async freeze(loop: EventLoop): Promise<void> {
     writeText(`${this.path}/cgroup.freeze`, '1');
-    if (await this.#waitForEvent(loop, 'frozen 1')) return;
+    if (await this.#waitForEvent(loop, 'frozen 1', FREEZE_TIMEOUT_MS)) return;
     this.thaw();
-    const message = `not all processes could be frozen within ${SETTLE_TIMEOUT_MS / 1000} s: one waits inside the kernel`;
+    const message = `not all processes could be frozen within ${FREEZE_TIMEOUT_MS / 1000} s: one waits inside the kernel`;
     throw new StatusError('DEADLINE_EXCEEDED', message);
   }
 
@@ -120,7 +121,7 @@ export class Cgroup {
     } catch (error) {
       if (!isErrno(error, abi.EBUSY)) throw error;
       // A process that was killed is gone a moment later.
-      await this.#waitForEvent(loop, 'populated 0');
+      await this.#waitForEvent(loop, 'populated 0', END_TIMEOUT_MS);
       removeCgroups(this.path);
     }
     this.#devices.close();
@@ -134,9 +135,9 @@ export class Cgroup {
     }
   }
 
-  #waitForEvent(loop: EventLoop, line: string): Promise<boolean> {
+  #waitForEvent(loop: EventLoop, line: string, timeoutMs: number): Promise<boolean> {
     const isThere = (text: string): boolean => lines(text).includes(line);
-    return waitForControl(loop, `${this.path}/cgroup.events`, isThere, SETTLE_TIMEOUT_MS);
+    return waitForControl(loop, `${this.path}/cgroup.events`, isThere, timeoutMs);
   }
 }
 
