@@ -87,7 +87,7 @@ async function pause(more: ConfigParts, rootfs = agent.makeRootfs()): Promise<st
 async function exec(containerId: string, script: string): Promise<string> {
   const stdio = stdioRequest();
   const ociProcessJson = JSON.stringify({ ...config(['sh', '-c', `exec 2>&1; ${script}`]).process });
-  await agent.call('ExecProcess', { containerId, processId: uniqueId(), ociProcessJson, stdio });
+  await agent.call('ExecProcess', { containerId, processId: uniqueId(), ociProcessJson, stdio, ignorePaused: false });
   return String(await collect(await agent.stream(stdio, 'stdout')));
 }
 
