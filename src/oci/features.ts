@@ -1,6 +1,6 @@
 // The Features structure (OCI runtime-spec 1.2, features.md and features-linux.md): what the guest's kernel and agent carry out.
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
-import { NAMESPACE_TYPES } from './config.ts';
+import { HOOK_POINTS, NAMESPACE_TYPES } from './config.ts';
 
 /** Options of mounts that the guest's agent carries out. */
 const MOUNT_OPTIONS =
@@ -18,7 +18,7 @@ export function supportedFeatures(): Readonly<Record<string, unknown>> {
   return {
     ociVersionMin: '1.0.0',
     ociVersionMax: OCI_RUNTIME_SPEC_VERSION,
-    hooks: ['prestart', 'createRuntime', 'poststart', 'poststop'],
+    hooks: HOOK_POINTS,
     mountOptions: MOUNT_OPTIONS,
     linux: {
       namespaces: NAMESPACE_TYPES.toSorted(),

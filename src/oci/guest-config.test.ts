@@ -50,7 +50,7 @@ describe('planForGuest', () => {
     const { config: guest } = planForGuest({ ...defaultConfig(), hooks, linux }, 'c1', '/shared');
 
     expect(guest.linux).toEqual({ namespaces: [{ type: 'pid' }, { type: 'mount' }], cgroupsPath: '/c1' });
-    expect(guest).not.toHaveProperty('hooks');
+    expect(guest.hooks).toEqual({ createContainer: [], startContainer: [] });
   });
 
   test.each<Namespace>([{ type: 'network' }, { type: 'network', path: '/run/netns/x' }])(

@@ -1,6 +1,7 @@
 // config.json as the guest needs it: what names the host's files is exchanged for what the guest sees in their place.
 import { ConfigError } from './check.ts';
-import type { Config, LinuxConfig, Mount, Namespace } from './config.ts';
+import type { Config, Hooks, LinuxConfig, Mount, Namespace } from './config.ts';
+import { hooksForGuest } from './guest-hooks.ts';
 
 /** A path of the host that the guest must see. */
 export interface HostShare {
@@ -47,18 +48,18 @@ export function planForGuest(config: Config, containerId: string, sharedPath: st
     }
     return mount;
   });
-  return { config: guestConfig(config, containerId, mounts), shares };
+  const hooks = hooksForGuest(config.hooks, containerId, sharedPath);
+  return { config: guestConfig(config, containerId, mounts, hooks.hooks), shares: [...shares, ...hooks.shares] };
 }
 
-function guestConfig(config: Config, containerId: string, mounts: readonly Mount[]): Config {
-  // Hooks are programs of the host, and run there.
-  const { hooks: _, ...rest } = config;
+function guestConfig(config: Config, containerId: string, mounts: readonly Mount[], hooks: Hooks): Config {
   const { linux } = config;
   // Some write null for what is not there.
-  if (!linux) return { ...rest, mounts };
+  if (!linux) return { ...config, mounts, hooks };
   return {
-    ...rest,
+    ...config,
     mounts,
+    hooks,
     linux: {
       ...linux,
       ...(linux.namespaces ? { namespaces: guestNamespaces(linux, linux.namespaces) } : {}),

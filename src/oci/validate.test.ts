@@ -49,6 +49,41 @@ describe('validateConfig', () => {
       'linux.namespaces[1].type in config.json is "moon"; allowed is one of pid, network',
     ],
     [
+      'a limit twice',
+      withProcess({
+        rlimits: [
+          { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
+          { type: 'RLIMIT_CORE', soft: 1, hard: 1 },
+        ],
+      }),
+      'process.rlimits[1].type in config.json is "RLIMIT_CORE"; allowed is each type once',
+    ],
+    [
+      'a scheduler without policy',
+      withProcess({ scheduler: {} }),
+      'process.scheduler.policy in config.json is missing',
+    ],
+    [
+      'a time that is no number',
+      withProcess({ scheduler: { policy: 'SCHED_DEADLINE', runtime: '1ms' } }),
+      'process.scheduler.runtime in config.json is "1ms"; allowed is a whole number from 0',
+    ],
+    [
+      'an I/O priority without class',
+      withProcess({ ioPriority: { priority: 1 } }),
+      'process.ioPriority.class in config.json',
+    ],
+    [
+      'processors that are no list of them',
+      withProcess({ execCPUAffinity: { final: 3 } }),
+      'process.execCPUAffinity.final in config.json is 3; allowed is a string',
+    ],
+    [
+      'a personality without domain',
+      withPart({ linux: { personality: {} } }),
+      'linux.personality.domain in config.json',
+    ],
+    [
       'a namespace twice',
       withPart({ linux: { namespaces: [{ type: 'pid' }, { type: 'pid' }] } }),
       'linux.namespaces[1].type in config.json is "pid"; allowed is each type once',

@@ -24,6 +24,8 @@ const NANOSECONDS_MAX = 999_999_999;
 /** proc_pid_oom_score_adj(5) */
 const OOM_SCORE_ADJ_MAX = 1000;
 
+const i32 = integer(-(2 ** 31), 2 ** 31 - 1);
+const nanoseconds = integer(0, Number.MAX_SAFE_INTEGER);
 const id = integer(0, ID_MAX);
 const capabilities = listOf(string);
 
@@ -50,6 +52,20 @@ const process: Check = object(
     oomScoreAdj: integer(-OOM_SCORE_ADJ_MAX, OOM_SCORE_ADJ_MAX),
     apparmorProfile: string,
     selinuxLabel: string,
+    // Which fields go together with which policy is the agent's to say, as the same holds for what is run later.
+    scheduler: object(
+      { policy: nonEmptyString },
+      {
+        nice: i32,
+        priority: i32,
+        flags: listOf(string),
+        runtime: nanoseconds,
+        deadline: nanoseconds,
+        period: nanoseconds,
+      },
+    ),
+    ioPriority: object({ class: nonEmptyString }, { priority: i32 }),
+    execCPUAffinity: object({}, { initial: string, final: string }),
   },
 );
 
@@ -88,6 +104,7 @@ const linux = object(
     timeOffsets: object({}, { monotonic: timeOffset, boottime: timeOffset }),
     cgroupsPath: string,
     rootfsPropagation: string,
+    personality: object({ domain: nonEmptyString }, { flags: listOf(string) }),
     resources: object({}),
   },
 );
@@ -115,15 +132,16 @@ const config = object(
 export function validateConfig(found: unknown): Config {
   config(found, '');
   const valid = found as Config;
-  rejectDuplicateNamespaces(valid);
+  // config-linux.md, "Namespaces", and config.md, "POSIX process": duplicates MUST be errors.
+  rejectDuplicates(valid.linux?.namespaces, 'linux.namespaces');
+  rejectDuplicates(valid.process.rlimits, 'process.rlimits');
   return valid;
 }
 
-/** config-linux.md, "Namespaces": "If a namespace type is duplicated ..., the runtime MUST generate an error." */
-function rejectDuplicateNamespaces(config: Config): void {
+function rejectDuplicates(list: readonly { readonly type: string }[] | null | undefined, path: string): void {
   const seen = new Set<string>();
-  for (const [index, { type }] of (config.linux?.namespaces ?? []).entries()) {
-    if (seen.has(type)) throw new ConfigError(`linux.namespaces[${index}].type`, type, 'each type once');
+  for (const [index, { type }] of (list ?? []).entries()) {
+    if (seen.has(type)) throw new ConfigError(`${path}[${index}].type`, type, 'each type once');
     seen.add(type);
   }
 }

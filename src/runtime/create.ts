@@ -4,11 +4,10 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
-import { HOOK_POINTS } from '../oci/config.ts';
 import { SIGKILL } from '../oci/signals.ts';
 import { type Bundle, readBundle } from './bundle.ts';
 import { currentState } from './container-state.ts';
-import { HOST_HOOK_POINTS, runHooks } from './hooks.ts';
+import { runHooks } from './hooks.ts';
 import { checkInstallation, type Installation } from './installation.ts';
 import { endInput, type Launched, launchProxy, launchSandbox, type ProxyOptions } from './launch.ts';
 import { identify, type ProcessIdentity, signalIdentity, waitForEnd } from './process-identity.ts';
@@ -172,11 +171,6 @@ function checkOptions(options: CreateOptions, { config }: Bundle): void {
     throw unsupported(
       `cannot preserve ${options.preserveFds} file descriptors: they cannot be passed into a virtual machine`,
     );
-  }
-  for (const point of HOOK_POINTS) {
-    if ((config.hooks?.[point] ?? []).length > 0 && !HOST_HOOK_POINTS.includes(point)) {
-      throw unsupported(`hooks.${point} in config.json: hooks do not run inside a virtual machine`);
-    }
   }
 }
 

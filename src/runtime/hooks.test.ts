@@ -39,7 +39,7 @@ test.each<[string, Hook, string]>([
   [
     'takes longer than it may',
     script('exec sleep 100', { timeout: 1 }),
-    'error running createRuntime hook #1: hook ran past specified timeout of 1s',
+    'error running createRuntime hook #1: hook ran past specified timeout of 1.0s',
   ],
 ])('one that %s is named, and the next do not run', async (_, hook, message) => {
   const hooks = [script('true'), hook, script('touch ran')];

@@ -1,4 +1,5 @@
 // Hooks: programs of the host that the caller wants run at points of a container's life (OCI runtime-spec 1.2, config.md).
+// createContainer and startContainer hooks are the guest's (src/oci/guest-hooks.ts).
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
@@ -6,9 +7,6 @@ import { messageOf } from '../lib/errors.ts';
 import type { Hook, HookPoint } from '../oci/config.ts';
 import type { State } from '../oci/state.ts';
 import { RuntimeError } from './runtime-error.ts';
-
-/** The points that belong to the host. The other two run inside the container, which is another machine. */
-export const HOST_HOOK_POINTS: readonly HookPoint[] = ['prestart', 'createRuntime', 'poststart', 'poststop'];
 
 /**
  * Runs the hooks of one point in their order, each with the state on its standard input.
@@ -70,7 +68,8 @@ async function runHook(hook: Hook, state: State, abort: AbortSignal | undefined)
 
 function describeEnd(status: number | null, signal: string | null, hook: Hook): string {
   if (signal === null) return `exit status ${status}`;
-  return hook.timeout === undefined ? `signal: ${signal}` : `hook ran past specified timeout of ${hook.timeout}s`;
+  if (hook.timeout === undefined) return `signal: ${signal}`;
+  return `hook ran past specified timeout of ${hook.timeout.toFixed(1)}s`;
 }
 
 function splitVariable(variable: string): [string, string] {
