@@ -93,10 +93,10 @@ async function fetchSource(pinned: PinnedSource, folder: string): Promise<string
   return await release.downloadSource(pinned.package, version, folder);
 }
 
-/** Bundles the agent's TypeScript. @returns one JavaScript module that imports nothing but `tskata-sys` */
-async function bundleAgent(): Promise<string> {
+/** Bundles TypeScript. @returns one JavaScript module that imports nothing but `tskata-sys` */
+async function bundleProgram(entry: string): Promise<string> {
   const result = await bundle({
-    entryPoints: [join(directory, 'src/main.ts')],
+    entryPoints: [join(directory, entry)],
     absWorkingDir: projectDirectory,
     bundle: true,
     write: false,
@@ -113,30 +113,39 @@ async function bundleAgent(): Promise<string> {
     logLevel: 'error',
   });
   const [file] = result.outputFiles;
-  if (file === undefined) throw new Error('esbuild gave no output for guest-agent/src/main.ts');
+  if (file === undefined) throw new Error(`esbuild gave no output for guest-agent/${entry}`);
   return file.text;
 }
 
 /** Builds the agent unless the same has been built before. @returns its path: build/guest/agent */
 export async function buildAgent(): Promise<string> {
-  const [quickjs, script, compiler] = await Promise.all([buildQuickjs(), bundleAgent(), compilerVersion()]);
+  return await buildGuestProgram('agent', 'src/main.ts');
+}
+
+/**
+ * Builds a program on the agent's engine, unless the same has been built before.
+ * @param entry module in this folder that exports `turn`, which main.c calls for ever
+ * @returns its path: build/guest/NAME
+ */
+export async function buildGuestProgram(name: string, entry: string): Promise<string> {
+  const [quickjs, script, compiler] = await Promise.all([buildQuickjs(), bundleProgram(entry), compilerVersion()]);
   const inputs = {
     files: [nativeDirectory],
     values: [script, basename(quickjs), compiler, ...OWN_FLAGS, ...LINK_FLAGS],
   };
-  const artefact = await cached('agent', inputs, async (output) => {
-    using _step = startStep('building the guest agent');
-    const scratch = mkdtempSync(join(tmpdir(), 'tskata-agent-'));
+  const artefact = await cached(name, inputs, async (output) => {
+    using _step = startStep(`building the guest's program ${name}`);
+    const scratch = mkdtempSync(join(tmpdir(), `tskata-${name}-`));
     try {
-      await compileAgent(script, quickjs, scratch, join(output, 'agent'));
+      await compileProgram(script, quickjs, scratch, join(output, name));
     } finally {
       rmSync(scratch, { recursive: true, force: true });
     }
   });
-  return publish(join(artefact, 'agent'), join(buildDirectory, 'guest/agent'));
+  return publish(join(artefact, name), join(buildDirectory, 'guest', name));
 }
 
-async function compileAgent(script: string, quickjs: string, scratch: string, output: string): Promise<void> {
+async function compileProgram(script: string, quickjs: string, scratch: string, output: string): Promise<void> {
   // Relative names: the path of the script is in every backtrace.
   await run('sh', ['-c', 'cat > agent.js'], { cwd: scratch, input: script });
   const names = ['-c', '-m', '-M', 'tskata-sys,sys', '-N', 'agent_bytecode', '-o', 'bytecode.c', 'agent.js'];

@@ -142,14 +142,54 @@ static JSValue sys_encode_utf8(JSContext *ctx, JSValueConst self, int argc, JSVa
   return array;
 }
 
+// How many bytes of UTF-8 the character has that begins here; 0 for none, and then *wrong bytes are one mistake. What counts
+// as one is as in the Encoding Standard ("UTF-8 decoder"), so that this engine reads what the host's reads.
+static size_t character_length(const uint8_t *bytes, size_t length, size_t *wrong) {
+  uint8_t lead = bytes[0];
+  *wrong = 1;
+  if (lead < 0x80) return 1;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
+  size_t following = lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+  // Neither a longer form than needed, nor half of a surrogate pair, nor beyond U+10FFFF: all told by the second byte.
+  uint8_t least = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+  uint8_t most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+  for (size_t i = 1; i <= following; i++) {
+    *wrong = i;
+    if (i >= length || bytes[i] < least || bytes[i] > most) return 0;
+    least = 0x80;
+    most = 0xbf;
+  }
+  return following + 1;
+}
+
+static const char replacement_character[] = "\xef\xbf\xbd";
+#define REPLACEMENT_LENGTH (sizeof(replacement_character) - 1)
+
 // decodeUtf8(bytes): string; what is no UTF-8 becomes U+FFFD
 static JSValue sys_decode_utf8(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   (void)self;
   if (argc != 1) return JS_ThrowTypeError(ctx, "decodeUtf8 takes a Uint8Array");
-  size_t length;
+  size_t length, wrong;
   uint8_t *bytes = bytes_of(ctx, argv[0], &length);
   if (bytes == NULL) return JS_EXCEPTION;
-  return JS_NewStringLen(ctx, (const char *)bytes, length);
+  size_t mistakes = 0;
+  for (size_t at = 0, character; at < length; at += character != 0 ? character : wrong) {
+    character = character_length(bytes + at, length - at, &wrong);
+    mistakes += character == 0;
+  }
+  if (mistakes == 0) return JS_NewStringLen(ctx, (const char *)bytes, length);
+  char *text = js_malloc(ctx, length + mistakes * REPLACEMENT_LENGTH);
+  if (text == NULL) return JS_EXCEPTION;
+  size_t filled = 0;
+  for (size_t at = 0, character; at < length; at += character != 0 ? character : wrong) {
+    character = character_length(bytes + at, length - at, &wrong);
+    memcpy(text + filled, character != 0 ? (char *)bytes + at : replacement_character,
+           character != 0 ? character : REPLACEMENT_LENGTH);
+    filled += character != 0 ? character : REPLACEMENT_LENGTH;
+  }
+  JSValue string = JS_NewStringLen(ctx, text, filled);
+  js_free(ctx, text);
+  return string;
 }
 
 // addressOf(bytes): bigint, where the bytes are; good for as long as the array is referenced

@@ -23,7 +23,8 @@ class TextDecoder {
         throw new TypeError('these bytes are no UTF-8');
       }
     }
-    return text;
+    // The Encoding Standard, "UTF-8 decode": a byte order mark at the beginning is no part of the text.
+    return text.startsWith('\ufeff') ? text.slice(1) : text;
   }
 }
 
