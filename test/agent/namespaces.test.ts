@@ -2,7 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { nodeTimers, socketStream } from '../../src/agent-client/socket-stream.ts';
+import { agentService } from '../../src/protocol/agent-service.ts';
+import { TtrpcClient } from '../../src/protocol/client.ts';
 import { type ConfigParts, collect, config, type Outcome, stdioRequest, TestAgent, uniqueId } from './harness.ts';
 
 const FIRST_ID = 100_000;
@@ -537,24 +540,60 @@ describe('a pod', () => {
 });
 
 describe('a process that dies on its way', () => {
+  /** Kills whoever else comes into its pid namespace, the sooner the better. */
+  const KILLER = 'n=0; while [ $n -lt 3000 ]; do n=$((n+1)); kill -9 -1 2>/dev/null; done';
+
   test('into a container leaves nothing', async () => {
     const { id } = await pause();
     await exec(id, 'true');
     const before = holdings();
-    // The container kills whoever comes in, the sooner the better.
-    const killer = exec(id, 'n=0; while [ $n -lt 3000 ]; do n=$((n+1)); kill -9 -1 2>/dev/null; done', {
-      capabilities: CAPABILITIES,
-    });
-    const results = await Promise.allSettled(Array.from({ length: 20 }, () => exec(id, 'true')));
+
+    const killer = exec(id, KILLER, { capabilities: CAPABILITIES });
+    await Promise.allSettled(Array.from({ length: 20 }, () => exec(id, 'true')));
     await killer;
-    expect(results).toHaveLength(20);
+
     expect(holdings()).toEqual(before);
   });
 
-  test('with its caller leaves nothing', async () => {
+  test('into a pod leaves nothing', async () => {
+    const { id, pid } = await pause();
+    await exec(id, 'true');
     const before = holdings();
+    const linux = { namespaces: namespaces({ type: 'pid', path: `/proc/${pid}/ns/pid` }) };
+    const members = Array.from({ length: 20 }, uniqueId);
+
+    const killer = exec(id, KILLER, { capabilities: CAPABILITIES });
+    await Promise.allSettled(members.map((member) => agent.create(member, config(['true'], { linux }))));
+    await Promise.allSettled(members.map((containerId) => agent.call('DeleteContainer', { containerId, force: true })));
+    await killer;
+
+    expect(holdings()).toEqual(before);
+  });
+
+  test('whose caller has gone is still there to be deleted, and then leaves nothing', async () => {
+    const before = holdings();
+    const containerId = uniqueId();
     const socket = await agent.connect('agent.sock');
-    socket.destroy();
+    const client = new TtrpcClient(socketStream(socket), nodeTimers);
+    const request = {
+      containerId,
+      ociConfigJson: JSON.stringify(mapped('true')),
+      rootfsPath: mappedRootfs(),
+      stdio: stdioRequest(),
+      seccomp: undefined,
+      bundle: '',
+    };
+
+    const created = client.call(agentService, 'CreateContainer', request, {});
+    socket.destroySoon();
+    await expect(created).rejects.toThrow();
+    await vi.waitFor(() => agent.call('DeleteContainer', { containerId, force: false }));
+
+    await vi.waitFor(() => expect(holdings()).toEqual(before));
+  });
+
+  test('is told of, if it was to become the first', async () => {
+    const before = holdings();
     const created = agent.create(uniqueId(), mapped('true'), stdioRequest(), join(agent.directory, 'missing'));
     await expect(created).rejects.toMatchObject({ code: 'NOT_FOUND' });
     expect(holdings()).toEqual(before);

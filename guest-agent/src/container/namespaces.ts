@@ -4,8 +4,8 @@ import { messageOf } from '../../../src/lib/errors.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
-import { close, open, openInRoot, pathOfFd, tryRead, withFd, writeAll } from '../linux/file.ts';
-import { isNamespaceFile, namespaceTypeOf } from '../linux/namespace.ts';
+import { close, fileSystemMagic, open, openInRoot, pathOfFd, tryRead, withFd, writeAll } from '../linux/file.ts';
+import { namespaceTypeOf } from '../linux/namespace.ts';
 import { exit, fork, setNamespace, waitForChild } from '../linux/process.ts';
 import { pipe, setNonBlocking } from '../linux/socket.ts';
 import type { ContainerPlan, NamespaceKind } from './config/plan.ts';
@@ -81,7 +81,7 @@ function openNamespace(kind: NamespaceKind, path: string): number {
 function openBound(path: string): number | undefined {
   return withFd(open('/', abi.O_PATH | abi.O_DIRECTORY), (root) =>
     withFd(openInRoot(root, path, abi.O_PATH, { followLinks: false }), (handle) =>
-      isNamespaceFile(handle, path) ? open(pathOfFd(handle), abi.O_RDONLY) : undefined,
+      fileSystemMagic(handle, path) === abi.NSFS_MAGIC ? open(pathOfFd(handle), abi.O_RDONLY) : undefined,
     ),
   );
 }

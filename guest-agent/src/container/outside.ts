@@ -4,9 +4,9 @@ import { messageOf } from '../../../src/lib/errors.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
-import { statusOf, writeText } from '../linux/file.ts';
+import { changeOwner, open, statusOfFd, typeOf, withFd, writeText } from '../linux/file.ts';
 import { outerId, readIdMap } from '../linux/namespace.ts';
-import { giveTo, setLimit } from '../linux/process.ts';
+import { setLimit } from '../linux/process.ts';
 import type { ContainerPlan, IdMapping, ProcessPlan, TimeOffset } from './config/plan.ts';
 
 /** For a process that has just come into its container's new namespaces. @throws StatusError */
@@ -36,7 +36,9 @@ export function settleUser(pid: number, plan: ProcessPlan): void {
   // A pipe of the guest's root would be nobody's in there: its user could not open /dev/stdout again.
   for (const stream of [0, 1, 2]) {
     const path = `/proc/${pid}/fd/${stream}`;
-    if ((statusOf(path).mode & abi.S_IFMT) === abi.S_IFIFO) giveTo(path, uid, root);
+    withFd(open(path, abi.O_PATH), (fd) => {
+      if (typeOf(statusOfFd(fd, path)) === abi.S_IFIFO) changeOwner(fd, uid, root, path);
+    });
   }
   for (const { resource, name, soft, hard } of plan.limits) setLimit(resource, name, soft, hard, pid);
 }

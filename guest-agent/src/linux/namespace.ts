@@ -1,19 +1,12 @@
 // namespaces(7): descriptors of namespaces, and what a user namespace maps.
 import * as abi from './abi.gen.ts';
-import { call, structure, tryCall } from './call.ts';
+import { tryCall } from './call.ts';
 import { readText } from './file.ts';
 
 /** Kind of the namespace that is open (`CLONE_NEW*`); undefined when the file is no namespace. (ioctl_ns(2)) */
 export function namespaceTypeOf(fd: number): number | undefined {
   const type = tryCall(abi.SYS_ioctl, fd, abi.NS_GET_NSTYPE);
   return type < 0 ? undefined : type;
-}
-
-/** Whether an open file, or a handle of one, is on the file system of namespaces. */
-export function isNamespaceFile(fd: number, subject: string): boolean {
-  const { bytes, view } = structure(abi.SIZEOF_statfs);
-  call('fstatfs', subject, abi.SYS_fstatfs, fd, bytes);
-  return view.getBigUint64(abi.OFFSETOF_statfs_f_type, true) === BigInt(abi.NSFS_MAGIC);
 }
 
 /** `size` ids in a row: from `inner` on in the namespace, from `outer` on outside of it. */

@@ -72,11 +72,6 @@ export function takeFd(pid: number, fd: number): number {
   }
 }
 
-/** Gives what a process has open to a user and a group. @param path one of /proc/PID/fd, which leads there */
-export function giveTo(path: string, uid: number, gid: number): void {
-  call('chown', path, abi.SYS_fchownat, abi.AT_FDCWD, path, uid, gid, 0);
-}
-
 /** Sends a signal. @returns false when there is no such process any more */
 export function kill(pid: number, signal: number): boolean {
   try {
