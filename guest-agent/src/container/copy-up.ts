@@ -190,16 +190,17 @@ function copyAttributes(source: number, copy: number, status: FileStatus, shown:
 }
 
 function copyExtendedAttributes(source: number, copy: number, shown: string): void {
+  const path = pathOfFd(source);
+  // A file without any, or a file system without them: most are.
+  if (tryCall(abi.SYS_listxattr, path, null, 0) <= 0) return;
   const names = new Uint8Array(ATTRIBUTE_BYTES_MAX);
-  const length = tryCall(abi.SYS_listxattr, pathOfFd(source), names, names.length);
-  // A file system without them.
-  if (length <= 0) return;
+  const length = call('listxattr', shown, abi.SYS_listxattr, path, names, names.length);
   const value = new Uint8Array(ATTRIBUTE_BYTES_MAX);
   for (let start = 0; start < length; ) {
     const end = names.indexOf(0, start) + 1;
     const name = names.subarray(start, end);
     start = end;
-    const size = tryCall(abi.SYS_getxattr, pathOfFd(source), name, value, value.length);
+    const size = tryCall(abi.SYS_getxattr, path, name, value, value.length);
     if (size < 0) continue;
     const result = tryCall(abi.SYS_setxattr, pathOfFd(copy), name, value, size, 0);
     // A tmpfs has not all kinds, and a user namespace may not set them all. Everything else is a copy that is none.
