@@ -28,8 +28,11 @@ const SHUTDOWN_DELAY_MS = 20;
 const STOP_MAX_MS = 2000;
 
 const YEAR_NS = 31_556_952_000_000_000n;
-/** Years since 1970 between which the time is: before, a clock was never set; after, the kernel's runs over (TIME_SETTOD_SEC_MAX). */
-const YEARS_MIN = 50n;
+/**
+ * Years since 1970 between which the time must be. Less is a number of seconds, milliseconds or microseconds; with more the
+ * kernel's clock could run over while the guest lives (TIME_SETTOD_SEC_MAX in include/linux/time64.h).
+ */
+const YEARS_MIN = 1n;
 const YEARS_MAX = 230n;
 /** More than any generator has in its state: bytes. */
 const ENTROPY_MAX = 4096;

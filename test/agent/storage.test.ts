@@ -276,6 +276,17 @@ describe('a file system', () => {
     await unmount('busy');
   });
 
+  test('is unmounted with files in it that were never finished', async () => {
+    await mount('unfinished');
+    await copy('unfinished/file', file('x'), { size: 2n });
+    await unmount('unfinished');
+
+    await expect(copy('unfinished/file', file('y'), { size: 2n, offset: 1n })).rejects.toMatchObject({
+      message: expect.stringContaining('instead of the first'),
+    });
+    expect(existsSync(inside('unfinished'))).toBe(false);
+  });
+
   test('can be copied to', async () => {
     await mount('target');
     await copy('target/file', file('in it'));

@@ -40,12 +40,12 @@ export class AgentGuest implements Disposable {
     return guest;
   }
 
-  /** Runs a program in a container. @returns what it printed */
-  async exec(containerId: string, args: readonly string[]): Promise<string> {
+  /** Runs a program in a container. @param more parts of the OCI process object. @returns what it printed */
+  async exec(containerId: string, args: readonly string[], more: object = {}): Promise<string> {
     this.#processes += 1;
     const processId = `exec-${this.#processes}-${process.pid}-${Math.random().toString(16).slice(2)}`;
     const stdio = stdioRequest({ stderr: false });
-    const ociProcessJson = JSON.stringify({ args, cwd: '/', env: ['PATH=/bin'], user: { uid: 0, gid: 0 } });
+    const ociProcessJson = JSON.stringify({ args, cwd: '/', env: ['PATH=/bin'], user: { uid: 0, gid: 0 }, ...more });
     await this.agent.call('ExecProcess', { containerId, processId, ociProcessJson, stdio, ignorePaused: false });
     const stdout = await connectToGuest(this.#vsock, AGENT_STDIO_PORT);
     stdout.write(`${stdio.token} stdout\n`);

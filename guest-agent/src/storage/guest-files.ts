@@ -85,6 +85,11 @@ export class FileCopies {
     else this.#take(request, content.value);
   }
 
+  /** Gives up what is unfinished below a directory: it would keep its file system in use. */
+  giveUpBelow(directory: string): void {
+    for (const path of this.#unfinished.keys()) if (path.startsWith(`${directory}/`)) this.#giveUp(path);
+  }
+
   #link(path: string, target: string, owner: Owner): void {
     if (target === '') throw new StatusError('INVALID_ARGUMENT', `the symbolic link ${path} needs a target`);
     withMadePlace(path, (place) => {

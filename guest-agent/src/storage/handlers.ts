@@ -17,6 +17,7 @@ export function storageHandlers(loop: EventLoop): Pick<Handlers<AgentMethods>, C
       return nothing;
     },
     UnmountFilesystem: async ({ path }) => {
+      copies.giveUpBelow(path);
       mounts.unmount(path);
       return nothing;
     },
