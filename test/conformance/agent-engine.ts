@@ -14,6 +14,7 @@ import { makePlace, type Place } from './place.ts';
 export interface AgentDoor extends AsyncDisposable {
   readonly worlds: readonly World[];
   readonly controllers: readonly string[];
+  readonly tries: number;
   /** A folder that both sides can reach. */
   readonly shared: { readonly outside: string; readonly inside: string };
   readonly call: AgentClient['call'];
@@ -29,6 +30,7 @@ export class AgentEngine implements Engine {
   readonly name: string;
   readonly worlds: readonly World[];
   readonly controllers: readonly string[];
+  readonly tries: number;
   readonly #door: AgentDoor;
   #names = 0;
 
@@ -37,6 +39,7 @@ export class AgentEngine implements Engine {
     this.#door = door;
     this.worlds = door.worlds;
     this.controllers = door.controllers;
+    this.tries = door.tries;
   }
 
   place(): Place {
@@ -67,13 +70,13 @@ export class AgentEngine implements Engine {
     const containerId = this.#name();
     const stdio = stdioFor(config.process);
     // As the host does with every config.json, before a guest sees it.
-    const ociConfigJson = JSON.stringify(validateConfig(config));
+    const plan = { config: validateConfig(config), seccomp: undefined };
     const { pid } = await door.call('CreateContainer', {
       containerId,
-      ociConfigJson,
+      ociConfigJson: JSON.stringify(plan.config),
       rootfsPath: place.inside.rootfs,
       stdio,
-      seccomp: undefined,
+      seccomp: plan.seccomp,
       bundle: place.folder,
     });
     const remove = async (): Promise<void> => void (await door.call('DeleteContainer', { containerId, force: true }));

@@ -40,6 +40,7 @@ export async function startAgentInVm(): Promise<AgentEngine> {
   return new AgentEngine('the agent in a VM', {
     worlds: ['vm', 'guest'],
     controllers: CONTROLLERS,
+    tries: 3,
     shared: { outside: roots, inside: ROOTS_PATH },
     call: (name, request) => guest.agent.call(name, request),
     wait: (request) => guest.agent.wait(request),

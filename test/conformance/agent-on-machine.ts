@@ -17,6 +17,7 @@ export async function startAgentOnMachine(): Promise<AgentEngine> {
   return new AgentEngine('the agent on this machine', {
     worlds: ['machine', 'guest'],
     controllers: file === undefined ? [] : readFileSync(file, 'utf8').trim().split(' '),
+    tries: 30,
     shared: { outside: places, inside: places },
     call: (name, request) => agent.call(name, request),
     wait: (request) => agent.call('WaitProcess', request),

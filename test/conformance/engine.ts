@@ -31,6 +31,8 @@ export interface Engine extends AsyncDisposable {
   readonly worlds: readonly World[];
   /** cgroup v2 controllers that its containers can have. */
   readonly controllers: readonly string[];
+  /** How often what depends on a race is tried: with one emulated processor each try is dear, and few can be lost. */
+  readonly tries: number;
   place(): Place;
   /** Runs a container from creation to deletion. */
   run(place: Place, config: ContainerConfig, input?: string): Promise<Ended>;

@@ -22,6 +22,7 @@ export class OciEngine implements Engine {
   readonly name: string;
   readonly worlds: readonly World[];
   readonly controllers: readonly string[];
+  readonly tries = 2;
   readonly #command: readonly string[];
   readonly #folder: string;
   #containers = 0;

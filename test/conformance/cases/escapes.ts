@@ -12,6 +12,9 @@ const ROOT_NAMES = ['bin', 'dev', 'etc', 'proc', 'run', 'sys', 'tmp'];
 /** Enough steps up from any place to the root of all. */
 const UP = '../'.repeat(24);
 
+/** Not every kernel has all that is masked by default. */
+const MASKED: Parts = { linux: { maskedPaths: ['/proc/cmdline'] } };
+
 /** Puts a link in the place of a folder of the root file system. */
 function replaceByLink({ rootfs }: Place, name: string, target: string): void {
   rmdirSync(join(rootfs, name));
@@ -34,29 +37,27 @@ const LINKS: Readonly<Record<string, (place: Place) => string>> = {
   'a link above the root': ({ inside }) => `/${UP}${inside.volume}`,
 };
 
+/** Links in the place of all that a runtime opens or makes below the root, but for /dev. */
+const EVERYWHERE: Parts = {
+  mounts: [{ destination: '/data/x/y', type: 'tmpfs', source: 'tmpfs' }],
+  process: { cwd: '/work/made/here' },
+  linux: {
+    devices: [{ path: '/nodes/null', type: 'c', major: 1, minor: 3 }],
+    maskedPaths: ['/masked'],
+    readonlyPaths: ['/masked'],
+  },
+};
+
 const attacks: readonly (readonly [name: string, attack: (place: Place, link: string) => void, parts: Parts])[] = [
   [
-    'a mount’s destination',
-    ({ rootfs }, link) => symlinkSync(link, join(rootfs, 'data')),
-    { mounts: [{ destination: '/data/x/y', type: 'tmpfs', source: 'tmpfs' }] },
+    'mounts, devices, masks and the working directory',
+    ({ rootfs }, link) => {
+      for (const name of ['data', 'nodes', 'work', 'masked']) symlinkSync(link, join(rootfs, name));
+    },
+    EVERYWHERE,
   ],
   ['/dev', (place, link) => replaceByLink(place, 'dev', link), {}],
   ['/sys', (place, link) => replaceByLink(place, 'sys', link), {}],
-  [
-    'a device’s folder',
-    ({ rootfs }, link) => symlinkSync(link, join(rootfs, 'nodes')),
-    { linux: { devices: [{ path: '/nodes/null', type: 'c', major: 1, minor: 3 }] } },
-  ],
-  [
-    'the working directory',
-    ({ rootfs }, link) => symlinkSync(link, join(rootfs, 'work')),
-    { process: { cwd: '/work/made/here' } },
-  ],
-  [
-    'a masked path',
-    ({ rootfs }, link) => symlinkSync(link, join(rootfs, 'masked')),
-    { linux: { maskedPaths: ['/masked'], readonlyPaths: ['/masked'] } },
-  ],
 ];
 
 const FOLLOWS_DEV = {
@@ -78,7 +79,7 @@ const linkCases = attacks.flatMap(([what, attack, parts]) =>
 );
 
 /** By descriptors that a runtime may have forgotten to close (CVE-2024-21626). */
-const descriptorCases = [3, 5, 7, 8, 9].map(
+const descriptorCases = [3, 7, 8].map(
   (number): Case => ({
     name: `/proc/self/fd/${number} as working directory is refused`,
     field: 'escape',
@@ -132,6 +133,7 @@ export const escapeCases: readonly Case[] = [
     name: 'root of the container has none of the machine’s rights',
     field: 'escape',
     endToEnd: true,
+    config: MASKED,
     commands: [
       'write /proc/sys/kernel/core_pattern /tmp/x',
       'write /proc/sysrq-trigger b',
@@ -142,7 +144,7 @@ export const escapeCases: readonly Case[] = [
       'mount proc /tmp proc',
       'mount none /proc/sys none remount,bind',
       'mount cgroup /tmp cgroup',
-      'umount /proc/keys',
+      'umount /proc/cmdline',
       'umount /proc/sys',
       'mknod /tmp/memory c 1 1',
       'chroot /tmp',
@@ -164,7 +166,7 @@ export const escapeCases: readonly Case[] = [
       'mount proc /tmp proc': 'EPERM',
       'mount none /proc/sys none remount,bind': 'EPERM',
       'mount cgroup /tmp cgroup': 'EPERM',
-      'umount /proc/keys': 'EPERM',
+      'umount /proc/cmdline': 'EPERM',
       'umount /proc/sys': 'EPERM',
       'mknod /tmp/memory c 1 1': 'EPERM',
       'chroot /tmp': 'EPERM',
@@ -180,20 +182,21 @@ export const escapeCases: readonly Case[] = [
   {
     name: 'a user namespace of its own takes off no mask and makes no new /proc',
     field: 'escape',
+    config: MASKED,
     commands: [
-      'fork unshare user,mount;umount /proc/keys;umount /proc/sys;mount none /proc/sys none remount,bind;write /proc/sys/kernel/core_pattern x;read /proc/keys',
+      'fork unshare user,mount;umount /proc/cmdline;umount /proc/sys;mount none /proc/sys none remount,bind;write /proc/sys/kernel/core_pattern x;read /proc/cmdline',
       'fork unshare user,mount,pid;fork mount proc /tmp proc',
       'fork unshare user,mount,cgroup;mount cgroup2 /tmp cgroup2;write /tmp/cgroup.procs 0',
       'fork unshare user,mount;mknod /tmp/null c 1 3',
     ],
     finds: {
-      'fork unshare user,mount;umount /proc/keys;umount /proc/sys;mount none /proc/sys none remount,bind;write /proc/sys/kernel/core_pattern x;read /proc/keys':
+      'fork unshare user,mount;umount /proc/cmdline;umount /proc/sys;mount none /proc/sys none remount,bind;write /proc/sys/kernel/core_pattern x;read /proc/cmdline':
         {
-          'umount /proc/keys': expect.stringMatching(/EINVAL|EPERM/),
+          'umount /proc/cmdline': expect.stringMatching(/EINVAL|EPERM/),
           'umount /proc/sys': expect.stringMatching(/EINVAL|EPERM/),
           'mount none /proc/sys none remount,bind': 'EPERM',
           'write /proc/sys/kernel/core_pattern x': 'EROFS',
-          'read /proc/keys': '',
+          'read /proc/cmdline': '',
         },
       'fork unshare user,mount,pid;fork mount proc /tmp proc': {
         'fork mount proc /tmp proc': { 'mount proc /tmp proc': 'EPERM' },
@@ -229,7 +232,7 @@ export const escapeCases: readonly Case[] = [
     async scenario(engine) {
       const running = await engine.start(engine.place(), containerConfig(['/bin/probe', 'spy /run/stop'], {}));
       const process = { args: ['/bin/probe', 'cwd'], cwd: '/', user: { uid: 0, gid: 0 } };
-      for (let count = 0; count < 10; count += 1) expect((await running.exec(process)).status).toBe(0);
+      for (let count = 0; count < engine.tries; count += 1) expect((await running.exec(process)).status).toBe(0);
       await running.exec({ ...process, args: ['/bin/probe', 'create /run/stop x'] });
       const ended = await running.ended;
       await running.remove();
@@ -289,7 +292,7 @@ export const escapeCases: readonly Case[] = [
         { destination: '/volume/one/a', type: 'tmpfs', source: 'tmpfs' },
         { destination: '/volume/one/b', type: 'bind', source: place.inside.rootfs, options: ['bind'] },
       ];
-      for (let count = 0; count < 8; count += 1) {
+      for (let count = 0; count < engine.tries; count += 1) {
         await engine.run(engine.place(), containerConfig(['/bin/probe', 'cwd'], { mounts }));
       }
       writeFileSync(join(place.volume, 'stop'), '');

@@ -83,19 +83,22 @@ export const execCases: readonly Case[] = [
   {
     name: 'has no rights that its process object does not give',
     field: 'exec',
-    config: { process: { capabilities: capabilities('CAP_CHOWN', 'CAP_SYS_ADMIN') } },
+    config: {
+      process: { capabilities: capabilities('CAP_CHOWN', 'CAP_SYS_ADMIN') },
+      linux: { maskedPaths: ['/proc/cmdline'] },
+    },
     exec: { capabilities: capabilities('CAP_CHOWN') },
     commands: [
       'caps',
       'mount tmpfs /tmp tmpfs',
       'open /dev/null rw',
-      'read /proc/keys',
+      'read /proc/cmdline',
       'write /proc/sys/kernel/hostname x',
     ],
     finds: {
       caps: { bounding: ['CAP_CHOWN'], effective: ['CAP_CHOWN'], permitted: ['CAP_CHOWN'] },
       'mount tmpfs /tmp tmpfs': 'EPERM',
-      'read /proc/keys': '',
+      'read /proc/cmdline': '',
       'write /proc/sys/kernel/hostname x': 'EROFS',
     },
   },

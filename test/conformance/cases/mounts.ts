@@ -1,10 +1,11 @@
 // config.md, "Root" and "Mounts"; config-linux.md, "Default Filesystems", "Rootfs Mount Propagation", "IDMapped mounts".
-import { chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chownSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { Case } from '../case.ts';
 import { capabilities, namespaces } from '../config.ts';
 import type { Place } from '../place.ts';
+import { PROBE } from '../probe.ts';
 
 /** Options of a mount, by the option that asks for each; those that the kernel shows in another way are told apart. */
 const FLAGS: Readonly<Record<string, readonly string[]>> = {
@@ -236,16 +237,27 @@ export const mountCases: readonly Case[] = [
   {
     name: 'the kernel keeps what the options forbid',
     field: 'mounts.options',
-    prepare: ({ volume, rootfs }) => {
-      fillVolume({ volume } as Place);
-      mkdirSync(join(rootfs, 'exec'));
-    },
-    config: {
+    prepare: ({ volume }) => copyFileSync(PROBE, join(volume, 'probe')),
+    config: ({ inside }) => ({
       process: { capabilities: capabilities('CAP_MKNOD', 'CAP_DAC_OVERRIDE') },
-      mounts: [tmpfs('/run/nodev', 'nodev'), bind('/exec', '/bin', 'noexec')],
+      mounts: [
+        tmpfs('/run/nodev', 'nodev'),
+        bind('/run/noexec', inside.volume, 'noexec'),
+        bind('/run/exec', inside.volume),
+      ],
+    }),
+    commands: [
+      'mknod /run/nodev/null c 1 3',
+      'open /run/nodev/null r',
+      'run /run/noexec/probe cwd',
+      'run /run/exec/probe cwd',
+    ],
+    finds: {
+      'mknod /run/nodev/null c 1 3': 'ok',
+      'open /run/nodev/null r': 'EACCES',
+      'run /run/noexec/probe cwd': 'exec: EACCES',
+      'run /run/exec/probe cwd': { cwd: '/' },
     },
-    commands: ['mknod /run/nodev/null c 1 3', 'open /run/nodev/null r'],
-    finds: { 'mknod /run/nodev/null c 1 3': 'ok', 'open /run/nodev/null r': 'EACCES' },
   },
   {
     name: 'propagation of each mount',

@@ -14,25 +14,27 @@ export const protectionCases: readonly Case[] = [
     endToEnd: true,
     prepare: ({ rootfs }) => mkdirSync(join(rootfs, 'etc/secret/deep'), { recursive: true }),
     config: {
-      linux: { maskedPaths: ['/proc/kcore', '/proc/keys', '/sys/firmware', '/etc/secret', '/etc/passwd', '/nosuch'] },
+      linux: {
+        maskedPaths: ['/proc/kcore', '/proc/cmdline', '/sys/firmware', '/etc/secret', '/etc/passwd', '/nosuch'],
+      },
     },
     commands: [
       'read /proc/kcore',
-      'read /proc/keys',
+      'read /proc/cmdline',
       'read /etc/passwd',
       'ls /etc/secret',
       'mkdir /etc/secret/x',
-      'stat /proc/keys',
+      'stat /proc/cmdline',
       'mountinfo /etc/secret',
     ],
     finds: {
       // Not every kernel has it.
       'read /proc/kcore': expect.stringMatching(/^(ENOENT)?$/),
-      'read /proc/keys': '',
+      'read /proc/cmdline': '',
       'read /etc/passwd': '',
       'ls /etc/secret': [],
       'mkdir /etc/secret/x': 'EROFS',
-      'stat /proc/keys': { type: 'character', device: '1:3' },
+      'stat /proc/cmdline': { type: 'character', device: '1:3' },
       'mountinfo /etc/secret': { type: 'tmpfs', options: expect.arrayContaining(['ro']) },
     },
   },
