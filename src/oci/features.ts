@@ -2,9 +2,9 @@
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
 import { HOOK_POINTS, NAMESPACE_TYPES } from './config.ts';
 
-/** Options of mounts that the guest's agent carries out. */
+/** Options of mounts that the guest's agent carries out (config.md, "Linux mount options", and runc's `tmpcopyup`). */
 const MOUNT_OPTIONS =
-  'async atime bind defaults dev diratime dirsync exec lazytime noatime nodev nodiratime noexec nolazytime norelatime nostrictatime nosuid nosymfollow private rbind relatime remount ro rprivate rshared rslave runbindable rw shared slave strictatime suid sync unbindable'.split(
+  'async atime bind defaults dev diratime dirsync exec idmap iversion lazytime loud mand noatime nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec ridmap rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable'.split(
     ' ',
   );
 
@@ -25,6 +25,7 @@ export function supportedFeatures(): Readonly<Record<string, unknown>> {
       capabilities: CAPABILITIES,
       apparmor: { enabled: false },
       selinux: { enabled: false },
+      mountExtensions: { idmap: { enabled: true } },
     },
   };
 }

@@ -2,6 +2,7 @@
 import { ConfigError } from './check.ts';
 import type { Config, Hooks, LinuxConfig, Mount, Namespace } from './config.ts';
 import { hooksForGuest } from './guest-hooks.ts';
+import { mountsForGuest } from './guest-mounts.ts';
 
 /** A path of the host that the guest must see. */
 export interface HostShare {
@@ -18,36 +19,13 @@ export interface GuestPlan {
   readonly shares: readonly HostShare[];
 }
 
-/** File systems that the guest's kernel makes by itself: their sources are mere names. */
-const GUEST_FILESYSTEMS = ['proc', 'sysfs', 'tmpfs', 'devpts', 'mqueue', 'cgroup', 'cgroup2', 'ramfs', 'securityfs'];
-
-/** config-linux.md, "Mounts": bind mounts are recognised by their options; runc takes the type `bind` as well. */
-function isBind(mount: Mount): boolean {
-  return mount.type === 'bind' || (mount.options ?? []).some((option) => option === 'bind' || option === 'rbind');
-}
-
 /**
  * Exchanges the paths of the host for the guest's.
  * @param sharedPath where the guest sees the shared folder
  * @throws ConfigError for what a container in a VM cannot have
  */
 export function planForGuest(config: Config, containerId: string, sharedPath: string): GuestPlan {
-  const shares: HostShare[] = [];
-  const mounts = (config.mounts ?? []).map((mount, index): Mount => {
-    if (isBind(mount)) {
-      if (mount.source === undefined || mount.source === '') {
-        throw new ConfigError(`mounts[${index}].source`, mount.source, 'the path of what is to be bound');
-      }
-      const target = `${containerId}/mounts/${shares.length}`;
-      shares.push({ source: mount.source, target, recursive: (mount.options ?? []).includes('rbind') });
-      return { ...mount, source: `${sharedPath}/${target}` };
-    }
-    if (!GUEST_FILESYSTEMS.includes(mount.type ?? '')) {
-      const allowed = `a bind mount or one of ${GUEST_FILESYSTEMS.join(', ')}: the container runs on a kernel of its own`;
-      throw new ConfigError(`mounts[${index}].type`, mount.type, allowed);
-    }
-    return mount;
-  });
+  const { mounts, shares } = mountsForGuest(config.mounts ?? [], containerId, sharedPath);
   const hooks = hooksForGuest(config.hooks, containerId, sharedPath);
   return { config: guestConfig(config, containerId, mounts, hooks.hooks), shares: [...shares, ...hooks.shares] };
 }

@@ -74,9 +74,6 @@ function limit(): Check {
   return value((found) => typeof found === 'number' && found >= 0 && found <= 2 ** 64, 'a whole number of 64 bits');
 }
 
-/** config.md, "Mounts". A relative destination is allowed, if discouraged: it counts from the root. */
-const mount = object({ destination: nonEmptyString }, { type: string, source: string, options: listOf(string) });
-
 /** config.md, "POSIX-platform Hooks": a timeout is greater than zero. */
 const hook = object(
   { path: absolutePath },
@@ -92,6 +89,12 @@ const idMappings = listOf(
 const timeOffset = object(
   {},
   { secs: integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), nanosecs: integer(0, NANOSECONDS_MAX) },
+);
+
+/** config.md, "Mounts". A relative destination is allowed, if discouraged: it counts from the root. */
+const mount = object(
+  { destination: nonEmptyString },
+  { type: string, source: string, options: listOf(string), uidMappings: idMappings, gidMappings: idMappings },
 );
 
 /** config-linux.md, "Namespaces" and "Control groups" */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { supportedFeatures } from '../../../../src/oci/features.ts';
 import * as abi from '../../linux/abi.gen.ts';
 import { parseMountOptions } from './mount-options.ts';
 
@@ -36,5 +37,28 @@ describe('parseMountOptions', () => {
 
   test('keeps a recursive bind when a plain one is named as well', () => {
     expect(parseMountOptions(['rbind', 'bind']).bind).toBe('recursive');
+  });
+
+  test('changes access times below as the one choice they are, too', () => {
+    expect(parseMountOptions(['rnoatime', 'rrelatime']).recursiveAttributes).toEqual({
+      set: abi.MOUNT_ATTR_RELATIME,
+      clear: abi.MOUNT_ATTR__ATIME,
+    });
+    expect(parseMountOptions(['rro', 'rstrictatime', 'rrw']).recursiveAttributes).toEqual({
+      set: abi.MOUNT_ATTR_STRICTATIME,
+      clear: abi.MOUNT_ATTR__ATIME | abi.MOUNT_ATTR_RDONLY,
+    });
+  });
+
+  test('keeps what is no matter of a mount from the file system', () => {
+    expect(parseMountOptions(['tmpcopyup', 'idmap', 'ridmap', 'size=1m'])).toMatchObject({
+      copyUp: true,
+      idMap: 'recursive',
+      data: 'size=1m',
+    });
+  });
+
+  test.each(supportedFeatures()['mountOptions'] as string[])('knows %s, which the runtime says it supports', (name) => {
+    expect(parseMountOptions([name]).data).toBe('');
   });
 });

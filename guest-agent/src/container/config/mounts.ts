@@ -20,12 +20,13 @@ export function parseMount(mount: JsonObject, warnings: string[]): MountPlan {
   const type = mount.string('type') ?? '';
   const source = mount.string('source') ?? '';
   const options = mount.strings('options');
-  const { bind, data, idMap, copyUp } = parseMountOptions(options);
+  const { bind, flags, data, idMap, copyUp } = parseMountOptions(options);
+  const isRemount = (flags & abi.MS_REMOUNT) !== 0;
   const isBind = bind !== 'no' || type === 'bind';
-  if (isBind && !source.startsWith('/')) {
+  if (isBind && !isRemount && !source.startsWith('/')) {
     throw invalid(`${mount.pathOf('source')} is "${source}", and a bind mount needs an absolute path`);
   }
-  if (!isBind && type === '') {
+  if (!isBind && !isRemount && type === '') {
     throw invalid(`${mount.pathOf('type')} is missing: only bind mounts (options bind, rbind) can do without`);
   }
   if (isBind && data !== '') {
