@@ -380,6 +380,18 @@ describe('cgroups below', () => {
     expect(existsSync(cgroupOf(id))).toBe(false);
   });
 
+  test('are made by the user whose container it is, who cannot change its limits', async () => {
+    const document = config(
+      [
+        'sh',
+        '-c',
+        'cd /sys/fs/cgroup; busybox mkdir mine && echo $$ > mine/cgroup.procs && echo moved; (echo 1 > cgroup.max.depth) 2>/dev/null || echo denied',
+      ],
+      { mounts: WRITABLE, process: { user: { uid: 1000, gid: 1000 }, capabilities: undefined } },
+    );
+    expect(await agent.run(document)).toMatchObject({ stdout: 'moved\ndenied\n', exitStatus: 0 });
+  });
+
   test('are bounded in depth and in number, and go however deep they are', async () => {
     const box = await start();
     // Longer, all together, than any path may be.

@@ -14,6 +14,7 @@ import { close, open, withFd } from '../linux/file.ts';
 import { type Ending, fork, isCapabilityKnown, openPidFd, setNamespace } from '../linux/process.ts';
 import { Cgroup } from './cgroup/cgroup.ts';
 import { OomWatch } from './cgroup/oom-watch.ts';
+import { cgroupOwner } from './cgroup/owner.ts';
 import { describeProcesses } from './cgroup/processes.ts';
 import { containerStats } from './cgroup/read-stats.ts';
 import { runExec, runInit } from './child.ts';
@@ -94,6 +95,9 @@ export class Container {
     this.#services = services;
     this.#plan = plan;
     this.#cgroup = cgroup;
+    this.#oomWatch = new OomWatch(services.loop, cgroup.path, (kills) =>
+      services.events.emit({ containerId: this.id, kind: { $case: 'outOfMemory', value: { kills } } }),
+    );
     const state = { id: this.id, bundle: request.bundle, annotations: plan.annotations };
     const target = joined.find(({ kind }) => kind === 'cgroup')?.fd;
     this.#init = new ContainerProcess(
@@ -112,9 +116,6 @@ export class Container {
     );
     this.#processes.set(INIT_ID, this.#init);
     this.#pidFd = openPidFd(this.#init.pid);
-    this.#oomWatch = new OomWatch(services.loop, cgroup.path, (kills) =>
-      services.events.emit({ containerId: this.id, kind: { $case: 'outOfMemory', value: { kills } } }),
-    );
     // Without a pid namespace the others would outlive the init process.
     void this.#init.ended.then(() => cgroup.killAll());
   }
@@ -154,7 +155,7 @@ export class Container {
     plan: ContainerPlan,
     joined: readonly OpenNamespace[],
   ): Promise<Container> {
-    const cgroup = new Cgroup(request.containerId, plan.resources, deviceRulesOf(plan));
+    const cgroup = new Cgroup(request.containerId, plan.resources, deviceRulesOf(plan), cgroupOwner(plan));
     try {
       return new Container(services, request, plan, joined, cgroup);
     } catch (error) {

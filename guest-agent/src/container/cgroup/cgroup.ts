@@ -37,14 +37,16 @@ export class Cgroup {
 
   /**
    * Makes the cgroup, with its limits and its devices: no process is in it before they hold.
+   * @param owner who may make cgroups in it and move processes between them, but not change its limits; undefined for root
    * @throws StatusError, SystemError; nothing is left then
    */
-  constructor(containerId: string, resources: ResourcesPlan, deviceRules: readonly DeviceRule[]) {
+  constructor(containerId: string, resources: ResourcesPlan, deviceRules: readonly DeviceRule[], owner?: number) {
     this.path = `${CGROUP_PARENT}/${containerId}`;
     makeDirectory(this.path);
     try {
       for (const [file, value] of NESTING_LIMITS) writeText(`${this.path}/${file}`, value);
       applyWrites(this.path, resources.writes);
+      if (owner !== undefined) this.#giveTo(owner);
       this.#devices = new DeviceControl(this.path, deviceRules);
     } catch (error) {
       removeCgroups(this.path);
@@ -66,19 +68,6 @@ export class Cgroup {
     } catch (error) {
       undo();
       throw error;
-    }
-  }
-
-  /** Gives it to a user, who may make cgroups in it and move processes between them, but not change its limits. */
-  delegateTo(uid: number): void {
-    for (const name of ['', ...lines(readText(DELEGATE_FILES))]) {
-      const path = `${this.path}/${name}`;
-      try {
-        call('chown', path, abi.SYS_fchownat, abi.AT_FDCWD, path, uid, -1, 0);
-      } catch (error) {
-        // The list has files of controllers that are not in use.
-        if (!isErrno(error, abi.ENOENT)) throw error;
-      }
     }
   }
 
@@ -125,6 +114,18 @@ export class Cgroup {
       removeCgroups(this.path);
     }
     this.#devices.close();
+  }
+
+  #giveTo(uid: number): void {
+    for (const name of ['', ...lines(readText(DELEGATE_FILES))]) {
+      const path = `${this.path}/${name}`;
+      try {
+        call('chown', path, abi.SYS_fchownat, abi.AT_FDCWD, path, uid, -1, 0);
+      } catch (error) {
+        // The list has files of controllers that are not in use.
+        if (!isErrno(error, abi.ENOENT)) throw error;
+      }
+    }
   }
 
   #trigger(file: string, value: string): void {
