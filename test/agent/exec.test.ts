@@ -1,5 +1,6 @@
 // More processes in a running container.
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { collect, config, stdioRequest, TestAgent, uniqueId } from './harness.ts';
 
 let agent: TestAgent;
@@ -115,3 +116,165 @@ test('many at once are kept apart', async () => {
   const endings = await Promise.all(all.map(({ ended }) => ended));
   expect(endings.map(({ exitStatus }) => exitStatus)).toEqual(all.map((_, index) => index));
 });
+
+/** What a program prints that looks at itself, run in a container with attributes of its own. */
+async function execIn(process: object, args: string[], execProcess: object, linux: object = {}) {
+  const id = uniqueId();
+  await agent.create(id, config(['sleep', '1000'], { process, linux }), stdioRequest({ stdout: false, stderr: false }));
+  await agent.call('StartContainer', { containerId: id });
+  const stdio = stdioRequest();
+  const document = { args, cwd: '/', env: ['PATH=/bin'], user: { uid: 0, gid: 0 }, ...execProcess };
+  const request = { containerId: id, processId: 'e', ociProcessJson: JSON.stringify(document), stdio };
+  await agent.call('ExecProcess', { ...request, ignorePaused: false });
+  const output = String(await collect(await agent.stream(stdio, 'stdout')));
+  await agent.call('DeleteContainer', { containerId: id, force: true });
+  return output;
+}
+
+describe('where it says nothing', () => {
+  const capabilities = { bounding: ['CAP_KILL'], permitted: ['CAP_KILL'], effective: ['CAP_KILL'] };
+
+  test("has the container's capabilities, limits, umask, adjustment, scheduler and personality", async () => {
+    const process = {
+      capabilities,
+      rlimits: [{ type: 'RLIMIT_NOFILE', soft: 77, hard: 88 }],
+      user: { uid: 0, gid: 0, umask: 0o027 },
+      oomScoreAdj: 321,
+      noNewPrivileges: true,
+      scheduler: { policy: 'SCHED_OTHER', nice: 5 },
+      ioPriority: { class: 'IOPRIO_CLASS_BE', priority: 7 },
+    };
+    const script = [
+      'grep -E "^(CapBnd|NoNewPrivs)" /proc/self/status',
+      'grep "open files" /proc/self/limits',
+      'umask',
+      'cat /proc/self/oom_score_adj',
+      'busybox ionice -p $$',
+      'set -- $(cat /proc/self/stat); shift 18; echo $1',
+      'busybox uname -m',
+    ].join('; ');
+    const personality = { domain: 'LINUX32' };
+    const output = await execIn(process, ['sh', '-c', script], {}, { personality });
+    expect(output.replace(/ +/g, ' ').split('\n')).toEqual([
+      'CapBnd:\t0000000000000020',
+      'NoNewPrivs:\t1',
+      'Max open files 77 88 files ',
+      '0027',
+      '321',
+      'best-effort: prio 7',
+      '5',
+      'i686',
+      '',
+    ]);
+  });
+
+  test('has what it says instead', async () => {
+    const process = {
+      capabilities,
+      oomScoreAdj: 321,
+      noNewPrivileges: true,
+      scheduler: { policy: 'SCHED_OTHER', nice: 5 },
+    };
+    const own = {
+      capabilities: { bounding: ['CAP_CHOWN'] },
+      noNewPrivileges: false,
+      oomScoreAdj: 1,
+      scheduler: { policy: 'SCHED_OTHER', nice: 2 },
+    };
+    const script =
+      'grep -E "^(CapBnd|NoNewPrivs)" /proc/self/status; cat /proc/self/oom_score_adj; set -- $(cat /proc/self/stat); shift 18; echo $1';
+    const output = await execIn(process, ['sh', '-c', script], own);
+    expect(output).toBe('CapBnd:\t0000000000000001\nNoNewPrivs:\t0\n1\n2\n');
+  });
+});
+
+test.each([
+  [{ final: '0' }, '0'],
+  [{ final: '1' }, '1'],
+  [{ initial: '1' }, '1'],
+  [{ initial: '0', final: '0-1' }, '0-1'],
+])('with execCPUAffinity %j runs on %s', async (execCPUAffinity, shown) => {
+  const { output } = await exec(['grep', 'Cpus_allowed_list', '/proc/self/status'], { execCPUAffinity });
+  expect(await output).toBe(`Cpus_allowed_list:\t${shown}\n`);
+});
+
+test('with an affinity to processors that there are none of is refused', async () => {
+  await expect(exec(['true'], { execCPUAffinity: { initial: '4000' } })).rejects.toMatchObject({
+    message: 'error setting initial CPU affinity: sched_setaffinity 4000: invalid argument',
+  });
+});
+
+test("of the container's own process has no affinity, which is for others", async () => {
+  const { stdout } = await agent.run(
+    config(['grep', 'Cpus_allowed_list', '/proc/self/status'], { process: { execCPUAffinity: { final: '0' } } }),
+  );
+  expect(stdout).toBe('Cpus_allowed_list:\t0-1\n');
+});
+
+test('has a terminal of the size that its process object says, unless the request does', async () => {
+  const size = async (terminalRows: number, terminalColumns: number) => {
+    serial += 1;
+    const stdio = { ...stdioRequest({ terminal: true }), terminalRows, terminalColumns };
+    const document = { ...config(['stty', 'size']).process, terminal: true, consoleSize: { height: 33, width: 111 } };
+    const request = { containerId, processId: `exec-${serial}`, ociProcessJson: JSON.stringify(document), stdio };
+    await agent.call('ExecProcess', { ...request, ignorePaused: false });
+    return String(await collect(await agent.stream(stdio, 'terminal')));
+  };
+  expect(await size(0, 0)).toBe('33 111\r\n');
+  expect(await size(10, 20)).toBe('10 20\r\n');
+});
+
+test.each<[string, string[], object, string]>([
+  ['a directory', ['/bin'], {}, 'exec: "/bin": is a directory'],
+  ['a file without permission', ['/etc/passwd'], {}, 'exec: "/etc/passwd": permission denied'],
+  ['a program that is not there', ['/none'], {}, 'exec: "/none": stat /none: no such file or directory'],
+  [
+    'a program in a file',
+    ['pwd'],
+    { cwd: '/etc/passwd' },
+    'chdir to cwd ("/etc/passwd") set in config.json failed: not a directory',
+  ],
+])('of %s is refused in the words of runc', async (_, args, process, message) => {
+  await expect(exec(args, process)).rejects.toMatchObject({ message });
+});
+
+test('never begins in a directory of the guest, whatever descriptor leads there', async () => {
+  const attempts = await Promise.allSettled(
+    Array.from({ length: 24 }, (_, fd) => exec(['pwd'], { cwd: `/proc/self/fd/${fd}` })),
+  );
+  expect(attempts.filter(({ status }) => status === 'fulfilled')).toEqual([]);
+});
+
+test('a hundred, one after the other, leave their statuses', async () => {
+  const statuses: number[] = [];
+  for (let index = 0; index < 100; index++) {
+    const { ended } = await exec(['sh', '-c', `exit ${index}`]);
+    statuses.push((await ended).exitStatus);
+  }
+  expect(statuses).toEqual(Array.from({ length: 100 }, (_, index) => index));
+});
+
+test('that leave children behind leave no zombies', async () => {
+  const script = 'for i in 1 2 3 4 5; do (sleep 0.05; true) & done; exit 0';
+  const runs = await Promise.all(Array.from({ length: 10 }, () => exec(['sh', '-c', script])));
+  await Promise.all(runs.map(({ ended }) => ended));
+  const wait = await exec(['sh', '-c', 'while [ "$(busybox pgrep sh | wc -l)" -gt 1 ]; do sleep 0.05; done']);
+  await wait.ended;
+  // The container's own process is no init and reaps nobody: what is left there is its own. None are the agent's.
+  const states = agentChildren().filter(({ state }) => state === 'Z');
+  expect(states).toEqual([]);
+});
+
+/** Children of the agent and the letters of their states (proc_pid_stat(5)). */
+function agentChildren(): { pid: string; state: string }[] {
+  const children = (pid: number | string) =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+      .split(' ')
+      .filter((child) => child !== '');
+  return children(agent.pid)
+    .flatMap(children)
+    .map((pid) => {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      return { pid, state: stat.charAt(stat.lastIndexOf(')') + 2) };
+    });
+}
