@@ -582,6 +582,7 @@ describe('propagation', () => {
       processId: 'm',
       ociProcessJson: JSON.stringify(mounting),
       stdio,
+      ignorePaused: false,
     });
     await collect(await agent.stream(stdio, 'stdout'));
     const seen = await Promise.all([giver, taker, loner].map((id) => exec(id, 'grep -c " /v/" /proc/mounts')));
