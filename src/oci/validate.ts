@@ -14,6 +14,7 @@ import {
   value,
 } from './check.ts';
 import { type Config, HOOK_POINTS, NAMESPACE_TYPES } from './config.ts';
+import { resources } from './validate-resources.ts';
 
 const U16_MAX = 0xffff;
 const U32_MAX = 0xffff_ffff;
@@ -108,7 +109,7 @@ const linux = object(
     cgroupsPath: string,
     rootfsPropagation: string,
     personality: object({ domain: nonEmptyString }, { flags: listOf(string) }),
-    resources: object({}),
+    resources,
   },
 );
 
