@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/if.h>
 #include <linux/ioprio.h>
 #include <linux/limits.h>
@@ -23,6 +24,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <linux/stat.h>
 #include <linux/vm_sockets.h>

@@ -12,7 +12,7 @@ const SHOWN_LENGTH = 60;
 
 function show(value: unknown): string {
   if (value === undefined) return 'missing';
-  const text = JSON.stringify(value);
+  const text = JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? String(part) : part));
   return text.length <= SHOWN_LENGTH ? text : `${text.slice(0, SHOWN_LENGTH)}...`;
 }
 

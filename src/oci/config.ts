@@ -1,5 +1,7 @@
 // The types of config.json (OCI runtime-spec 1.2, config.md and config-linux.md), as far as this project reads them.
 // What it does not read it hands on: properties that are not named here stay in the object.
+import type { LinuxSeccomp } from './seccomp/names.ts';
+
 export interface Config {
   readonly ociVersion: string;
   readonly root: Root;
@@ -93,6 +95,7 @@ export interface LinuxConfig {
   readonly cgroupsPath?: string;
   readonly rootfsPropagation?: string;
   readonly resources?: Readonly<Record<string, unknown>>;
+  readonly seccomp?: LinuxSeccomp;
 }
 
 /** The name of the file in a bundle. */

@@ -1,6 +1,13 @@
 // The Features structure (OCI runtime-spec 1.2, features.md and features-linux.md): what the guest's kernel and agent carry out.
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
 import { HOOK_POINTS, NAMESPACE_TYPES } from './config.ts';
+import {
+  SECCOMP_ACTIONS,
+  SECCOMP_ARCHITECTURES,
+  SECCOMP_FLAGS,
+  SECCOMP_FLAGS_SUPPORTED,
+  SECCOMP_OPERATORS,
+} from './seccomp/names.ts';
 
 /** Options of mounts that the guest's agent carries out (config.md, "Linux mount options", and runc's `tmpcopyup`). */
 const MOUNT_OPTIONS =
@@ -23,6 +30,14 @@ export function supportedFeatures(): Readonly<Record<string, unknown>> {
     linux: {
       namespaces: NAMESPACE_TYPES.toSorted(),
       capabilities: CAPABILITIES,
+      seccomp: {
+        enabled: true,
+        actions: SECCOMP_ACTIONS,
+        operators: SECCOMP_OPERATORS,
+        archs: SECCOMP_ARCHITECTURES,
+        knownFlags: SECCOMP_FLAGS,
+        supportedFlags: SECCOMP_FLAGS_SUPPORTED,
+      },
       apparmor: { enabled: false },
       selinux: { enabled: false },
       mountExtensions: { idmap: { enabled: true } },

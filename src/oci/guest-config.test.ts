@@ -3,6 +3,7 @@ import { ConfigError } from './check.ts';
 import type { Config, Mount, Namespace } from './config.ts';
 import { defaultConfig } from './default-config.ts';
 import { planForGuest } from './guest-config.ts';
+import { compileSeccomp } from './seccomp/compile.ts';
 
 function withMounts(...mounts: Mount[]): Config {
   return { ...defaultConfig(), mounts };
@@ -83,6 +84,27 @@ describe('planForGuest', () => {
       'linux.namespaces[0].path in config.json is "/proc/7/ns/user"; allowed is a new user namespace',
     );
   });
+
+  test('compiles the filter for system calls, and sends it beside the configuration', () => {
+    const seccomp = { defaultAction: 'SCMP_ACT_ERRNO' } as const;
+
+    const plan = planForGuest({ ...defaultConfig(), linux: { seccomp } }, 'c1', '/shared');
+
+    expect(plan.seccomp).toEqual(compileSeccomp(seccomp));
+    expect(plan.config.linux).toEqual({ cgroupsPath: '/c1' });
+  });
+
+  test.each([undefined, null, {}, { defaultAction: '', syscalls: [] }, { syscalls: null }])(
+    'has no filter for %j, as in runc',
+    (seccomp) => {
+      const config = { ...defaultConfig(), linux: { seccomp } } as unknown as Config;
+
+      const plan = planForGuest(config, 'c1', '/shared');
+
+      expect(plan.seccomp).toBeUndefined();
+      expect(plan.config.linux).not.toHaveProperty('seccomp');
+    },
+  );
 
   test.each<[string, Mount, string]>([
     ['a bind mount of nothing', { destination: '/x', type: 'bind' }, 'mounts[0].source in config.json is missing'],

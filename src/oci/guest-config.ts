@@ -3,6 +3,8 @@ import { ConfigError } from './check.ts';
 import type { Config, Hooks, LinuxConfig, Mount, Namespace } from './config.ts';
 import { hooksForGuest } from './guest-hooks.ts';
 import { mountsForGuest } from './guest-mounts.ts';
+import { isNoSeccomp } from './seccomp/check.ts';
+import { compileSeccomp, type SeccompFilter } from './seccomp/compile.ts';
 
 /** A path of the host that the guest must see. */
 export interface HostShare {
@@ -17,6 +19,8 @@ export interface HostShare {
 export interface GuestPlan {
   readonly config: Config;
   readonly shares: readonly HostShare[];
+  /** What stands for linux.seccomp, which `config` has no more. */
+  readonly seccomp: SeccompFilter | undefined;
 }
 
 /**
@@ -26,8 +30,13 @@ export interface GuestPlan {
  */
 export function planForGuest(config: Config, containerId: string, sharedPath: string): GuestPlan {
   const { mounts, shares } = mountsForGuest(config.mounts ?? [], containerId, sharedPath);
+  const { config: unfiltered, seccomp } = takeSeccomp(config);
   const hooks = hooksForGuest(config.hooks, containerId, sharedPath);
-  return { config: guestConfig(config, containerId, mounts, hooks.hooks), shares: [...shares, ...hooks.shares] };
+  return {
+    config: guestConfig(unfiltered, containerId, mounts, hooks.hooks),
+    shares: [...shares, ...hooks.shares],
+    seccomp,
+  };
 }
 
 function guestConfig(config: Config, containerId: string, mounts: readonly Mount[], hooks: Hooks): Config {
@@ -45,6 +54,14 @@ function guestConfig(config: Config, containerId: string, mounts: readonly Mount
       cgroupsPath: `/${containerId}`,
     },
   };
+}
+
+/** Compiles linux.seccomp and takes it out: the filter goes to the guest beside the configuration. @throws ConfigError */
+export function takeSeccomp(config: Config): Pick<GuestPlan, 'config' | 'seccomp'> {
+  if (!config.linux) return { config, seccomp: undefined };
+  const { seccomp, ...linux } = config.linux;
+  const isNone = seccomp === undefined || isNoSeccomp(seccomp);
+  return { config: { ...config, linux }, seccomp: isNone ? undefined : compileSeccomp(seccomp) };
 }
 
 /** A namespace of the host that the container would join has none like it in the guest: it gets a new one there. */

@@ -14,6 +14,7 @@ import {
   value,
 } from './check.ts';
 import { type Config, HOOK_POINTS, NAMESPACE_TYPES } from './config.ts';
+import { seccomp } from './seccomp/check.ts';
 import { resources } from './validate-resources.ts';
 
 const U16_MAX = 0xffff;
@@ -110,6 +111,7 @@ const linux = object(
     rootfsPropagation: string,
     personality: object({ domain: nonEmptyString }, { flags: listOf(string) }),
     resources,
+    seccomp,
   },
 );
 

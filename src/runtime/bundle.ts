@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
 import { CONFIG_FILE, type Config } from '../oci/config.ts';
+import { parseConfigText } from '../oci/config-text.ts';
 import { validateConfig } from '../oci/validate.ts';
 import { RuntimeError } from './runtime-error.ts';
 
@@ -33,7 +34,7 @@ export function readBundle(path: string): Bundle {
   }
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = parseConfigText(text);
   } catch (error) {
     throw invalid(`${file} is not JSON: ${messageOf(error)}`, error);
   }

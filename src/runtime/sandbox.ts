@@ -164,7 +164,7 @@ export class Sandbox {
           terminalRows: size?.height ?? 0,
           terminalColumns: size?.width ?? 0,
         },
-        seccomp: undefined,
+        seccomp: plan.seccomp,
         bundle: bundle.directory,
       });
       mark('container-created');

@@ -17,6 +17,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildAgent } from '../../guest-agent/build.ts';
 import { nodeTimers, socketStream } from '../../src/agent-client/socket-stream.ts';
+import type { Config } from '../../src/oci/config.ts';
+import { takeSeccomp } from '../../src/oci/guest-config.ts';
 import type { StdioRequest } from '../../src/protocol/agent.gen.ts';
 import { type AgentMethods, agentService, GUEST_DIRECTORY } from '../../src/protocol/agent-service.ts';
 import { TtrpcClient } from '../../src/protocol/client.ts';
@@ -239,12 +241,13 @@ export class TestAgent implements AsyncDisposable {
   }
 
   async create(id: string, document: object, stdio: StdioRequest = stdioRequest(), rootfs = this.makeRootfs()) {
+    const { config: guestConfig, seccomp } = takeSeccomp(document as Config);
     const request = {
       containerId: id,
-      ociConfigJson: JSON.stringify(document),
+      ociConfigJson: JSON.stringify(guestConfig),
       rootfsPath: rootfs,
       stdio,
-      seccomp: undefined,
+      seccomp,
       bundle: '/the/bundle',
     };
     return await this.call('CreateContainer', request);

@@ -87,13 +87,13 @@ describe('create', () => {
 
   test('tells what it accepts and does not apply', async () => {
     const id = uniqueId();
-    const linux = { seccomp: { defaultAction: 'SCMP_ACT_ALLOW' }, resources: { devices: [{ allow: false }] } };
+    const linux = { mountLabel: 'system_u:object_r:x', intelRdt: { closID: 'x' } };
     const { warnings } = await agent.create(id, config(['true'], { linux }), quiet());
     expect(warnings).toEqual([
-      expect.stringContaining('linux.seccomp is not applied'),
-      expect.stringContaining('linux.resources.devices is not applied'),
+      expect.stringContaining('linux.mountLabel is not applied'),
+      expect.stringContaining('linux.intelRdt is not applied'),
     ]);
-    expect(agent.log).toContain(`container ${id}: warning: linux.seccomp`);
+    expect(agent.log).toContain(`container ${id}: warning: linux.mountLabel`);
     await remove(id);
   });
 

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { AgentClient } from '../../src/agent-client/agent-client.ts';
 import { ConfigError } from '../../src/oci/check.ts';
+import { takeSeccomp } from '../../src/oci/guest-config.ts';
 import { validateConfig } from '../../src/oci/validate.ts';
 import type { StdioRequest } from '../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../src/protocol/status.ts';
@@ -70,7 +71,7 @@ export class AgentEngine implements Engine {
     const containerId = this.#name();
     const stdio = stdioFor(config.process);
     // As the host does with every config.json, before a guest sees it.
-    const plan = { config: validateConfig(config), seccomp: undefined };
+    const plan = takeSeccomp(validateConfig(config));
     const { pid } = await door.call('CreateContainer', {
       containerId,
       ociConfigJson: JSON.stringify(plan.config),

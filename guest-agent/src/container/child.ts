@@ -19,6 +19,7 @@ import {
   startSession,
   unshare,
 } from '../linux/process.ts';
+import { installSeccomp } from '../linux/seccomp.ts';
 import { bringUp } from '../linux/socket.ts';
 import { isTerminalMaster, openSlave, takeTerminal } from '../linux/terminal.ts';
 import { restoreOpenFileLimit } from '../open-file-limit.ts';
@@ -216,6 +217,8 @@ function readyProgram(channel: ChildChannel, plan: ProcessPlan, hasUserNamespace
   const program = findProgram(plan.args[0] ?? '', env);
   return () => {
     blockSignals(false);
+    // With no_new_privs it is the last thing of all: the profile needs to allow no more than execve.
+    if (plan.seccomp !== undefined && plan.noNewPrivileges) installSeccomp(plan.seccomp);
     return execute(program, plan.args, env);
   };
 }

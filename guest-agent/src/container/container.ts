@@ -125,7 +125,7 @@ export class Container {
     services: ProcessServices,
     request: CreateContainerRequest,
   ): Promise<{ container: Container; warnings: readonly string[] }> {
-    const { plan, warnings } = parseConfig(request.ociConfigJson, isCapabilityKnown);
+    const { plan, warnings } = parseConfig(request.ociConfigJson, isCapabilityKnown, request.seccomp);
     if (plan.process.terminal !== (request.stdio?.terminal ?? false)) {
       throw new StatusError(
         'INVALID_ARGUMENT',

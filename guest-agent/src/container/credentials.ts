@@ -5,6 +5,7 @@ import { isDirectory, requireExecutable, statusOf, tryGiveTo } from '../linux/fi
 import { changeDirectory, isInsideRoot } from '../linux/mount.ts';
 import { isCapabilityKnown, prctl, setCapabilities, setIds, setLimit, setUmask } from '../linux/process.ts';
 import { setPersonality } from '../linux/scheduling.ts';
+import { installSeccomp } from '../linux/seccomp.ts';
 import type { CapabilityPlan, ProcessPlan } from './config/plan.ts';
 import { homeOf } from './home.ts';
 import { applyScheduling } from './scheduling.ts';
@@ -20,6 +21,8 @@ export function applyCredentials(plan: ProcessPlan): void {
   for (const fd of STANDARD_STREAMS) if (plan.uid !== 0) tryGiveTo(fd, plan.uid);
   const entered = enterDirectory(plan.cwd, false);
   dropBoundingSet(plan.capabilities.bounding);
+  // Without no_new_privs it takes CAP_SYS_ADMIN: what follows is what profiles have to allow, no more than with runc.
+  if (plan.seccomp !== undefined && !plan.noNewPrivileges) installSeccomp(plan.seccomp);
   prctl('PR_SET_KEEPCAPS', abi.PR_SET_KEEPCAPS, 1);
   setIds(plan.uid, plan.gid, plan.additionalGids);
   // A directory that only the user may enter: on a file system shared by the host, for instance.

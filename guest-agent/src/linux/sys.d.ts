@@ -11,6 +11,8 @@ declare module 'tskata-sys' {
   export function execve(path: string, argv: readonly string[], envp: readonly string[]): number;
   /** Where the bytes are. Good for as long as the array is referenced. */
   export function addressOf(bytes: Uint8Array): bigint;
+  /** Ends this process by SIGILL. */
+  export function trap(): never;
   export function encodeUtf8(text: string): Uint8Array;
   /** What is no UTF-8 becomes U+FFFD. */
   export function decodeUtf8(bytes: Uint8Array): string;

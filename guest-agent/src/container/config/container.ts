@@ -1,5 +1,6 @@
 // From an OCI config.json to a plan that can be carried out: parsed, checked, and told what is not supported.
 // Source: OCI runtime-spec 1.2, config.md and config-linux.md.
+import type { SeccompFilter } from '../../../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../../../src/protocol/status.ts';
 import { parseHooks } from './hooks.ts';
 import { type JsonObject, parseJsonObject } from './json.ts';
@@ -10,10 +11,11 @@ import { warn } from './problems.ts';
 import { type IsCapabilityKnown, parseProcess } from './process.ts';
 import { NO_RESOURCES, parseResources } from './resources.ts';
 import { parsePersonality } from './scheduling.ts';
+import { parseSeccomp } from './seccomp.ts';
 import { parseSysctl } from './sysctl.ts';
 
-/** Reads a config.json. @throws StatusError INVALID_ARGUMENT or UNIMPLEMENTED, naming the field */
-export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<ContainerPlan> {
+/** Reads a config.json. @param filter what linux.seccomp was compiled to @throws StatusError INVALID_ARGUMENT or UNIMPLEMENTED, naming the field */
+export function parseConfig(text: string, isKnown: IsCapabilityKnown, filter?: SeccompFilter): Parsed<ContainerPlan> {
   const warnings: string[] = [];
   const config = parseJsonObject(text, 'config.json');
   const processObject = config.object('process');
@@ -21,7 +23,6 @@ export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<Co
     throw new StatusError('INVALID_ARGUMENT', 'config.json: process is missing, and a container must run something');
   }
   const linux = config.object('linux');
-  warn(warnings, linux, 'seccomp', 'system calls are not filtered; the boundary is the virtual machine');
   warn(warnings, linux, 'mountLabel', 'the guest kernel has no SELinux');
   warn(warnings, linux, 'intelRdt', 'the guest has no such resource');
   warn(warnings, linux, 'netDevices', "network devices are the virtual machine's");
@@ -32,6 +33,7 @@ export function parseConfig(text: string, isKnown: IsCapabilityKnown): Parsed<Co
     process: {
       ...parseProcess(processObject, warnings, isKnown),
       personality: parsePersonality(linux, warnings),
+      seccomp: parseSeccomp(linux, filter),
     },
     hooks: parseHooks(config, warnings),
     annotations: parseAnnotations(config),

@@ -1,4 +1,5 @@
 // What config.json asks for, parsed and checked: what the rest of this folder's neighbours carry out.
+import type { SeccompProgram } from '../../linux/seccomp.ts';
 import type { HookPlans } from './hooks.ts';
 import type { ResourcesPlan } from './resources.ts';
 import type { AffinityPlan, IoPriorityPlan, SchedulerPlan } from './scheduling.ts';
@@ -88,6 +89,8 @@ export interface ProcessPlan {
   readonly affinity: AffinityPlan | undefined;
   /** PER_*, from linux.personality. */
   readonly personality: number | undefined;
+  /** From linux.seccomp. */
+  readonly seccomp: SeccompProgram | undefined;
   readonly terminal: boolean;
   readonly consoleSize: { readonly rows: number; readonly columns: number } | undefined;
 }

@@ -50,6 +50,7 @@ export function parseProcess(process: JsonObject, warnings: string[], isKnown: I
     ioPriority: parseIoPriority(process),
     affinity: parseAffinity(process),
     personality: undefined,
+    seccomp: undefined,
     terminal: process.boolean('terminal'),
     consoleSize: size && {
       rows: size.numberWithin('height', 0, CONSOLE_SIZE_MAX) ?? 0,
@@ -81,6 +82,7 @@ export function parseExecProcess(
     ioPriority: plan.ioPriority ?? container.ioPriority,
     affinity: plan.affinity ?? container.affinity,
     personality: container.personality,
+    seccomp: container.seccomp,
   };
 }
 
