@@ -34,7 +34,7 @@ describe('parseConfig', () => {
     [{ process: { args: [1], cwd: '/' } }, 'process.args[0]'],
     [{ process: { args: ['a'], cwd: '/', rlimits: [{ type: 'RLIMIT_LUCK', soft: 1, hard: 1 }] } }, 'RLIMIT_LUCK'],
     [{ process: { args: ['a'], cwd: '/', user: { uid: 1.5 } } }, 'process.user.uid'],
-    [{ mounts: [{}] }, 'mounts[0].type'],
+    [{ mounts: [{}] }, 'mounts[0].destination'],
     [{ hostname: 'h' }, 'unable to set hostname without a private UTS namespace'],
     [{ domainname: 'd' }, 'unable to set domainname without a private UTS namespace'],
     [{ linux: { namespaces: [{ type: 'galaxy' }] } }, 'galaxy'],
