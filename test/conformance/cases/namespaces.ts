@@ -203,6 +203,21 @@ export const namespaceCases: readonly Case[] = [
     },
   },
   {
+    name: 'limits and the favour of the OOM killer are given from outside of a user namespace',
+    field: 'linux.uidMappings',
+    prepare: giveTo(100_000),
+    config: {
+      linux: USER_NAMESPACE,
+      process: { rlimits: [{ type: 'RLIMIT_MEMLOCK', soft: 1_000_000, hard: 1_000_000_000 }], oomScoreAdj: -500 },
+    },
+    commands: ['limits', 'read /proc/self/oom_score_adj'],
+    finds: {
+      limits: { RLIMIT_MEMLOCK: ['1000000', '1000000000'] },
+      'read /proc/self/oom_score_adj': '-500\n',
+    },
+    differs: { machine: { reason: 'takes CAP_SYS_RESOURCE, which a machine may keep for itself', skipped: true } },
+  },
+  {
     name: 'a user namespace without mappings is refused',
     field: 'linux.uidMappings',
     config: { linux: { namespaces: namespaces(...USUAL_NAMESPACES, 'user') } },

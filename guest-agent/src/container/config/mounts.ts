@@ -17,6 +17,7 @@ export function parsePropagation(linux: JsonObject | undefined): number {
 }
 
 export function parseMount(mount: JsonObject, warnings: string[]): MountPlan {
+  const destination = mount.requiredString('destination');
   const type = mount.string('type') ?? '';
   const source = mount.string('source') ?? '';
   const options = mount.strings('options');
@@ -44,7 +45,7 @@ export function parseMount(mount: JsonObject, warnings: string[]): MountPlan {
     throw invalid(`${mount.path} must have both uidMappings and gidMappings, or none of them`);
   }
   return {
-    destination: mount.requiredString('destination'),
+    destination,
     type: isBind ? 'bind' : type,
     source,
     options,
