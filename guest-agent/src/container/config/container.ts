@@ -14,7 +14,11 @@ import { parsePersonality } from './scheduling.ts';
 import { parseSeccomp } from './seccomp.ts';
 import { parseSysctl } from './sysctl.ts';
 
-/** Reads a config.json. @param filter what linux.seccomp was compiled to @throws StatusError INVALID_ARGUMENT or UNIMPLEMENTED, naming the field */
+/**
+ * Reads a config.json.
+ * @param filter what linux.seccomp was compiled to
+ * @throws StatusError INVALID_ARGUMENT or UNIMPLEMENTED, naming the field
+ */
 export function parseConfig(text: string, isKnown: IsCapabilityKnown, filter?: SeccompFilter): Parsed<ContainerPlan> {
   const warnings: string[] = [];
   const config = parseJsonObject(text, 'config.json');
