@@ -63,6 +63,8 @@ describe('StateStore', () => {
     mkdirSync(join(root, 'c1/shared/c1/rootfs'), { recursive: true });
     mkdirSync(join(root, 'c1/shared/c1/mounts'));
     writeFileSync(join(root, 'c1/shared/c1/mounts/0'), '');
+    mkdirSync(join(root, 'c1/shared/c1/hooks'));
+    writeFileSync(join(root, 'c1/shared/c1/hooks/0'), '');
 
     store.remove('c1');
 

@@ -196,8 +196,10 @@ function encode(record: ContainerRecord): string {
 function removeMountPoints(shared: string): void {
   for (const id of names(shared)) {
     removeEmpty(join(shared, id, 'rootfs'));
-    for (const name of names(join(shared, id, 'mounts'))) removeEmpty(join(shared, id, 'mounts', name));
-    removeEmpty(join(shared, id, 'mounts'));
+    for (const folder of ['mounts', 'hooks']) {
+      for (const name of names(join(shared, id, folder))) removeEmpty(join(shared, id, folder, name));
+      removeEmpty(join(shared, id, folder));
+    }
     removeEmpty(join(shared, id));
   }
   removeEmpty(shared);

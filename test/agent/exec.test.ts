@@ -245,6 +245,17 @@ test('never begins in a directory of the guest, whatever descriptor leads there'
   expect(attempts.filter(({ status }) => status === 'fulfilled')).toEqual([]);
 });
 
+test('goes into a paused container when it is told to, and runs when that is resumed', async () => {
+  await agent.call('PauseContainer', { containerId });
+  const stdio = stdioRequest({ stderr: false });
+  const ociProcessJson = JSON.stringify(config(['echo', 'resumed']).process);
+  const request = { containerId, processId: 'patient', ociProcessJson, stdio };
+  const made = agent.call('ExecProcess', { ...request, ignorePaused: true });
+  await agent.call('ResumeContainer', { containerId });
+  await made;
+  expect(String(await collect(await agent.stream(stdio, 'stdout')))).toBe('resumed\n');
+});
+
 test('a hundred, one after the other, leave their statuses', async () => {
   const statuses: number[] = [];
   for (let index = 0; index < 100; index++) {

@@ -1,8 +1,8 @@
 // What every runtime that takes runc's commands must do. The same cases run against runc, which shows that they are right.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { ended, isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
+import { BUSYBOX, ended, isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
 import { buildHelpers, holdConsole, manage } from './helpers.ts';
 
 /** @param needsBuild whether the helper programs are to be built; inside the emulated host they are there already */
@@ -269,6 +269,54 @@ export function describeRuntime(runtime: Runtime, { needsBuild }: { readonly nee
 
         expect(result.status).toBe(1);
         expect(result.stderr).toMatch(/error running .*hook #0: .*exit status 1/);
+        expect(bed.leftovers()).toEqual([]);
+      });
+
+      test('of the container run in it: the first with a static program of the host, the second with its own', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const script = (file: string) => ['sh', '-c', `{ cat; echo; hostname; echo $0; } > ${file}`, 'given'];
+        const hooks = {
+          createContainer: [{ path: BUSYBOX, args: script('etc/create'), env: ['PATH=/bin'] }],
+          startContainer: [{ path: '/bin/sh', args: script('/etc/start'), env: ['PATH=/bin'] }],
+        };
+        const bundle = bed.bundle({ ...shell('cat /etc/create /etc/start'), hooks });
+
+        const result = await bed.call(['run', '-b', bundle, 'c1']);
+
+        expect(result).toMatchObject({ status: 0, stderr: '' });
+        const [created = '', , , started = '', ...last] = result.stdout.trimEnd().split('\n');
+        expect(JSON.parse(created)).toMatchObject({ id: 'c1', status: 'creating', pid: 1, bundle });
+        expect(JSON.parse(started)).toMatchObject({ id: 'c1', status: 'created', pid: 1, bundle });
+        expect(last).toEqual(['tskata', 'given']);
+      });
+
+      test('of the container that fail fail the call, and leave nothing', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const createContainer = [{ path: BUSYBOX, args: ['sh', '-c', 'echo because >&2; exit 3'] }];
+
+        const result = await bed.call([
+          'run',
+          '-b',
+          bed.bundle({ ...shell('exit 0'), hooks: { createContainer } }),
+          'c1',
+        ]);
+
+        expect(result.status).toBe(1);
+        expect(result.stderr).toMatch(
+          /error running createContainer hook #0: exit status 3, stdout: , stderr: because/,
+        );
+        expect(bed.leftovers()).toEqual([]);
+      });
+
+      test('before the program that fail end the container, whose program does not run', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const startContainer = [{ path: '/bin/sh', args: ['sh', '-c', ': > /hook-ran; exit 1'] }];
+        const bundle = bed.bundle({ ...shell(': > /program-ran'), hooks: { startContainer } });
+
+        const result = await bed.call(['run', '-b', bundle, 'c1']);
+
+        expect(result.status).toBe(1);
+        expect(readdirSync(join(bundle, 'rootfs')).filter((name) => name.endsWith('-ran'))).toEqual(['hook-ran']);
         expect(bed.leftovers()).toEqual([]);
       });
     });

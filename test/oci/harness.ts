@@ -20,7 +20,7 @@ import { defaultConfig } from '../../src/oci/default-config.ts';
 import type { State } from '../../src/oci/state.ts';
 
 /** The machine's static busybox: a root file system in one file. */
-const BUSYBOX = '/bin/busybox';
+export const BUSYBOX = '/bin/busybox';
 /** A tmpfs, as engines use for a runtime's state and bundles. */
 const PLACE = '/run';
 
