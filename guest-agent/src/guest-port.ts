@@ -76,6 +76,8 @@ export function realGuest(loop: EventLoop, stopContainers: () => Promise<void>):
       if (mountsBelow(GUEST_DIRECTORY).includes(SHARED_DIRECTORY)) return;
       makeDirectories(SHARED_DIRECTORY);
       mount(tag, SHARED_DIRECTORY, 'virtiofs', 0);
+      // Containers whose mounts are to propagate meet here; all others are slaves of it.
+      mount('', SHARED_DIRECTORY, '', abi.MS_SHARED);
     },
     shutDown: () => {
       void shutDown(loop, stopContainers, () => {
