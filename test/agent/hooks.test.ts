@@ -186,6 +186,20 @@ test('startContainer hooks have the rights of the program, and its root', async 
   expect((await agent.run(document)).stdout).toBe('1000\n0027\n/home\nCapEff:\t0000000000000000\n');
 });
 
+test('startContainer hooks are made under the filter of the program, where that knows no clone3', async () => {
+  // As profiles for many engines have it: libraries fall back to clone on ENOSYS.
+  const syscalls = [
+    { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: 38 },
+    { names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' },
+  ];
+  const { mounts } = withVolume();
+  const script = 'mkdir /tmp/made; { ls /tmp; grep Seccomp: /proc/self/status; } > /volume/out';
+  const hook = shellHook(script, { env: ['PATH=/bin'] });
+  const linux = { seccomp: { defaultAction: 'SCMP_ACT_ALLOW', syscalls } };
+  const document = hooked('startContainer', [hook], 'cat /volume/out', { mounts, linux });
+  expect((await agent.run(document)).stdout).toBe('Seccomp:\t2\n');
+});
+
 test('a hook whose interpreter is not there is told from one that is not there', async () => {
   const script = join(agent.directory, 'odd.sh');
   writeFileSync(script, '#!/no/such/interpreter\n', { mode: 0o755 });
