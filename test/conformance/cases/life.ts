@@ -38,7 +38,6 @@ export const lifeCases: readonly Case[] = [
   {
     name: 'its own processes cannot kill pid 1',
     field: 'kill',
-    endToEnd: true,
     commands: ['fork kill 1 9', 'fork kill 1 15', 'kill 1 9', 'process'],
     finds: { 'fork kill 1 9': { 'kill 1 9': 'ok' }, process: { pid: 1 } },
   },

@@ -23,7 +23,6 @@ export const privilegeCases: readonly Case[] = [
     (noNewPrivileges): Case => ({
       name: `root has the sets that it is given${noNewPrivileges ? '' : ', and by execve what bounds them'}`,
       field: 'process.capabilities',
-      endToEnd: true,
       config: {
         process: {
           noNewPrivileges,

@@ -11,7 +11,6 @@ export const protectionCases: readonly Case[] = [
   {
     name: 'files read as empty, folders are empty, and what is not there is no error',
     field: 'linux.maskedPaths',
-    endToEnd: true,
     prepare: ({ rootfs }) => mkdirSync(join(rootfs, 'etc/secret/deep'), { recursive: true }),
     config: {
       linux: {
@@ -64,7 +63,6 @@ export const protectionCases: readonly Case[] = [
   {
     name: 'nodes of every type, with mode and owner',
     field: 'linux.devices',
-    endToEnd: true,
     config: {
       linux: {
         devices: [
@@ -192,7 +190,6 @@ export const protectionCases: readonly Case[] = [
   {
     name: 'parameters of its ipc and network namespaces',
     field: 'linux.sysctl',
-    endToEnd: true,
     config: {
       linux: {
         sysctl: {
