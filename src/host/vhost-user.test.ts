@@ -21,6 +21,8 @@ const BACK_END = `
 const { createServer } = require('node:net');
 const { parentPort, workerData: { path, answers, fault } } = require('node:worker_threads');
 createServer((socket) => {
+  // A front end that refuses an answer leaves at once.
+  socket.on('error', () => {});
   let received = Buffer.alloc(0);
   socket.on('data', (chunk) => {
     received = Buffer.concat([received, chunk]);
