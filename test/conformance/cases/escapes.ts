@@ -1,5 +1,6 @@
 // What nobody in a container, and nothing in its root file system, may bring about.
-import { mkdirSync, readdirSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, rmdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { Case } from '../case.ts';
@@ -88,6 +89,10 @@ const descriptorCases = [3, 7, 8].map(
     refused: /./,
   }),
 );
+
+const NOT_DELEGATED = { reason: 'the host’s tree of cgroups is not mounted with nsdelegate', skipped: true } as const;
+const WAITS = { reason: 'opens it and waits', skipped: true } as const;
+const NO_TERMINAL = { reason: 'the suite gives no terminal to an exec by the command', skipped: true } as const;
 
 export const escapeCases: readonly Case[] = [
   ...linkCases,
@@ -261,6 +266,61 @@ export const escapeCases: readonly Case[] = [
       await first.remove();
       expect(reportOf(other)).toMatchObject({ 'key secret': expect.stringMatching(/ENOKEY|ENOSYS/) });
     },
+  },
+  {
+    name: 'a cgroup that may be written does not let it raise its own limits',
+    field: 'escape',
+    needs: ['pids'],
+    config: {
+      mounts: [{ destination: '/run/cgroup', type: 'cgroup', source: 'cgroup' }],
+      linux: { resources: { pids: { limit: 20 } } },
+    },
+    commands: [
+      'mkdir /run/cgroup/mine',
+      'write /run/cgroup/pids.max max',
+      'write /run/cgroup/../cgroup.procs 0',
+      'read /run/cgroup/pids.max',
+    ],
+    finds: {
+      'mkdir /run/cgroup/mine': 'ok',
+      'write /run/cgroup/pids.max max': 'EPERM',
+      'write /run/cgroup/../cgroup.procs 0': 'ENOENT',
+      'read /run/cgroup/pids.max': '20\n',
+    },
+    differs: { runc: NOT_DELEGATED, crun: NOT_DELEGATED },
+  },
+  {
+    name: 'a list of users that never ends to be read does not hold up the engine',
+    field: 'escape',
+    prepare: ({ rootfs }) => {
+      unlinkSync(join(rootfs, 'etc/passwd'));
+      execFileSync('mkfifo', [join(rootfs, 'etc/passwd')]);
+    },
+    commands: ['cwd'],
+    finds: { cwd: '/' },
+    differs: { runc: WAITS, crun: WAITS },
+  },
+  {
+    name: 'a terminal that the container made up is not taken for one',
+    field: 'escape',
+    async scenario(engine) {
+      const rights = { process: { capabilities: capabilities('CAP_SYS_ADMIN', 'CAP_MKNOD') } };
+      const commands = [
+        'mount tmpfs /dev/pts tmpfs',
+        'mknod /dev/pts/ptmx p 0 0',
+        'create /run/done x',
+        'await-signal',
+      ];
+      const running = await engine.start(engine.place(), containerConfig(['/bin/probe', ...commands], rights));
+      const process = { cwd: '/', user: { uid: 0, gid: 0 } };
+      await running.exec({ ...process, args: ['/bin/probe', 'await /run/done'] });
+      const fooled = await running.exec({ ...process, args: ['/bin/probe', 'tty'], terminal: true });
+      const after = await running.exec({ ...process, args: ['/bin/probe', 'cwd'] });
+      await running.remove();
+      expect(fooled).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/ptmx|terminal/) });
+      expect(reportOf(after)).toEqual({ cwd: '/' });
+    },
+    differs: { runc: NO_TERMINAL, crun: NO_TERMINAL, tskata: NO_TERMINAL },
   },
   {
     name: 'the agent’s ports do not answer',

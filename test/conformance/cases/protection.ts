@@ -123,6 +123,22 @@ export const protectionCases: readonly Case[] = [
     },
   },
   {
+    name: 'the same holds where there are no rules',
+    field: 'linux.resources.devices',
+    config: {
+      process: { capabilities: capabilities('CAP_MKNOD') },
+      linux: { resources: undefined },
+    },
+    commands: [
+      'open /dev/null rw',
+      'mknod /tmp/memory c 1 1',
+      'open /tmp/memory r',
+      'mknod /tmp/disk b 254 0',
+      'open /tmp/disk r',
+    ],
+    finds: { 'open /dev/null rw': 'ok', 'open /tmp/memory r': 'EPERM', 'open /tmp/disk r': 'EPERM' },
+  },
+  {
     name: 'a rule lets one device be read, and no more',
     field: 'linux.resources.devices',
     config: {
