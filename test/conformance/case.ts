@@ -52,3 +52,8 @@ export type Case = ContainerCase | ScenarioCase;
 export function differenceFor(engine: Engine, { differs }: Case): Difference | undefined {
   return engine.worlds.map((world) => differs?.[world]).find((difference) => difference !== undefined);
 }
+
+/** All that a case says of differences. */
+export function differencesOf({ differs }: Case): [string, Difference][] {
+  return Object.entries(differs ?? {});
+}

@@ -116,7 +116,8 @@ export function describeTskata(runtime: Runtime): void {
       ]);
       expect(names).toContain('first-output');
       expect(names).toContain('container-exited');
-      expect(report.agentProcessorUs.user).toBeGreaterThan(0);
+      // A kernel that samples may give all of a short time to one of the two.
+      expect(report.agentProcessorUs.user + report.agentProcessorUs.system).toBeGreaterThan(0);
       expect(report.guestKernelRelease).toMatch(/^\d+\.\d+/);
     });
 

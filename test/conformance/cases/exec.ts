@@ -9,7 +9,6 @@ export const execCases: readonly Case[] = [
   {
     name: 'joins every namespace of the container, its cgroup and its root',
     field: 'exec',
-    endToEnd: true,
     config: { mounts: [{ destination: '/run/mark', type: 'tmpfs', source: 'tmpfs' }] },
     exec: {},
     commands: [

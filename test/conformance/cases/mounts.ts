@@ -33,6 +33,11 @@ function fillVolume({ volume }: Place): void {
   mkdirSync(join(volume, 'below'));
 }
 
+/** A mount's propagation. A copy of a mount that others share is the slave of theirs as well. */
+const propagates = (...kinds: string[]) => ({
+  propagation: expect.toSatisfy((found: string[]) => found.filter((kind) => kind !== 'master').join() === kinds.join()),
+});
+
 /** For what runc knows since 1.2. */
 const SINCE_1_2 = { runc: { reason: 'versions before 1.2 do not know it', skipped: true } } as const;
 
@@ -279,8 +284,8 @@ export const mountCases: readonly Case[] = [
     finds: {
       'mountinfo /run/private': { propagation: [] },
       'mountinfo /run/rprivate': { propagation: [] },
-      'mountinfo /run/shared': { propagation: ['shared'] },
-      'mountinfo /run/rshared': { propagation: ['shared'] },
+      'mountinfo /run/shared': propagates('shared'),
+      'mountinfo /run/rshared': propagates('shared'),
       'mountinfo /run/unbindable': { propagation: ['unbindable'] },
     },
     differs: { crun: { reason: 'wants the type none or an rbind with these options', skipped: true } },
@@ -433,8 +438,11 @@ export const mountCases: readonly Case[] = [
       commands: ['mountinfo /'],
       finds: {
         'mountinfo /': {
-          propagation: { private: [], slave: [], shared: ['shared'], unbindable: ['unbindable'] }[propagation],
-        },
+          private: { propagation: [] },
+          slave: propagates(),
+          shared: propagates('shared'),
+          unbindable: { propagation: ['unbindable'] },
+        }[propagation],
       },
       differs: {
         runc: { reason: 'sets it for the mounts around the root only', finds: { 'mountinfo /': { propagation: [] } } },
