@@ -70,7 +70,7 @@ export function syncFilesystems(): void {
 
 /** Restarts the machine at once. */
 export function reboot(): never {
-  const { LINUX_REBOOT_MAGIC1: first, LINUX_REBOOT_MAGIC2: second } = abi;
-  call('reboot', '', abi.SYS_reboot, first, second, abi.LINUX_REBOOT_CMD_RESTART, null);
+  const command = abi.LINUX_REBOOT_CMD_RESTART;
+  call('reboot', '', abi.SYS_reboot, abi.LINUX_REBOOT_MAGIC1, abi.LINUX_REBOOT_MAGIC2, command, null);
   throw new Error('reboot returned');
 }
