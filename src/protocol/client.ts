@@ -60,7 +60,7 @@ export class TtrpcClient {
   ): Promise<ResponseOf<M[Name]>> {
     const method = methodOf(service, name, 'unary');
     const { timeoutMs } = options;
-    const envelope = encodeRequest(service.name, name, method.request.encode(request).finish(), timeoutMs);
+    const envelope = encodeRequest(service.name, name, method.request.encode(request), timeoutMs);
     const payload = await this.#exchange(`${service.name}/${name}`, envelope, timeoutMs);
     return decode(name, method.response, payload) as ResponseOf<M[Name]>;
   }
@@ -77,7 +77,7 @@ export class TtrpcClient {
     request: RequestOf<M[Name]>,
   ): AsyncIterableIterator<ResponseOf<M[Name]>, undefined> {
     const method = methodOf(service, name, 'serverStream');
-    const envelope = encodeRequest(service.name, name, method.request.encode(request).finish());
+    const envelope = encodeRequest(service.name, name, method.request.encode(request));
     const streamId = this.#newStreamId();
     const leave = (): void => {
       this.#pending.delete(streamId);
@@ -198,7 +198,7 @@ function methodOf<M extends Methods>(service: Service<M>, name: keyof M & string
 
 function encodeRequest(service: string, method: string, payload: Uint8Array, timeoutMs = 0): Uint8Array {
   const timeoutNano = BigInt(Math.ceil(timeoutMs)) * NANOSECONDS_PER_MS;
-  return Request.encode({ service, method, payload, timeoutNano, metadata: [] }).finish();
+  return Request.encode({ service, method, payload, timeoutNano, metadata: [] });
 }
 
 /** The message in a response. @throws StatusError with its status, where that is not OK */

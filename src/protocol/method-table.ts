@@ -48,7 +48,7 @@ export class MethodTable {
     if (implementation === undefined) throw new StatusError('UNIMPLEMENTED', `method ${path} is not known here`);
     const { method } = implementation;
     const message = decode(path, method.request, request.payload);
-    const encode = (item: unknown): Uint8Array => method.response.encode(item).finish();
+    const encode = (item: unknown): Uint8Array => method.response.encode(item);
     if (method.kind === 'unary') {
       const handler = implementation.handler as UnaryHandler;
       return { kind: 'unary', path, encode, run: () => handler(message) };
@@ -69,7 +69,7 @@ function decode<T>(what: string, codec: { decode(input: Uint8Array): T }, bytes:
 
 /** The encoded `Response` of a call that ended well. */
 export function encodeAnswer(message: Uint8Array): Uint8Array {
-  return Response.encode({ status: { code: StatusCode.OK, message: '' }, payload: message }).finish();
+  return Response.encode({ status: { code: StatusCode.OK, message: '' }, payload: message });
 }
 
 /** Longest text of a status, characters: of the longest path still enough to know what is meant. */
@@ -79,5 +79,5 @@ const REFUSAL_TEXT_MAX = 4096;
 export function encodeRefusal(error: unknown): Uint8Array {
   const code = error instanceof StatusError ? error.status : StatusCode.UNKNOWN;
   const message = messageOf(error).slice(0, REFUSAL_TEXT_MAX);
-  return Response.encode({ status: { code, message }, payload: new Uint8Array(0) }).finish();
+  return Response.encode({ status: { code, message }, payload: new Uint8Array(0) });
 }

@@ -157,7 +157,7 @@ describe('the server', () => {
     const bad = new Uint8Array([0xff, 0xff, 0xff]);
     const envelope = { service: 'test.Service', method: 'Wait', payload: bad, timeoutNano: 0n, metadata: [] };
     await clientEnd.write(encodeFrame(1, MessageType.REQUEST, bad));
-    await clientEnd.write(encodeFrame(3, MessageType.REQUEST, Request.encode(envelope).finish()));
+    await clientEnd.write(encodeFrame(3, MessageType.REQUEST, Request.encode(envelope)));
     const decoder = new FrameDecoder();
     const codes: (number | undefined)[] = [];
     while (codes.length < 2) {

@@ -1,11 +1,5 @@
 // A service as data: its name, and per method how its messages are read and written.
-import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
-
-/** Reads and writes one kind of message; what ts-proto generates. */
-export interface MessageCodec<T> {
-  encode(message: T): BinaryWriter;
-  decode(input: BinaryReader | Uint8Array): T;
-}
+import type { MessageCodec } from './codec.ts';
 
 interface Codecs<Request, Response> {
   readonly request: MessageCodec<Request>;

@@ -36,8 +36,8 @@ function connected(watch: Watch): { client: TtrpcClient; served: Promise<void>; 
 }
 
 function envelope(methodName: string): Uint8Array {
-  const payload = StartContainerRequest.encode(request).finish();
-  return Request.encode({ service: service.name, method: methodName, payload, timeoutNano: 0n, metadata: [] }).finish();
+  const payload = StartContainerRequest.encode(request);
+  return Request.encode({ service: service.name, method: methodName, payload, timeoutNano: 0n, metadata: [] });
 }
 
 /** Reads `count` frames. */
@@ -303,7 +303,7 @@ describe('the client', () => {
   test('takes a message in the frame that closes the stream', async () => {
     const { client, peer } = facing();
     const items = client.stream(service, 'Watch', request);
-    const payload = WaitProcessResponse.encode(item(7)).finish();
+    const payload = WaitProcessResponse.encode(item(7));
     await peer.write(encodeFrame(1, MessageType.DATA, payload, FrameFlag.REMOTE_CLOSED));
     expect(await items.next()).toEqual({ done: false, value: item(7) });
     expect(await items.next()).toEqual({ done: true, value: undefined });

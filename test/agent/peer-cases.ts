@@ -67,7 +67,7 @@ function frame(methods: readonly string[]): fc.Arbitrary<Uint8Array> {
       timeoutNano: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
       metadata: fc.array(fc.record({ key: text, value: text }), { maxLength: 2 }),
     })
-    .map((envelope) => Request.encode(envelope).finish());
+    .map((envelope) => Request.encode(envelope));
   const payload = fc.oneof(
     { weight: 8, arbitrary: request },
     { weight: 2, arbitrary: fc.oneof(field, message).map((content) => Uint8Array.from(content)) },

@@ -85,7 +85,7 @@ describe('calls', () => {
   test('of a peer that asks without end and reads no answer stop being read', async () => {
     const socket = await deafConnection();
     const envelope = { service: agentService.name, method: 'GuestDetails', timeoutNano: 0n, metadata: [] };
-    const payload = Request.encode({ ...envelope, payload: new Uint8Array(0) }).finish();
+    const payload = Request.encode({ ...envelope, payload: new Uint8Array(0) });
     const writeMany = (first: number): boolean => {
       const frames = Array.from({ length: 1000 }, (_, index) => encodeFrame(2 * (first + index) + 1, 1, payload));
       return socket.write(Buffer.concat(frames));
@@ -107,7 +107,7 @@ describe('calls', () => {
       payload: new Uint8Array(0),
       timeoutNano: 0n,
       metadata: [],
-    }).finish();
+    });
     for (let index = 0; index < 500; index++) socket.write(encodeFrame(2 * index + 1, MessageType.REQUEST, payload));
     await delay(500);
     await expectAnswers();
