@@ -8,6 +8,7 @@ import { mountCases } from './mounts.ts';
 import { namespaceCases } from './namespaces.ts';
 import { privilegeCases } from './privileges.ts';
 import { processCases } from './process.ts';
+import { profileCases } from './profiles.ts';
 import { protectionCases } from './protection.ts';
 import { resourceCases } from './resources.ts';
 import { seccompCases } from './seccomp.ts';
@@ -21,6 +22,7 @@ export const suite: Readonly<Record<string, readonly Case[]>> = {
   'file systems': mountCases,
   protection: protectionCases,
   'system call filter': seccompCases,
+  'profiles of engines': profileCases,
   resources: resourceCases,
   hooks: hookCases,
   exec: execCases,

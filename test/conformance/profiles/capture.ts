@@ -1,0 +1,72 @@
+// Takes down what container engines write into config.json for a container with their defaults: rights, filter, masked paths.
+// `npm run host -- node test/conformance/profiles/capture.ts` writes the files beside this one anew, on the emulated host.
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../../../src/oci/config.ts';
+
+const HERE = import.meta.dirname;
+const ROOTFS = join(HERE, '../../../build/guest/rootfs');
+const START_TIMEOUT_S = 120;
+
+/** A tmpfs, which goes with the emulated host. */
+const folder = mkdtempSync('/run/capture-');
+const bundle = join(folder, 'config.json');
+const rootfs = join(folder, 'rootfs');
+/** Stands for the runtime: keeps the config.json of the container that it is to make, and fails. */
+const runtime = join(folder, 'runtime');
+
+cpSync(ROOTFS, rootfs, { recursive: true, verbatimSymlinks: true });
+writeFileSync(
+  runtime,
+  `#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in --bundle | -b) cp "$2/config.json" ${bundle} ;; esac
+  shift
+done
+exit 1
+`,
+  { mode: 0o755 },
+);
+
+/** Starts a daemon and waits for its socket. It ends with the emulated host. */
+async function startDaemon(program: string, args: readonly string[], socket: string): Promise<void> {
+  spawn(program, args, { stdio: 'ignore', detached: true }).unref();
+  for (let tries = 0; !existsSync(socket); tries++) {
+    if (tries === START_TIMEOUT_S) throw new Error(`${program} made no ${socket} within ${START_TIMEOUT_S} s`);
+    await sleep(1000);
+  }
+}
+
+/** Has an engine make a container, which comes as far as the runtime, and writes down what it asked for. */
+function capture(engine: string, program: string, args: readonly string[]): void {
+  let said = '';
+  try {
+    execFileSync(program, args, { stdio: 'pipe' });
+  } catch (error) {
+    said = String((error as { stderr?: Buffer }).stderr ?? error); // The runtime fails always.
+  }
+  if (!existsSync(bundle)) throw new Error(`${engine} did not come as far as the runtime: ${said}`);
+  const { process, linux } = JSON.parse(readFileSync(bundle, 'utf8')) as Config;
+  execFileSync('rm', [bundle]);
+  const { capabilities, noNewPrivileges = false } = process ?? {};
+  const { seccomp, maskedPaths, readonlyPaths } = linux ?? {};
+  if (seccomp === undefined) throw new Error(`${engine} gave its container no filter`);
+  const parts = { process: { capabilities, noNewPrivileges }, linux: { seccomp, maskedPaths, readonlyPaths } };
+  writeFileSync(join(HERE, `${engine}.json`), `${JSON.stringify(parts, null, 2)}\n`);
+  console.log(`${engine}: ${execFileSync(program, ['--version'], { encoding: 'utf8' }).trim()}`);
+}
+
+mkdirSync('/run/containerd', { recursive: true });
+await startDaemon('containerd', [], '/run/containerd/containerd.sock');
+capture('containerd', 'ctr', ['run', '--seccomp', '--runc-binary', runtime, '--rootfs', rootfs, 'capture', 'true']);
+
+const daemonConfig = join(folder, 'daemon.json');
+writeFileSync(daemonConfig, JSON.stringify({ runtimes: { capture: { path: runtime } } }));
+const bare = ['--config-file', daemonConfig, '--bridge=none', '--iptables=false', '--ip6tables=false'];
+await startDaemon('dockerd', [...bare, '--containerd=/run/containerd/containerd.sock'], '/run/docker.sock');
+execFileSync('sh', ['-c', `tar -C ${rootfs} -c . | docker import - busybox`], { stdio: 'inherit' });
+capture('docker', 'docker', ['run', '--runtime=capture', '--network=none', 'busybox', 'true']);
+
+capture('podman', 'podman', [`--runtime=${runtime}`, 'run', '--network=none', '--rootfs', rootfs, 'true']);
