@@ -7,7 +7,7 @@ export { UnixListenerError } from './host/unix-listener.ts';
 export { type KvmVerdict, probeKvm } from './hypervisor/kvm/probe.ts';
 export { BootFileError } from './vmm/boot-files.ts';
 export { buildVm } from './vmm/builder.ts';
-export { checkVmConfig, type HugePageSize, parseMemoryMib, type VmConfig } from './vmm/config.ts';
+export { checkVmConfig, parseMemoryMib, type VmConfig } from './vmm/config.ts';
 export { VmConfigError } from './vmm/config-error.ts';
 export { describedVm, mergeDescriptions, type VmDescription } from './vmm/description.ts';
 export { readDescriptionFile } from './vmm/description-file.ts';
@@ -15,6 +15,7 @@ export type { DiskConfig } from './vmm/devices/disk.ts';
 export type { NetConfig } from './vmm/devices/net.ts';
 export type { ShareConfig } from './vmm/devices/share.ts';
 export type { VsockConfig } from './vmm/devices/vsock.ts';
+export type { HugePageSize } from './vmm/limits.ts';
 export type { VmConnections } from './vmm/machine.ts';
 export type { DeviceMetrics, MemoryMetrics, VmMetrics } from './vmm/metrics.ts';
 export {

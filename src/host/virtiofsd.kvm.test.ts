@@ -15,9 +15,10 @@ import { guestAddress } from '../lib/brand.ts';
 import { MIB } from '../lib/units.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import type { BackEndError, BackEndProcess } from './back-end-process.ts';
+import { CACHE_POLICIES } from './cache-policy.ts';
 import { VhostUserFrontEnd } from './vhost-user.ts';
 import { VhostUserError } from './vhost-user-error.ts';
-import { CACHE_POLICIES, findVirtiofsd, startVirtiofsd, type VirtiofsdOptions } from './virtiofsd.ts';
+import { findVirtiofsd, startVirtiofsd, type VirtiofsdOptions } from './virtiofsd.ts';
 
 /** The two programs differ in what they can. */
 const FLAVOUR = findVirtiofsd().flavour;

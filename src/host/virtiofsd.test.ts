@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { virtiofsdCommand } from './virtiofsd.ts';
+import { virtiofsdAt, virtiofsdCommand } from './virtiofsd.ts';
 
 const RUST = { path: '/rust', flavour: 'rust' } as const;
 const C = { path: '/c', flavour: 'c' } as const;
@@ -41,4 +41,15 @@ test('the one in Rust refuses writes by itself, the one in C gets a mount that d
 test('a cache policy has its name of each program', () => {
   expect(virtiofsdCommand({ directory: '/shared', cache: 'never' }, RUST, 3)).toContain('--cache=never');
   expect(virtiofsdCommand({ directory: '/shared', cache: 'never' }, C, 3).at(-1)).toContain(',cache=none,');
+});
+
+test.each([RUST, C])('more arguments stand at the end: $flavour', (program) => {
+  const command = virtiofsdCommand({ directory: '/shared', extraArgs: ['--thread-pool-size=1'] }, program, 3);
+
+  expect(command.at(-1)).toBe('--thread-pool-size=1');
+});
+
+test('a program at a path is taken for the one in Rust, unless it is where QEMU has its own', () => {
+  expect(virtiofsdAt('/usr/lib/qemu/virtiofsd').flavour).toBe('c');
+  expect(virtiofsdAt('/opt/virtiofsd')).toEqual({ path: '/opt/virtiofsd', flavour: 'rust' });
 });

@@ -1,5 +1,6 @@
 // virtiofsd, the program that serves a folder to a guest: Debian 12 has the one in C (QEMU's), Debian 13 the one in Rust.
 import { type BackEndError, BackEndProcess, findProgram } from './back-end-process.ts';
+import type { CachePolicy } from './cache-policy.ts';
 
 /** Which program it is: they differ in their options. */
 export type VirtiofsdFlavour = 'c' | 'rust';
@@ -15,25 +16,28 @@ const PROGRAMS: readonly VirtiofsdProgram[] = [
   { path: '/usr/lib/qemu/virtiofsd', flavour: 'c' },
 ];
 
-/**
- * What the guest may keep of what it has read: `auto` for a second, after which it looks whether the host has changed the
- * file; `always` for as long as it likes, for a folder that only this guest changes; `never` nothing, and then files cannot
- * be mapped shared.
- */
-export const CACHE_POLICIES = ['auto', 'always', 'never'] as const;
-export type CachePolicy = (typeof CACHE_POLICIES)[number];
+/** What of it is up to whoever runs the VM. */
+export interface VirtiofsdChoice {
+  /** @default the first of those that Debian installs */
+  readonly program?: VirtiofsdProgram;
+  /** Put at the end of the command line. @default none */
+  readonly extraArgs?: readonly string[];
+}
 
-export interface VirtiofsdOptions {
+export interface VirtiofsdOptions extends VirtiofsdChoice {
   /** The folder to serve. Mounts made in it later are served too, but not by the C program when `readOnly`. */
   readonly directory: string;
   /** Whether the guest can change nothing in it. @default false */
   readonly readOnly?: boolean;
   /** @default auto */
   readonly cache?: CachePolicy;
-  /** @default the first of those that Debian installs */
-  readonly program?: VirtiofsdProgram;
   /** Called when it ends by itself, never after its disposal. */
   readonly onEnd?: (failure: BackEndError) => void;
+}
+
+/** The program at a path that somebody names: one in C where QEMU has its own, else one in Rust. */
+export function virtiofsdAt(path: string): VirtiofsdProgram {
+  return PROGRAMS.find((program) => program.path === path) ?? { path, flavour: 'rust' };
 }
 
 /** @throws BackEndError NOT_FOUND when none is installed */
@@ -51,7 +55,7 @@ export function findVirtiofsd(): VirtiofsdProgram {
  * @param fd the socket that it listens on
  */
 export function virtiofsdCommand(options: VirtiofsdOptions, program: VirtiofsdProgram, fd: number): string[] {
-  const { directory, readOnly = false, cache = 'auto' } = options;
+  const { directory, readOnly = false, cache = 'auto', extraArgs = [] } = options;
   switch (program.flavour) {
     case 'rust':
       return [
@@ -65,6 +69,7 @@ export function virtiofsdCommand(options: VirtiofsdOptions, program: VirtiofsdPr
         '--announce-submounts',
         '--log-level=warn',
         ...(readOnly ? ['--readonly'] : []),
+        ...extraArgs,
       ];
     case 'c': {
       // A comma would begin the next option.
@@ -76,6 +81,7 @@ export function virtiofsdCommand(options: VirtiofsdOptions, program: VirtiofsdPr
         '-f',
         '-o',
         `source=${source},sandbox=chroot,cache=${mode},xattr,posix_acl,announce_submounts,log_level=warn`,
+        ...extraArgs,
       ];
       return readOnly ? [...readOnlyMountCommand(directory), ...command] : command;
     }

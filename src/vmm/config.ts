@@ -9,11 +9,8 @@ import type { DeviceKind } from './devices/kind.ts';
 import { type NetConfig, net } from './devices/net.ts';
 import { type ShareConfig, share } from './devices/share.ts';
 import { type VsockConfig, vsock } from './devices/vsock.ts';
+import { type HugePageSize, MAXIMUM_CPUS } from './limits.ts';
 import { parseSize } from './options.ts';
-
-/** What guest memory may consist of besides ordinary pages. */
-export const HUGE_PAGE_SIZES = ['2M', '1G', 'transparent'] as const;
-export type HugePageSize = (typeof HUGE_PAGE_SIZES)[number];
 
 export interface VmConfig {
   /** ELF vmlinux or bzImage. */
@@ -43,8 +40,6 @@ export interface VmConfig {
   /** A virtio entropy device, fed by the host's generator. @default true */
   readonly entropy?: boolean;
 }
-
-export const MAXIMUM_CPUS = 32;
 
 /** Calls a function with every device of a configuration and its kind, in the order in which the guest finds them. */
 function visitDevices(config: VmConfig, visit: <Config>(kind: DeviceKind<Config>, device: Config) => void): void {

@@ -1,6 +1,6 @@
 // A VM as a user describes it, by the flags of `tsvm boot` or by a configuration file, and the VM that this means.
 import { present } from '../lib/present.ts';
-import { HUGE_PAGE_SIZES, type HugePageSize, parseMemoryMib, type VmConfig } from './config.ts';
+import { parseMemoryMib, type VmConfig } from './config.ts';
 import { VmConfigError } from './config-error.ts';
 import { balloon } from './devices/balloon.ts';
 import { virtioConsole } from './devices/console.ts';
@@ -9,6 +9,7 @@ import type { DeviceKind } from './devices/kind.ts';
 import { net } from './devices/net.ts';
 import { share } from './devices/share.ts';
 import { vsock } from './devices/vsock.ts';
+import { HUGE_PAGE_SIZES, type HugePageSize } from './limits.ts';
 import type { OptionSource } from './options.ts';
 
 /** Values as they were typed; a device is a flag's text or a table with the same keys. */

@@ -3,6 +3,7 @@ import { ramRegions } from '../arch/x86_64/layout.ts';
 import { AddressBus } from '../bus/address-bus.ts';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
 import type { SharedMemory } from '../host/vhost-user.ts';
+import type { VirtiofsdChoice } from '../host/virtiofsd.ts';
 import { KvmHypervisor } from '../hypervisor/kvm/hypervisor.ts';
 import type { HostMemory, Hypervisor, VirtualMachine } from '../hypervisor/ports.ts';
 import type { GuestAddress } from '../lib/brand.ts';
@@ -24,6 +25,11 @@ import { VmEvents } from './vm-events.ts';
 export interface VmConnections {
   /** One line on something that a person who looks for a reason wants to know. */
   readonly log: (line: string) => void;
+  /**
+   * Which virtiofsd serves shares. Not a part of the configuration, which a snapshot keeps: who restores a snapshot does not run
+   * a program that it names. @default the first of those that Debian installs
+   */
+  readonly virtiofsd?: VirtiofsdChoice;
 }
 
 /** A region of guest RAM. */
@@ -106,6 +112,7 @@ export async function assembleMachine(
     })),
     discard: (address, length) => discardRam(ram, address, length),
     consoleOutput: (bytes) => virtioHub.output(bytes),
+    ...(connections.virtiofsd === undefined ? {} : { virtiofsd: connections.virtiofsd }),
     log,
     onEnd: (error: Error) => latch.stop({ kind: 'back-end-ended', error }),
     resources,

@@ -1,10 +1,11 @@
 // The configuration in a snapshot: host input that may have been written by anybody, so each value is judged by its type before
 // it is judged as a configuration.
+
+import { CACHE_POLICIES } from '../host/cache-policy.ts';
 import { CACHE_MODES } from '../host/raw-file.ts';
 import { IMAGE_FORMATS } from '../host/storage-daemon.ts';
-import { CACHE_POLICIES } from '../host/virtiofsd.ts';
 import { shownValue } from '../lib/errors.ts';
-import { HUGE_PAGE_SIZES, type VmConfig } from './config.ts';
+import type { VmConfig } from './config.ts';
 import { VmConfigError } from './config-error.ts';
 import type { BalloonConfig } from './devices/balloon.ts';
 import type { ConsoleConfig } from './devices/console.ts';
@@ -13,6 +14,7 @@ import type { NetConfig, NetEnd } from './devices/net.ts';
 import type { RateLimitConfig } from './devices/rate-limit.ts';
 import type { ShareConfig } from './devices/share.ts';
 import type { VsockConfig } from './devices/vsock.ts';
+import { HUGE_PAGE_SIZES } from './limits.ts';
 
 /** @throws VmConfigError unless the value, which messages call by `name`, is what it has to be */
 type Check = (value: unknown, name: string) => void;

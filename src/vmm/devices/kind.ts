@@ -3,6 +3,7 @@ import type { VirtioDevice } from '../../devices/virtio/device.ts';
 import type { Timers } from '../../devices/virtio/timers.ts';
 import type { MappedMemory } from '../../host/vhost.ts';
 import type { SharedMemory } from '../../host/vhost-user.ts';
+import type { VirtiofsdChoice } from '../../host/virtiofsd.ts';
 import type { GuestAddress } from '../../lib/brand.ts';
 import type { OptionSource } from '../options.ts';
 
@@ -17,6 +18,8 @@ export interface BackendContext {
   /** Takes what the guest writes on its virtio console. @returns a promise when the guest is to wait with more */
   readonly consoleOutput: (bytes: Uint8Array) => Promise<void> | undefined;
   readonly log: (line: string) => void;
+  /** Which virtiofsd serves shares. */
+  readonly virtiofsd?: VirtiofsdChoice;
   /** A back end that the guest cannot do without has ended. */
   readonly onEnd: (error: Error) => void;
   /** Takes what must be released after the devices. */

@@ -2,8 +2,9 @@
 
 import { resolve } from 'node:path';
 import { FS_QUEUE, FsDevice } from '../../devices/virtio/fs/device.ts';
+import { CACHE_POLICIES, type CachePolicy } from '../../host/cache-policy.ts';
 import { VhostUserFrontEnd } from '../../host/vhost-user.ts';
-import { CACHE_POLICIES, type CachePolicy, startVirtiofsd } from '../../host/virtiofsd.ts';
+import { startVirtiofsd } from '../../host/virtiofsd.ts';
 import { present } from '../../lib/present.ts';
 import { VmConfigError } from '../config-error.ts';
 import { readOptions } from '../options.ts';
@@ -52,8 +53,8 @@ export const share: DeviceKind<ShareConfig> = {
   },
   needsSharedMemory: () => true,
   withAbsolutePaths: (config) => ({ ...config, directory: resolve(config.directory) }),
-  async open({ tag, ...served }, { memory, onEnd, resources }) {
-    const program = resources.use(startVirtiofsd({ ...served, onEnd }));
+  async open({ tag, ...served }, { memory, onEnd, resources, virtiofsd }) {
+    const program = resources.use(startVirtiofsd({ ...virtiofsd, ...served, onEnd }));
     const backend = await program.open((connection) =>
       VhostUserFrontEnd.open({ connection, name: program.name, memory, queueCount: FS_QUEUE.request + 1 }),
     );
