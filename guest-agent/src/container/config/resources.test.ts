@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { JsonObject } from './json.ts';
-import { type DerivedValue, parseResources, weightOfShares } from './resources.ts';
+import { type DerivedValue, parseResources } from './resources.ts';
 
 const parse = (value: object, warnings: string[] = []) =>
   parseResources(new JsonObject(value, 'linux.resources'), warnings);
@@ -120,23 +120,6 @@ describe('cpu', () => {
 
   test('may lose its burst alone', () => {
     expect(writes({ cpu: { burst: 0 } })).toEqual([['cpu.max.burst', '0']]);
-  });
-
-  // opencontainers/cgroups, ConvertCPUSharesToCgroupV2Value
-  test.each([
-    [1, 1],
-    [2, 1],
-    [3, 2],
-    [100, 17],
-    [512, 59],
-    [1000, 99],
-    [1024, 100],
-    [2048, 174],
-    [262143, 10000],
-    [262144, 10000],
-    [1000000, 10000],
-  ])('has for %i shares the weight %i', (shares, weight) => {
-    expect(weightOfShares(shares)).toBe(weight);
   });
 
   test.each(['realtimeRuntime', 'realtimePeriod'])('has no %s in cgroup v2', (name) => {

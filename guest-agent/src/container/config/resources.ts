@@ -1,5 +1,6 @@
 // linux.resources as files of cgroup v2 (OCI runtime-spec 1.2, config-linux, "Control groups"), mapped as runc maps them
 // (libcontainer/cgroups/fs2). What the specification has from cgroup v1 and v2 has not is told by a warning.
+import { BLOCK_WEIGHT, ioWeightOfBlockWeight, weightOfShares } from '../../../../src/oci/weights.ts';
 import { StatusError } from '../../../../src/protocol/status.ts';
 import { type DeviceRule, parseDeviceRules } from './device-rules.ts';
 import type { JsonObject } from './json.ts';
@@ -165,24 +166,6 @@ function cpuBandwidth(cpu: JsonObject): { name: string; value: CgroupWrite['valu
   return { name: 'period', value: { of: 'cpu.max', derive } };
 }
 
-/** v1's shares: least and most (config-linux, "CPU", and the kernel's MIN_SHARES and MAX_SHARES). */
-const SHARES = { min: 2, max: 262_144 };
-const WEIGHT = { min: 1, max: 10_000 };
-
-/**
- * Maps v1's shares (default 1024) onto v2's weight (default 100) as runc does since 1.3.2: by a curve through least, default
- * and most. runc had a straight line before, by which the default became 39.
- */
-export function weightOfShares(shares: number): number {
-  if (shares <= SHARES.min) return WEIGHT.min;
-  if (shares >= SHARES.max) return WEIGHT.max;
-  const exponent = Math.log2(shares);
-  return Math.ceil(10 ** ((exponent * exponent + 125 * exponent) / 612 - 7 / 34));
-}
-
-/** config-linux, "Block IO": 10 to 1000. */
-const BLOCK_WEIGHT = { min: 10, max: 1000 };
-
 function parseBlockIo(blockIo: JsonObject, writes: Writes, warnings: string[]): void {
   warn(warnings, blockIo, 'leafWeight', 'cgroup v2 has no such control');
   const weight = blockWeight(blockIo);
@@ -224,8 +207,7 @@ function blockWeight(object: JsonObject): number | undefined {
       `config.json: ${object.pathOf('weight')} is ${weight}; allowed is ${range}`,
     );
   }
-  const steps = (weight - BLOCK_WEIGHT.min) * (WEIGHT.max - WEIGHT.min);
-  return WEIGHT.min + Math.floor(steps / (BLOCK_WEIGHT.max - BLOCK_WEIGHT.min));
+  return ioWeightOfBlockWeight(weight);
 }
 
 /** config-linux, "Huge page limits": `<size><unit-prefix>B`, as in /sys/kernel/mm/hugepages. */
