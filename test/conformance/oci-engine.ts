@@ -16,6 +16,8 @@ export interface OciEngineOptions {
   readonly parent: string;
   /** Where the cgroup v2 tree is. */
   readonly cgroups?: string;
+  /** Ends with the engine. */
+  readonly owned?: Disposable;
 }
 
 export class OciEngine implements Engine {
@@ -25,15 +27,17 @@ export class OciEngine implements Engine {
   readonly tries = 2;
   readonly #command: readonly string[];
   readonly #folder: string;
+  readonly #owned: Disposable | undefined;
   #containers = 0;
 
-  constructor({ name, command, parent, cgroups = '/sys/fs/cgroup' }: OciEngineOptions) {
+  constructor({ name, command, parent, cgroups = '/sys/fs/cgroup', owned }: OciEngineOptions) {
     this.name = name;
     this.worlds = [name];
     this.controllers = readFileSync(join(cgroups, 'cgroup.controllers'), 'utf8').trim().split(' ');
     this.#folder = mkdtempSync(join(parent, 'conformance-'));
     // Users of user namespaces pass through.
     chmodSync(this.#folder, 0o711);
+    this.#owned = owned;
     this.#command = [...command, '--root', join(this.#folder, 'state')];
   }
 
@@ -70,6 +74,7 @@ export class OciEngine implements Engine {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#owned?.[Symbol.dispose]();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 

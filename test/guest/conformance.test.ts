@@ -6,6 +6,7 @@ import { describe } from 'vitest';
 import { startAgentInVm } from '../conformance/agent-in-vm.ts';
 import { describeSuite } from '../conformance/describe-suite.ts';
 import { OciEngine } from '../conformance/oci-engine.ts';
+import { SealedRunc } from '../conformance/sealed-runc.ts';
 
 /** A tmpfs. */
 const PARENT = '/run';
@@ -16,10 +17,19 @@ const wanted = (name: string): boolean => [process.env['RUNTIME'] ?? USUAL].flat
 const whereIs = (name: string): string | undefined =>
   ['/usr/sbin', '/usr/bin'].map((folder) => join(folder, name)).find((path) => existsSync(path));
 
-for (const name of ['runc', 'crun'] as const) {
+function startRunc(program: string): OciEngine {
+  const owned = new SealedRunc(program, PARENT);
+  return new OciEngine({ name: 'runc', command: [owned.program], parent: PARENT, owned });
+}
+
+function startCrun(program: string): OciEngine {
+  return new OciEngine({ name: 'crun', command: [program], parent: PARENT });
+}
+
+for (const [name, start] of Object.entries({ runc: startRunc, crun: startCrun })) {
   const program = whereIs(name);
   describe.skipIf(program === undefined || !wanted(name))('for comparison', () => {
-    describeSuite(name, async () => new OciEngine({ name, command: [String(program)], parent: PARENT }));
+    describeSuite(name, async () => start(String(program)));
   });
 }
 

@@ -154,7 +154,7 @@ const FREE = {
   'syscall 308 -1 0': 'EBADF',
   'syscall 435 0 0': 'EINVAL',
   'fork syscall 135 0x40000': { 'syscall 135 0x40000': 0 },
-  'syscall 321 5 0 0': 'EINVAL',
+  'syscall 321 5 0 0': 'E2BIG',
   'syscall 170 /none 5': 0,
 };
 

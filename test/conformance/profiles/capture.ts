@@ -4,7 +4,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from '../../../src/oci/config.ts';
+import type { Parts } from '../config.ts';
 
 const HERE = import.meta.dirname;
 const ROOTFS = join(HERE, '../../../build/guest/rootfs');
@@ -48,7 +48,7 @@ function capture(engine: string, program: string, args: readonly string[]): void
     said = String((error as { stderr?: Buffer }).stderr ?? error); // The runtime fails always.
   }
   if (!existsSync(bundle)) throw new Error(`${engine} did not come as far as the runtime: ${said}`);
-  const { process, linux } = JSON.parse(readFileSync(bundle, 'utf8')) as Config;
+  const { process, linux } = JSON.parse(readFileSync(bundle, 'utf8')) as Parts;
   execFileSync('rm', [bundle]);
   const { capabilities, noNewPrivileges = false } = process ?? {};
   const { seccomp, maskedPaths, readonlyPaths } = linux ?? {};
