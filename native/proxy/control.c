@@ -51,7 +51,7 @@ static void send_line(int control, const char *line) {
 int attach(const char *token) {
   int control = connect_unix("proxy.sock");
   char line[LINE_SIZE];
-  snprintf(line, sizeof line, "ATTACH %s\n", token);
+  snprintf(line, sizeof line, "ATTACH %s %d\n", token, (int)getpid());
   send_line(control, line);
   if (!read_line(control, line, sizeof line)) fail(0, "the sandbox closed the connection before it answered", "ATTACH");
   if (strncmp(line, "ERROR ", 6) == 0) fail(0, "the sandbox refused:", line + 6);

@@ -26,6 +26,14 @@ test.each<[string[], string[]]>([
     ['exec', '--', '-root=x'],
     ['exec', '--', '-root=x'],
   ],
+  [
+    ['-root', 'exec', 'kill', 'c1', '-force'],
+    ['--root', 'exec', 'kill', 'c1', '--force'],
+  ],
+  [
+    ['-debug', 'exec', '-force', '-user', '1', 'c1', 'ls', '-la', '-x=y'],
+    ['--debug', 'exec', '--force', '--user', '1', 'c1', 'ls', '-la', '-x=y'],
+  ],
 ])('%j becomes %j', (written, expected) => {
-  expect(goFlags(written, booleans)).toEqual(expected);
+  expect(goFlags(written, booleans, new Set(['exec']))).toEqual(expected);
 });

@@ -1,36 +1,19 @@
 // `tskata run`: create and start in one, and with a container in the foreground its whole life.
-import type { ChildProcess } from 'node:child_process';
 import { copyFileSync, readFileSync } from 'node:fs';
-import { constants } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
 import { createContainer } from '../runtime/create.ts';
 import { letGo } from '../runtime/launch.ts';
 import { deleteContainer, failedVerb, startContainer } from '../runtime/operations.ts';
-import { type ProcessIdentity, signalIdentity, waitForEnd } from '../runtime/process-identity.ts';
+import { type ProcessIdentity, waitForEnd } from '../runtime/process-identity.ts';
 import { REPORT_FILE, StateStore } from '../runtime/state-store.ts';
 import type { StartReport } from '../vmm/timeline.ts';
+import { exitStatus, forwardSignals } from './foreground.ts';
 import type { GlobalOptions } from './tskata.ts';
 import { commandStartNs, type RunFlags } from './tskata-create.ts';
 
-/** Signals that go on to the container: all that can be caught, but those that are about this process itself. */
-const FORWARDED: readonly NodeJS.Signals[] = [
-  'SIGHUP',
-  'SIGINT',
-  'SIGQUIT',
-  'SIGUSR1',
-  'SIGUSR2',
-  'SIGALRM',
-  'SIGTERM',
-  'SIGCONT',
-  'SIGTSTP',
-  'SIGWINCH',
-  'SIGIO',
-  'SIGPWR',
-];
 /** The sandbox writes its report when it ends, and ends by itself soon after its container. */
 const SANDBOX_END_MS = 10_000;
-const SIGNAL_STATUS_BASE = 128;
 /** What the proxy ends with when the sandbox is gone before its program: STATUS_LOST of native/proxy/proxy.h. */
 const LOST_STATUS = 137;
 
@@ -42,11 +25,7 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
     const options = { ...flags, id, detach, debug: globals.log.debug, commandStartNs: commandStartNs() };
     const { sandbox, proxy } = await createContainer(store, globals.installation, options);
     const ended = detach ? undefined : exitStatus(proxy.child);
-    if (!detach) {
-      for (const signal of FORWARDED) {
-        process.on(signal, () => signalIdentity(proxy.identity, constants.signals[signal]));
-      }
-    }
+    if (!detach) forwardSignals(proxy.identity);
     try {
       await startContainer(store, id, globals.warn);
     } catch (error) {
@@ -86,13 +65,4 @@ async function explainLoss({ warn }: GlobalOptions, reportPath: string, sandbox:
   } catch {
     await warn("the sandbox ended before the container's program did, and left no report");
   }
-}
-
-/** How a child ended, as shells count. */
-function exitStatus(child: ChildProcess): Promise<number> {
-  return new Promise((resolve) => {
-    child.once('exit', (status, signal) => {
-      resolve(signal === null ? (status ?? 0) : SIGNAL_STATUS_BASE + constants.signals[signal]);
-    });
-  });
 }

@@ -8,6 +8,7 @@ import { OCI_RUNTIME_SPEC_VERSION, VERSION } from '../lib/version.ts';
 import { findInstallation, type Installation } from '../runtime/installation.ts';
 import { goFlags } from './go-flags.ts';
 import type { CreateFlags, RunFlags } from './tskata-create.ts';
+import type { ExecVerbFlags } from './tskata-exec.ts';
 import { print } from './tskata-output.ts';
 
 /** runc's exit status of a verb that it does not know (urfave/cli). */
@@ -35,10 +36,12 @@ interface GlobalFlags {
 }
 
 const BOOLEAN_FLAGS = new Set(
-  'debug systemd-cgroup help version no-pivot no-new-keyring detach d keep no-subreaper all a force f quiet q'.split(
+  'debug systemd-cgroup help version no-pivot no-new-keyring detach d keep no-subreaper all a force f quiet q tty t no-new-privs ignore-paused'.split(
     ' ',
   ),
 );
+/** Verbs whose arguments are somebody else's command line: flags end at the first. */
+const PASSING_VERBS = new Set(['exec']);
 
 /** A usage error: runc's text, after the verb's help. */
 class UsageError extends Error {}
@@ -46,6 +49,11 @@ class UsageError extends Error {}
 function count(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('parse error');
   return Number(text);
+}
+
+/** For a flag that may be given again and again. */
+function collect(value: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, value];
 }
 
 /** runc's check of a verb's arguments, in its words. */
@@ -68,19 +76,41 @@ function versionText(): string {
   return `tskata version ${VERSION}\ncommit: v${VERSION}\nspec: ${OCI_RUNTIME_SPEC_VERSION}\nnode: ${process.version}`;
 }
 
+/** The flags that `create`, `run` and `exec` share. */
+function addStartFlags(command: Command): Command {
+  return command
+    .option('--console-socket <path>', 'Unix socket that gets the master of the terminal')
+    .option(
+      '--pidfd-socket <path>',
+      'Unix socket that gets a pidfd of the process that stands for the one in the guest',
+    )
+    .option('--pid-file <path>', 'write the pid of the process that stands for the one in the guest there')
+    .option('--preserve-fds <count>', 'must be 0: file descriptors cannot be passed into a virtual machine', count, 0);
+}
+
 /** The flags that `create` and `run` share. */
 function addCreateFlags(command: Command): Command {
-  return command
-    .option('-b, --bundle <path>', 'folder of the bundle (default: the current folder)', '.')
-    .option(
-      '--console-socket <path>',
-      'Unix socket that gets the master of the terminal (terminal: true in config.json)',
-    )
-    .option('--pidfd-socket <path>', 'Unix socket that gets a pidfd of the process that stands for the container')
-    .option('--pid-file <path>', 'write the pid of the process that stands for the container there')
+  return addStartFlags(command.option('-b, --bundle <path>', 'folder of the bundle (default: the current folder)', '.'))
     .option('--no-pivot', 'taken for compatibility: how the root is entered is up to the guest')
-    .option('--no-new-keyring', 'taken for compatibility: each container has the keyrings of a kernel of its own')
-    .option('--preserve-fds <count>', 'must be 0: file descriptors cannot be passed into a virtual machine', count, 0);
+    .option('--no-new-keyring', 'taken for compatibility: each container has the keyrings of a kernel of its own');
+}
+
+function addExecFlags(command: Command): Command {
+  return addStartFlags(command)
+    .option('--cwd <path>', 'working directory in the container')
+    .option('-e, --env <NAME=value>', 'add to the environment; may be given again', collect)
+    .option('-t, --tty', 'with a terminal')
+    .option('-u, --user <uid[:gid]>', 'user and group, as numbers')
+    .option('-g, --additional-gids <gid>', 'one more group; may be given again', collect)
+    .option('-p, --process <file>', 'process object as JSON, in the place of the flags that describe one and of ARGS')
+    .option('-d, --detach', 'leave the process running')
+    .option('--process-label <label>', "taken for compatibility: the guest's kernel has no SELinux")
+    .option('--apparmor <profile>', "taken for compatibility: the guest's kernel has no AppArmor")
+    .option('--no-new-privs', 'without ways to more privileges')
+    .option('-c, --cap <capability>', 'add a capability; may be given again', collect)
+    .option('--cgroup <path>', "refused: processes are in the container's own cgroup", collect)
+    .option('--ignore-paused', 'in a paused container too: the process runs once that is resumed')
+    .passThroughOptions();
 }
 
 function defineCommands(installation: Installation, finish: (status: number) => void): Command {
@@ -131,6 +161,24 @@ function defineCommands(installation: Installation, finish: (status: number) => 
       const { run } = await import('./tskata-run.ts');
       finish(await run(globals(), flags, String(args[0])));
     });
+  addExecFlags(verb('exec', '[options] ID COMMAND [ARGS...]', 'Run a process in a container.')).action(
+    async (args: string[], flags: ExecVerbFlags) => {
+      checkArguments('exec', args, 1, Number.POSITIVE_INFINITY);
+      const { exec } = await import('./tskata-exec.ts');
+      const [id = '', ...command] = args;
+      finish(await exec(globals(), flags, id, command));
+    },
+  );
+  verb('pause', 'ID', 'Let all processes of a container stand still.').action(async (args: string[]) => {
+    checkArguments('pause', args, 1, 1);
+    const { pause } = await import('./tskata-pause.ts');
+    await pause(globals(), String(args[0]));
+  });
+  verb('resume', 'ID', 'Let the processes of a paused container go on.').action(async (args: string[]) => {
+    checkArguments('resume', args, 1, 1);
+    const { resume } = await import('./tskata-pause.ts');
+    await resume(globals(), String(args[0]));
+  });
   verb('start', 'ID', 'Run the program of a created container.').action(async (args: string[]) => {
     checkArguments('start', args, 1, 1);
     const { start } = await import('./tskata-start.ts');
@@ -213,7 +261,7 @@ export async function runTskata(commandLine: readonly string[], installation = f
       .exitOverride()
       .configureOutput({ writeErr: () => {}, writeOut: (text) => void print(text).catch(() => {}) });
   }
-  const args = goFlags(commandLine, BOOLEAN_FLAGS);
+  const args = goFlags(commandLine, BOOLEAN_FLAGS, PASSING_VERBS);
   try {
     if (args.length === 0) program.outputHelp();
     else await program.parseAsync(args, { from: 'user' });
@@ -246,5 +294,5 @@ async function reportError(program: Command, args: readonly string[], error: unk
   }
   // As runc does: who reads standard error learns of it too.
   if (flags.log !== undefined) process.stderr.write(`${message}\n`);
-  return isUnknownVerb ? UNKNOWN_VERB_STATUS : 1;
+  return isUnknownVerb ? UNKNOWN_VERB_STATUS : ((error as { exitStatus?: number }).exitStatus ?? 1);
 }

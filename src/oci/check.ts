@@ -3,8 +3,9 @@ import { TskataError } from '../lib/errors.ts';
 
 /** A value of config.json is not what the specification allows. */
 export class ConfigError extends TskataError<'INVALID_CONFIG'> {
-  constructor(path: string, found: unknown, allowed: string) {
-    super('INVALID_CONFIG', `${path} in config.json is ${show(found)}; allowed is ${allowed}`, { path, allowed });
+  /** @param where it was found, if not in config.json */
+  constructor(path: string, found: unknown, allowed: string, where = 'in config.json') {
+    super('INVALID_CONFIG', `${path} ${where} is ${show(found)}; allowed is ${allowed}`, { path, allowed });
   }
 }
 

@@ -21,9 +21,18 @@ export function canDelete(status: Status): boolean {
 /** How far the life of a container has been taken: what is written down. Whether it ended is seen from its process. */
 export type Phase = 'creating' | 'created' | 'started';
 
+/** runc: only what is `created` or `running`. */
+export function canPause(status: Status): boolean {
+  return status === 'created' || status === 'running';
+}
+
 const STATUS_OF_PHASE = { creating: 'creating', created: 'created', started: 'running' } as const;
 
-/** @param alive whether the process lives that stands for the container: its creator while `creating`, then its init */
-export function statusOf(phase: Phase, alive: boolean): Status {
-  return alive ? STATUS_OF_PHASE[phase] : 'stopped';
+/**
+ * @param alive whether the process lives that stands for the container: its creator while `creating`, then its init
+ * @param paused whether it was paused since
+ */
+export function statusOf(phase: Phase, alive: boolean, paused = false): Status {
+  if (!alive) return 'stopped';
+  return paused ? 'paused' : STATUS_OF_PHASE[phase];
 }

@@ -13,7 +13,7 @@ import {
   string,
   value,
 } from './check.ts';
-import { type Config, HOOK_POINTS, NAMESPACE_TYPES } from './config.ts';
+import { type Config, HOOK_POINTS, NAMESPACE_TYPES, type Process } from './config.ts';
 import { seccomp } from './seccomp/check.ts';
 import { resources } from './validate-resources.ts';
 
@@ -141,6 +141,14 @@ export function validateConfig(found: unknown): Config {
   // config-linux.md, "Namespaces", and config.md, "POSIX process": duplicates MUST be errors.
   rejectDuplicates(valid.linux?.namespaces, 'linux.namespaces');
   rejectDuplicates(valid.process.rlimits, 'process.rlimits');
+  return valid;
+}
+
+/** @throws ConfigError as validateConfig does, for a process object by itself */
+export function validateProcess(found: unknown): Process {
+  process(found, 'process');
+  const valid = found as Process;
+  rejectDuplicates(valid.rlimits, 'process.rlimits');
   return valid;
 }
 

@@ -7,6 +7,8 @@ const methods = {
   StartContainer: method(sandbox.ContainerRequest, sandbox.Empty),
   SignalContainer: method(sandbox.SignalContainerRequest, sandbox.Empty),
   DeleteContainer: method(sandbox.DeleteContainerRequest, sandbox.Empty),
+  ExecProcess: method(sandbox.ExecProcessRequest, sandbox.ExecProcessResponse),
+  ListProxies: method(sandbox.ContainerRequest, sandbox.ListProxiesResponse),
   Timeline: method(sandbox.Empty, sandbox.TimelineResponse),
   Shutdown: method(sandbox.Empty, sandbox.Empty),
 } as const;

@@ -11,6 +11,7 @@ export const protobufFileName = "sandbox.proto";
 /**
  * The protocol between the verbs of `tskata` and the sandbox process: ttrpc frames on the Unix socket `control.sock` in the
  * sandbox's state directory. It is internal: both ends are of one version. (The public management API is gRPC.)
+ * What concerns the guest alone (pause, update, stats ...) verbs ask the agent itself, over the vsock: see agent.proto.
  */
 
 export interface Empty {
@@ -41,6 +42,26 @@ export interface SignalContainerRequest {
 export interface DeleteContainerRequest {
   containerId: string;
   force: boolean;
+}
+
+export interface ExecProcessRequest {
+  containerId: string;
+  /** The OCI process object. */
+  ociProcessJson: string;
+  /** As in CreateContainerRequest. */
+  stdioToken: string;
+  terminal: boolean;
+  /** As in ExecProcessRequest of agent.proto. */
+  ignorePaused: boolean;
+}
+
+export interface ExecProcessResponse {
+  guestPid: number;
+}
+
+export interface ListProxiesResponse {
+  /** Pids on the host, the init's first. */
+  pids: number[];
 }
 
 /** The moments of a start, in the order they came. */
@@ -79,6 +100,16 @@ export const SignalContainerRequest = messages.add<SignalContainerRequest>('Sign
 export const DeleteContainerRequest = messages.add<DeleteContainerRequest>('DeleteContainerRequest', `
   1 string containerId
   2 bool force`);
+export const ExecProcessRequest = messages.add<ExecProcessRequest>('ExecProcessRequest', `
+  1 string containerId
+  2 string ociProcessJson
+  3 string stdioToken
+  4 bool terminal
+  5 bool ignorePaused`);
+export const ExecProcessResponse = messages.add<ExecProcessResponse>('ExecProcessResponse', `
+  1 uint32 guestPid`);
+export const ListProxiesResponse = messages.add<ListProxiesResponse>('ListProxiesResponse', `
+  1 uint32* pids`);
 export const TimelineResponse = messages.add<TimelineResponse>('TimelineResponse', `
   1 TimelineMark* marks
   2 uint64% exits`);

@@ -9,7 +9,7 @@ import type { ContainerRecord } from './state-store.ts';
 
 export function currentStatus(record: ContainerRecord): Status {
   const process = record.phase === 'creating' ? record.creator : record.init;
-  return statusOf(record.phase, process !== undefined && isAlive(process));
+  return statusOf(record.phase, process !== undefined && isAlive(process), record.paused);
 }
 
 /** The state as `state` and `list` print it. @param owner what to show as its owner */

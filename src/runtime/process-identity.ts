@@ -1,5 +1,6 @@
 // A process that can be told from a later one with the same pid.
 import { readFileSync } from 'node:fs';
+import { SIGKILL } from '../oci/signals.ts';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -61,4 +62,13 @@ export async function waitForEnd(identity: ProcessIdentity, timeoutMs: number): 
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   return true;
+}
+
+/** How long the kernel may take to end what was killed. */
+const KILL_MS = 10_000;
+
+/** Kills that very process. @returns whether it has ended since */
+export async function endProcess(identity: ProcessIdentity): Promise<boolean> {
+  signalIdentity(identity, SIGKILL);
+  return await waitForEnd(identity, KILL_MS);
 }

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { type ProxyLine, parseProxyLine } from './proxy-connection.ts';
 
 test.each<[string, ProxyLine]>([
-  ['ATTACH abc', { kind: 'attach', token: 'abc' }],
+  ['ATTACH abc 12', { kind: 'attach', token: 'abc', pid: 12 }],
+  ['ATTACH abc', { kind: 'unknown', line: 'ATTACH abc' }],
   ['SIGNAL 34', { kind: 'signal', signal: 34 }],
   ['RESIZE 24 80', { kind: 'resize', rows: 24, columns: 80 }],
   ['OUTPUT 1234567890123456789', { kind: 'output', monotonicNs: 1234567890123456789n }],

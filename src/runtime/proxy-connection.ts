@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 
 /** What a proxy says. */
 export type ProxyLine =
-  | { readonly kind: 'attach'; readonly token: string }
+  | { readonly kind: 'attach'; readonly token: string; readonly pid: number }
   | { readonly kind: 'signal'; readonly signal: number }
   | { readonly kind: 'resize'; readonly rows: number; readonly columns: number }
   | { readonly kind: 'output'; readonly monotonicNs: bigint }
@@ -13,7 +13,8 @@ export type ProxyLine =
 export function parseProxyLine(line: string): ProxyLine {
   const [word = '', first = '', second = ''] = line.split(' ');
   const isNumber = (text: string): boolean => /^\d{1,19}$/.test(text);
-  if (word === 'ATTACH' && first !== '') return { kind: 'attach', token: first };
+  if (word === 'ATTACH' && first !== '' && isNumber(second))
+    return { kind: 'attach', token: first, pid: Number(second) };
   if (word === 'SIGNAL' && isNumber(first)) return { kind: 'signal', signal: Number(first) };
   if (word === 'RESIZE' && isNumber(first) && isNumber(second)) {
     return { kind: 'resize', rows: Number(first), columns: Number(second) };

@@ -14,7 +14,7 @@ import { sandboxService } from '../protocol/sandbox-service.ts';
 import { MethodTable, serveConnection } from '../protocol/server.ts';
 import { type StartReport, Timeline } from '../vmm/timeline.ts';
 import { parseProxyLine, readLines } from './proxy-connection.ts';
-import { type Container, Sandbox } from './sandbox.ts';
+import { type GuestProcess, Sandbox } from './sandbox.ts';
 import { COMMIT_LINE, parseSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
 import { openLog } from './sandbox-log.ts';
 import type { SandboxVm, StartVm } from './sandbox-vm.ts';
@@ -165,6 +165,8 @@ class SandboxProcess {
         await sandbox.delete(containerId, force);
         return {};
       },
+      ExecProcess: async (request) => ({ guestPid: await sandbox.exec(request) }),
+      ListProxies: async ({ containerId }) => ({ pids: sandbox.proxies(containerId) }),
       Timeline: async () => {
         const exits = Object.entries(this.#vm?.exitCounts() ?? {}).map(([name, count]) => [name, BigInt(count)]);
         return { marks: this.#timeline.marks, exits: Object.fromEntries(exits) };
@@ -177,16 +179,18 @@ class SandboxProcess {
   }
 
   #serveProxy(socket: Socket): void {
-    let container: Container | undefined;
+    const sandbox = this.#sandbox;
+    let token: string | undefined;
+    let process: GuestProcess | undefined;
     const send = (line: string): void => {
       if (socket.writable) socket.write(`${line}\n`);
     };
-    const attach = async (token: string): Promise<void> => {
+    const attach = async (token: string, pid: number): Promise<void> => {
       try {
-        container = await this.#sandbox.attach(token, { exit: (status) => send(`EXIT ${status}`) });
+        process = await sandbox.attach(token, { pid, exit: (status) => send(`EXIT ${status}`) });
         send('OK');
-        this.#sandbox.attached(container);
-        if (socket.closed) this.#sandbox.detached(container);
+        sandbox.attached(process);
+        if (socket.closed) sandbox.detached(process);
       } catch (error) {
         send(`ERROR ${messageOf(error).replaceAll('\n', ' ')}`);
         socket.end();
@@ -194,16 +198,20 @@ class SandboxProcess {
     };
     readLines(socket, (text) => {
       const line = parseProxyLine(text);
-      if (line.kind === 'attach') void attach(line.token);
-      else if (line.kind === 'output') this.#timeline.mark('first-output', line.monotonicNs);
+      if (line.kind === 'attach' && token === undefined) {
+        token = line.token;
+        void attach(token, line.pid);
+      } else if (line.kind === 'output') this.#timeline.mark('first-output', line.monotonicNs);
       else if (line.kind === 'unknown') this.#log.warn(`a proxy sent a line that is not understood: ${line.line}`);
-      else if (container === undefined) this.#log.warn(`a proxy sent a ${line.kind} before it was attached`);
-      else if (line.kind === 'signal') this.#sandbox.forwardSignal(container, line.signal);
-      else this.#sandbox.resize(container, line.rows, line.columns);
+      else if (line.kind === 'attach') this.#log.warn('a proxy attached twice');
+      else if (process === undefined) this.#log.warn(`a proxy sent a ${line.kind} before it was attached`);
+      else if (line.kind === 'signal') sandbox.forwardSignal(process, line.signal);
+      else sandbox.resize(process, line.rows, line.columns);
     });
     socket.on('error', () => {});
     socket.on('close', () => {
-      if (container !== undefined) this.#sandbox.detached(container);
+      if (token !== undefined) sandbox.forget(token);
+      if (process !== undefined) sandbox.detached(process);
     });
   }
 

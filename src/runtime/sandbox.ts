@@ -1,35 +1,45 @@
 // The containers of one VM, and what the verbs and the proxies ask of them. Knows no sockets: sandbox-process.ts serves it.
 //
 // The callers' sequence: `create` calls CreateContainer and starts a proxy, which attaches with the token that CreateContainer
-// named; `start` calls StartContainer; the guest's exit goes to the proxy, which ends when it has passed all output on; the
-// end of the last proxy ends the VM.
+// named; `start` calls StartContainer; `exec` calls ExecProcess and starts a proxy likewise. A process's exit in the guest goes to
+// its proxy, which ends when it has passed all output on; the end of the last proxy ends the VM.
 import type { AgentClient } from '../agent-client/agent-client.ts';
 import { messageOf } from '../lib/errors.ts';
+import type { Process } from '../oci/config.ts';
 import { planForGuest } from '../oci/guest-config.ts';
 import { SIGKILL } from '../oci/signals.ts';
 import { SHARED_DIRECTORY } from '../protocol/agent-service.ts';
-import type { CreateContainerRequest } from '../protocol/sandbox.gen.ts';
+import type { CreateContainerRequest, ExecProcessRequest } from '../protocol/sandbox.gen.ts';
 import { StatusError } from '../protocol/status.ts';
 import type { TimelineMarkName } from '../vmm/timeline.ts';
 import { readBundle } from './bundle.ts';
+import { ProxyTokens } from './proxy-tokens.ts';
 
 /** The status of a process that a signal ended, as shells count. */
 const SIGNAL_STATUS_BASE = 128;
 
 /** A proxy as the sandbox sees it. */
 export interface AttachedProxy {
+  /** On the host. */
+  readonly pid: number;
   /** Tells it the status of its process, 0 to 255. */
   exit(status: number): void;
 }
 
-export interface Container {
-  readonly id: string;
-  readonly token: string;
-  /** Settles when the guest has made it; rejects when it could not. */
-  readonly created: Promise<number>;
+/** A process in the guest for which there is, or shall be, a proxy. */
+export interface GuestProcess {
+  readonly containerId: string;
+  /** The agent's name of it: empty for the container's init. */
+  readonly processId: string;
   proxy?: AttachedProxy;
   /** What it ended with, once it has. */
   exitStatus?: number;
+}
+
+interface Container {
+  readonly init: GuestProcess;
+  /** Those that run, or whose output is still passed on. */
+  readonly execs: Set<GuestProcess>;
 }
 
 export interface SandboxEnvironment {
@@ -48,8 +58,8 @@ export interface SandboxEnvironment {
 export class Sandbox {
   readonly #environment: SandboxEnvironment;
   readonly #containers = new Map<string, Container>();
-  /** Proxies may come before the call that names their token. */
-  readonly #byToken = new Map<string, PromiseWithResolvers<Container>>();
+  readonly #tokens = new ProxyTokens<GuestProcess>();
+  #execCount = 0;
 
   constructor(environment: SandboxEnvironment) {
     this.#environment = environment;
@@ -57,17 +67,16 @@ export class Sandbox {
 
   /** Makes a container up to the last moment before its program runs. @returns the pid of its init in the guest */
   async create(request: CreateContainerRequest): Promise<number> {
-    const { containerId: id, stdioToken: token } = request;
-    if (this.#containers.has(id)) throw new StatusError('ALREADY_EXISTS', `container ${id} is in this sandbox already`);
-    const created = this.#make(request);
-    const container: Container = { id, token, created };
-    this.#containers.set(id, container);
-    this.#expect(token).resolve(container);
+    const { containerId } = request;
+    if (this.#containers.has(containerId)) {
+      throw new StatusError('ALREADY_EXISTS', `container ${containerId} is in this sandbox already`);
+    }
+    const init: GuestProcess = { containerId, processId: '' };
+    this.#containers.set(containerId, { init, execs: new Set() });
     try {
-      return await created;
+      return await this.#tokens.fulfil(request.stdioToken, init, () => this.#make(request, init));
     } catch (error) {
-      // Its token stays known: a proxy that comes later learns of the failure as well.
-      this.#containers.delete(id);
+      this.#containers.delete(containerId);
       throw error;
     }
   }
@@ -80,9 +89,23 @@ export class Sandbox {
     await agent.call('StartContainer', { containerId: id });
   }
 
+  /** Runs one more process in a container, once its proxy is there. @returns its pid in the guest */
+  async exec(request: ExecProcessRequest): Promise<number> {
+    const { containerId, stdioToken: token } = request;
+    const { execs } = this.#findRunning(containerId);
+    const process: GuestProcess = { containerId, processId: `exec-${++this.#execCount}` };
+    execs.add(process);
+    try {
+      await this.#tokens.arrival(token);
+      return await this.#tokens.fulfil(token, process, () => this.#exec(request, process));
+    } catch (error) {
+      execs.delete(process);
+      throw error;
+    }
+  }
+
   async signal(id: string, signal: number, all: boolean): Promise<void> {
-    const container = this.#find(id);
-    if (container.exitStatus !== undefined) throw new StatusError('FAILED_PRECONDITION', 'container not running');
+    this.#findRunning(id);
     const agent = await this.#environment.agent;
     await agent.call('SignalProcess', { containerId: id, processId: '', signal, all });
   }
@@ -97,52 +120,64 @@ export class Sandbox {
     if (this.#containers.size === 0) this.#environment.onEmpty();
   }
 
+  /** Pids on the host of the proxies that stand for a container's processes, the init's first. */
+  proxies(id: string): number[] {
+    const { init, execs } = this.#find(id);
+    return [init, ...execs].flatMap(({ proxy }) => (proxy === undefined ? [] : [proxy.pid]));
+  }
+
   /**
    * A proxy asks to stand for the process with this token.
-   * @returns the container, once it is made
+   * @returns the process, once it is made
    * @throws why it could not be made; or that the token has its proxy already
    */
-  async attach(token: string, proxy: AttachedProxy): Promise<Container> {
-    const container = await this.#expect(token).promise;
-    await container.created;
-    if (container.proxy !== undefined) throw new Error('these streams have their proxy already');
-    container.proxy = proxy;
-    return container;
+  async attach(token: string, proxy: AttachedProxy): Promise<GuestProcess> {
+    const process = await this.#tokens.claim(token);
+    process.proxy = proxy;
+    return process;
   }
 
   /** Called after the proxy was told that it is attached. */
-  attached(container: Container): void {
-    if (container.exitStatus !== undefined) container.proxy?.exit(container.exitStatus);
+  attached(process: GuestProcess): void {
+    if (process.exitStatus !== undefined) process.proxy?.exit(process.exitStatus);
   }
 
   /** The proxy passes a signal on that it was sent. */
-  forwardSignal(container: Container, signal: number): void {
-    this.#toProcess(container, (agent) => {
-      return agent.call('SignalProcess', { containerId: container.id, processId: '', signal, all: false });
-    });
+  forwardSignal(process: GuestProcess, signal: number): void {
+    const { containerId, processId } = process;
+    this.#toProcess(process, (agent) => agent.call('SignalProcess', { containerId, processId, signal, all: false }));
   }
 
-  resize(container: Container, rows: number, columns: number): void {
-    this.#toProcess(container, (agent) => {
-      return agent.call('ResizeTerminal', { containerId: container.id, processId: '', rows, columns });
-    });
+  resize(process: GuestProcess, rows: number, columns: number): void {
+    const { containerId, processId } = process;
+    this.#toProcess(process, (agent) => agent.call('ResizeTerminal', { containerId, processId, rows, columns }));
+  }
+
+  /** The proxy with this token is gone, whether it had been attached or not. */
+  forget(token: string): void {
+    this.#tokens.forget(token);
   }
 
   /** The proxy is gone: after its process that is the end; before, the process must not outlive it. */
-  detached(container: Container): void {
-    delete container.proxy;
-    if (container.exitStatus === undefined) this.forwardSignal(container, SIGKILL);
-    else this.#endIfOver();
+  detached(process: GuestProcess): void {
+    delete process.proxy;
+    if (process.exitStatus === undefined) {
+      this.forwardSignal(process, SIGKILL);
+      return;
+    }
+    this.#containers.get(process.containerId)?.execs.delete(process);
+    this.#endIfOver();
   }
 
   /** Nothing runs, and all output has been passed on. */
   #endIfOver(): void {
-    const containers = [...this.#containers.values()];
-    const isOver = containers.every(({ exitStatus, proxy }) => exitStatus !== undefined && proxy === undefined);
+    const isOver = [...this.#containers.values()].every(({ init, execs }) => {
+      return init.exitStatus !== undefined && init.proxy === undefined && execs.size === 0;
+    });
     if (isOver) this.#environment.onEmpty();
   }
 
-  async #make(request: CreateContainerRequest): Promise<number> {
+  async #make(request: CreateContainerRequest, init: GuestProcess): Promise<number> {
     const { containerId, stdioToken: token, terminal } = request;
     const { mounts, mark } = this.#environment;
     const bundle = readBundle(request.bundle);
@@ -150,26 +185,17 @@ export class Sandbox {
     mounts.add(containerId, bundle.directory, bundle.rootfs, plan.shares);
     try {
       const agent = await this.#environment.agent;
-      const size = bundle.config.process.consoleSize;
       const { pid, warnings } = await agent.call('CreateContainer', {
         containerId,
         ociConfigJson: JSON.stringify(plan.config),
         rootfsPath: `${SHARED_DIRECTORY}/${containerId}/rootfs`,
-        stdio: {
-          token,
-          stdin: !terminal,
-          stdout: !terminal,
-          stderr: !terminal,
-          terminal,
-          terminalRows: size?.height ?? 0,
-          terminalColumns: size?.width ?? 0,
-        },
+        stdio: stdioRequest(token, terminal, bundle.config.process),
         seccomp: plan.seccomp,
         bundle: bundle.directory,
       });
       mark('container-created');
-      for (const warning of warnings) this.#environment.warn(`container ${containerId}: ${warning}`);
-      void this.#awaitExit(containerId, agent);
+      this.#warnOf(containerId, warnings);
+      void this.#awaitExit(init, agent);
       return pid;
     } catch (error) {
       mounts.remove(containerId);
@@ -177,33 +203,52 @@ export class Sandbox {
     }
   }
 
-  async #awaitExit(id: string, agent: AgentClient): Promise<void> {
+  async #exec(request: ExecProcessRequest, process: GuestProcess): Promise<number> {
+    const { containerId, processId } = process;
+    const { ociProcessJson, stdioToken: token, terminal, ignorePaused } = request;
+    const agent = await this.#environment.agent;
+    const { pid, warnings } = await agent.call('ExecProcess', {
+      containerId,
+      processId,
+      ociProcessJson,
+      stdio: stdioRequest(token, terminal, JSON.parse(ociProcessJson)),
+      ignorePaused,
+    });
+    this.#warnOf(containerId, warnings);
+    void this.#awaitExit(process, agent);
+    return pid;
+  }
+
+  async #awaitExit(process: GuestProcess, agent: AgentClient): Promise<void> {
+    const { containerId, processId } = process;
     try {
-      const { exitStatus, signal } = await agent.wait({ containerId: id, processId: '' });
-      const container = this.#containers.get(id);
-      if (container === undefined) return;
-      this.#environment.mark('container-exited');
-      container.exitStatus = signal === 0 ? exitStatus & 0xff : SIGNAL_STATUS_BASE + signal;
-      container.proxy?.exit(container.exitStatus);
-      this.#endIfOver();
+      const { exitStatus, signal } = await agent.wait({ containerId, processId });
+      if (processId === '') this.#environment.mark('container-exited');
+      this.#ended(process, signal === 0 ? exitStatus & 0xff : SIGNAL_STATUS_BASE + signal);
     } catch (error) {
       // A lost agent ends the whole sandbox: the one who watches the connection does that.
-      this.#environment.warn(`cannot wait for container ${id}: ${messageOf(error)}`);
+      this.#environment.warn(`cannot wait for ${describe(process)}: ${messageOf(error)}`);
+      // Another error is of a container that was deleted with its processes in it.
+      this.#ended(process, SIGNAL_STATUS_BASE + SIGKILL);
     }
   }
 
+  #ended(process: GuestProcess, status: number): void {
+    process.exitStatus = status;
+    process.proxy?.exit(status);
+    if (process.proxy === undefined) this.detached(process);
+  }
+
   /** What a proxy asks is no call: there is nobody to tell when it came too late. */
-  #toProcess(container: Container, action: (agent: AgentClient) => Promise<unknown>): void {
-    if (container.exitStatus !== undefined) return;
+  #toProcess(process: GuestProcess, action: (agent: AgentClient) => Promise<unknown>): void {
+    if (process.exitStatus !== undefined) return;
     this.#environment.agent.then(action).catch((error: unknown) => {
-      this.#environment.warn(`container ${container.id}: ${messageOf(error)}`);
+      this.#environment.warn(`${describe(process)}: ${messageOf(error)}`);
     });
   }
 
-  #expect(token: string): PromiseWithResolvers<Container> {
-    const known = this.#byToken.get(token) ?? Promise.withResolvers<Container>();
-    this.#byToken.set(token, known);
-    return known;
+  #warnOf(containerId: string, warnings: readonly string[]): void {
+    for (const warning of warnings) this.#environment.warn(`container ${containerId}: ${warning}`);
   }
 
   #find(id: string): Container {
@@ -211,4 +256,26 @@ export class Sandbox {
     if (container === undefined) throw new StatusError('NOT_FOUND', 'container does not exist');
     return container;
   }
+
+  #findRunning(id: string): Container {
+    const container = this.#find(id);
+    if (container.init.exitStatus !== undefined) throw new StatusError('FAILED_PRECONDITION', 'container not running');
+    return container;
+  }
+}
+
+function stdioRequest(token: string, terminal: boolean, { consoleSize }: Pick<Process, 'consoleSize'>) {
+  return {
+    token,
+    stdin: !terminal,
+    stdout: !terminal,
+    stderr: !terminal,
+    terminal,
+    terminalRows: consoleSize?.height ?? 0,
+    terminalColumns: consoleSize?.width ?? 0,
+  };
+}
+
+function describe({ containerId, processId }: GuestProcess): string {
+  return processId === '' ? `container ${containerId}` : `${processId} of container ${containerId}`;
 }

@@ -36,6 +36,7 @@ export interface ContainerRecord {
   readonly uid: number;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly phase: Phase;
+  readonly paused?: boolean;
   /** As config.json had them when the container was made. */
   readonly hooks?: Hooks;
   /** The verb that makes the container; what counts while `phase` is `creating`. */

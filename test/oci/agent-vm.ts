@@ -16,6 +16,12 @@ import type { SandboxVm, SandboxVmOptions } from '../../src/runtime/sandbox-vm.t
 const BOOT = `mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount -t tmpfs tmpfs ${SHARED_DIRECTORY.replace(/\/[^/]*$/, '')} && mkdir ${SHARED_DIRECTORY} &&
 mount --rbind "$1" ${SHARED_DIRECTORY} && exec "$0" --listen-unix "$2"`;
 
+/** What stands for the agent's ports, by the line that asks for each. */
+const SOCKETS: Readonly<Record<string, string>> = {
+  [`CONNECT ${AGENT_RPC_PORT}\n`]: 'agent.sock',
+  [`CONNECT ${AGENT_STDIO_PORT}\n`]: 'stdio.sock',
+};
+
 export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm> {
   // Relative, as all sockets of a sandbox are: absolute paths may be too long for one.
   const folder = 'agent';
@@ -39,10 +45,11 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
     let head = '';
     socket.on('data', function read(bytes: Buffer) {
       head += bytes.toString('latin1');
-      if (head !== `CONNECT ${AGENT_STDIO_PORT}\n`) return;
+      const name = SOCKETS[head];
+      if (name === undefined) return;
       socket.off('data', read);
       socket.write('OK 1\n');
-      join_(socket, dial(join(folder, 'stdio.sock')));
+      join_(socket, dial(join(folder, name)));
     });
   }).listen(options.vsockPath);
   return { ended, kill: () => child.kill('SIGKILL'), exitCounts: () => ({}) };

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { describeExec } from './exec-cases.ts';
 import { BUSYBOX, ended, isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
 import { buildHelpers, holdConsole, manage } from './helpers.ts';
 
@@ -352,6 +353,8 @@ export function describeRuntime(runtime: Runtime, { needsBuild }: { readonly nee
         expect(bed.leftovers()).toEqual([]);
       });
     });
+
+    describeExec(runtime);
 
     describe('errors', () => {
       test.each([

@@ -22,7 +22,7 @@ async function connected(
 ): Promise<StartedProxy & { stdin: Writable; stdout: Readable; stderr: Readable }> {
   const proxy = fake.startProxy(program);
   expect(await proxy.readiness).toBe('READY');
-  expect(await fake.lines.take()).toBe(`ATTACH ${TOKEN}`);
+  expect(await fake.lines.take()).toBe(`ATTACH ${TOKEN} ${proxy.child.pid}`);
   const [stdin, stdout, stderr] = proxy.child.stdio as unknown as [Writable, Readable, Readable];
   return { ...proxy, stdin, stdout, stderr };
 }
@@ -210,7 +210,7 @@ describe('a terminal', () => {
 
     expect(readiness).toBe('READY');
     expect(await console.until('\n')).toContain('name /dev/ptmx');
-    expect(lines).toEqual([`ATTACH ${TOKEN}`, 'RESIZE 24 80']);
+    expect(lines).toEqual([`ATTACH ${TOKEN} ${proxy.child.pid}`, 'RESIZE 24 80']);
     expect(await fake.lines.take()).toBe('RESIZE 50 132');
   });
 
