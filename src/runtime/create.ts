@@ -19,11 +19,14 @@ import {
 import { RuntimeError } from './runtime-error.ts';
 import { COMMIT_LINE } from './sandbox-arguments.ts';
 import { callSandbox } from './sandbox-client.ts';
+import { planSandbox } from './sandbox-plan.ts';
 import type { ContainerRecord, StateStore } from './state-store.ts';
 
 export interface CreateOptions extends StartOptions {
   readonly id: string;
   readonly bundle: string;
+  /** The configuration's file, where the caller names another than the usual one. */
+  readonly configFile?: string | undefined;
   /** Whether the guest's console goes into the sandbox's log, at the price of a slower start. */
   readonly debug: boolean;
   /** When the command was entered: CLOCK_MONOTONIC, nanoseconds. */
@@ -34,12 +37,6 @@ export interface CreatedContainer {
   readonly sandbox: Launched;
   readonly proxy: Launched;
 }
-
-/** What a VM gets that asks for nothing. */
-const DEFAULT_MEMORY_MIB = 512;
-const DEFAULT_CPUS = 1;
-/** Longer than each of the deadlines that the sandbox itself has for the steps of a creation. */
-const CREATE_MS = 240_000;
 
 /**
  * Makes a container. Whatever fails, nothing of it stays.
@@ -55,6 +52,7 @@ export async function createContainer(
   const bundle = readBundle(options.bundle);
   checkStartOptions(options, bundle.config.process);
   checkInstallation(installation);
+  const plan = await planSandbox(installation, bundle.config, options.configFile);
   const token = newToken();
 
   store.sweep(id);
@@ -65,11 +63,9 @@ export async function createContainer(
 
   const sandbox = await launchSandbox(installation, directory, {
     id,
-    kernelPath: installation.kernel,
-    initrdPath: installation.initramfs,
-    memoryMib: DEFAULT_MEMORY_MIB,
-    cpus: DEFAULT_CPUS,
-    console: options.debug,
+    machine: plan.machine,
+    console: options.debug || plan.debug,
+    dialTimeoutMs: plan.dialTimeoutMs,
     commandStartNs: options.commandStartNs,
   });
   undo.defer(async () => void (await endProcess(sandbox.identity)));
@@ -84,7 +80,7 @@ export async function createContainer(
 
   const { process } = bundle.config;
   const call = { containerId: id, bundle: bundle.directory, stdioToken: token, terminal: process.terminal === true };
-  const made = callSandbox(directory, 'CreateContainer', call, CREATE_MS).catch(failedToStart(id));
+  const made = callSandbox(directory, 'CreateContainer', call, plan.createTimeoutMs).catch(failedToStart(id));
   const proxy = await startProxy(installation, directory, proxyOptions(options, process, token), made, (identity) => {
     undo.defer(async () => void (await endProcess(identity)));
   });

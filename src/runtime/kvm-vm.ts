@@ -1,8 +1,10 @@
 // The sandbox's virtual machine on this project's own VMM.
+import { type VirtiofsdChoice, virtiofsdAt } from '../host/virtiofsd.ts';
+import { present } from '../lib/present.ts';
 import { buildVm } from '../vmm/builder.ts';
 import { describeStop } from '../vmm/stop-reason.ts';
 import { LineSplitter } from './line-splitter.ts';
-import type { SandboxVm, SandboxVmOptions } from './sandbox-vm.ts';
+import type { SandboxMachine, SandboxVm, SandboxVmOptions } from './sandbox-vm.ts';
 
 /** The least that a guest's address may be: virtio 1.3, 5.10.4. The host's side is a Unix socket per VM, so all may use it. */
 const GUEST_CID = 3;
@@ -18,20 +20,22 @@ const CONSOLE_COMMAND_LINE = `${END} console=ttyS0 earlyprintk=serial,ttyS0 ${FA
 /** Builds and starts the machine; what it holds is released when it has ended. @throws what buildVm throws */
 export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> {
   const console = new LineSplitter(options.onConsoleLine);
+  const { machine } = options;
   const vm = await buildVm(
     {
-      kernelPath: options.kernelPath,
-      initrdPath: options.initrdPath,
-      commandLine: options.console ? CONSOLE_COMMAND_LINE : COMMAND_LINE,
-      memoryMib: options.memoryMib,
-      cpus: options.cpus,
+      kernelPath: machine.kernelPath,
+      initrdPath: machine.initrdPath,
+      commandLine: `${options.console ? CONSOLE_COMMAND_LINE : COMMAND_LINE} ${machine.kernelParams}`.trimEnd(),
+      memoryMib: machine.memoryMib,
+      cpus: machine.cpus,
+      ...present({ hugePages: machine.hugePages }),
       serial: options.console,
       disks: [],
-      shares: [{ tag: options.sharedTag, directory: options.sharedDirectory }],
+      shares: [{ tag: options.sharedTag, directory: options.sharedDirectory, cache: machine.virtiofsCache }],
       vsock: { guestCid: GUEST_CID, path: options.vsockPath },
-      entropy: true,
+      entropy: machine.entropy,
     },
-    { log: options.onConsoleLine },
+    { log: options.onConsoleLine, virtiofsd: virtiofsdChoice(machine) },
   );
   if (options.console) {
     vm.attachConsole('serial', (bytes) => {
@@ -46,4 +50,11 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
   vm.start();
   for (const { name, monotonicNs } of vm.timeline.marks) options.onMark(name, monotonicNs);
   return { ended, kill: () => vm.kill(), exitCounts: () => Object.fromEntries(vm.exitCounts) };
+}
+
+function virtiofsdChoice({ virtiofsd, virtiofsExtraArgs }: SandboxMachine): VirtiofsdChoice {
+  return {
+    ...(virtiofsd === undefined ? {} : { program: virtiofsdAt(virtiofsd) }),
+    extraArgs: virtiofsExtraArgs,
+  };
 }

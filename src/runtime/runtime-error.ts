@@ -8,6 +8,7 @@ export type RuntimeErrorCode =
   | 'NOT_RUNNING'
   | 'WRONG_STATUS'
   | 'INVALID_BUNDLE'
+  | 'INVALID_CONFIGURATION'
   | 'INVALID_SIGNAL'
   | 'UNSUPPORTED'
   | 'STATE_DAMAGED'

@@ -1,46 +1,26 @@
-// The command line of the sandbox process, as `create` writes it and the process reads it.
-import { parseArgs } from 'node:util';
+// The command line of the sandbox process, as `create` writes it and the process reads it: one argument, JSON.
+import type { SandboxMachine } from './sandbox-vm.ts';
 
 /** The line on the sandbox's standard input after which it outlives its starter. */
 export const COMMIT_LINE = 'COMMIT';
 
 export interface SandboxArguments {
   readonly id: string;
-  readonly kernelPath: string;
-  readonly initrdPath: string;
-  readonly memoryMib: number;
-  readonly cpus: number;
+  readonly machine: SandboxMachine;
   /** Whether the guest's console goes into the log. */
   readonly console: boolean;
+  /** The guest's time from power-on to its agent's first call. */
+  readonly dialTimeoutMs: number;
   /** When the command that starts it all was entered: CLOCK_MONOTONIC, nanoseconds. */
   readonly commandStartNs: bigint;
 }
 
 export function encodeSandboxArguments(options: SandboxArguments): string[] {
-  return Object.entries(options).map(([name, value]) => `--${name}=${value}`);
+  return [JSON.stringify({ ...options, commandStartNs: String(options.commandStartNs) })];
 }
 
-const STRING = { type: 'string', default: '' } as const;
-
-/** @throws TypeError for an option that is not known */
-export function parseSandboxArguments(args: readonly string[]): SandboxArguments {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      id: STRING,
-      kernelPath: STRING,
-      initrdPath: STRING,
-      memoryMib: STRING,
-      cpus: STRING,
-      console: STRING,
-      commandStartNs: STRING,
-    },
-  });
-  return {
-    ...values,
-    memoryMib: Number(values.memoryMib),
-    cpus: Number(values.cpus),
-    console: values.console === 'true',
-    commandStartNs: BigInt(values.commandStartNs),
-  };
+/** @throws SyntaxError for what encodeSandboxArguments has not written */
+export function parseSandboxArguments([text = '']: readonly string[]): SandboxArguments {
+  const options = JSON.parse(text);
+  return { ...options, commandStartNs: BigInt(options.commandStartNs) };
 }

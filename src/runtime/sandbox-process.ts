@@ -26,8 +26,6 @@ const STDOUT_FD = 1;
 const READY_FD = 3;
 const SHARED_TAG = 'tskata';
 const ENTROPY_BYTES = 64;
-/** The guest's time from power-on to its agent's first call, with room for emulated machines: milliseconds. */
-const BOOT_MS = 120_000;
 /** What a guest gets to power itself off; it has nothing left to lose then. Milliseconds. */
 const SHUTDOWN_MS = 2_000;
 
@@ -104,14 +102,12 @@ class SandboxProcess {
   }
 
   async #boot(agentServer: Server): Promise<void> {
+    const { dialTimeoutMs } = this.#options;
     try {
-      const connected = once(agentServer, 'connection', { signal: AbortSignal.timeout(BOOT_MS) });
+      const connected = once(agentServer, 'connection', { signal: AbortSignal.timeout(dialTimeoutMs) });
       connected.catch(() => {});
       this.#vm = await this.#startVm({
-        kernelPath: this.#options.kernelPath,
-        initrdPath: this.#options.initrdPath,
-        memoryMib: this.#options.memoryMib,
-        cpus: this.#options.cpus,
+        machine: this.#options.machine,
         vsockPath: VSOCK_SOCKET,
         sharedDirectory: this.#sharedFolder.path,
         sharedTag: SHARED_TAG,
@@ -142,7 +138,9 @@ class SandboxProcess {
     } catch (cause) {
       const isTimeout = cause instanceof Error && cause.name === 'AbortError';
       const error = isTimeout
-        ? new Error(`the guest's agent did not connect within ${BOOT_MS} ms: see the guest's console in sandbox.log`)
+        ? new Error(
+            `the guest's agent did not connect within ${dialTimeoutMs} ms: see the guest's console in sandbox.log`,
+          )
         : cause;
       this.#agent.reject(error);
       this.#end.resolve(messageOf(error));

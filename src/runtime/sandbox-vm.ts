@@ -1,11 +1,28 @@
 // What the sandbox process needs of a virtual machine.
+import type { CachePolicy } from '../host/cache-policy.ts';
+import type { HugePageSize } from '../vmm/limits.ts';
 import type { TimelineMarkName } from '../vmm/timeline.ts';
 
-export interface SandboxVmOptions {
+/** What configuration and container decide about the machine. */
+export interface SandboxMachine {
   readonly kernelPath: string;
   readonly initrdPath: string;
+  /** What stands after our own words on the kernel's command line. */
+  readonly kernelParams: string;
   readonly memoryMib: number;
   readonly cpus: number;
+  /** Ordinary pages when absent. */
+  readonly hugePages?: HugePageSize;
+  /** Whether the guest has a virtio entropy device. */
+  readonly entropy: boolean;
+  /** Path of the program that serves the shared folder; the usual one when absent. */
+  readonly virtiofsd?: string;
+  readonly virtiofsCache: CachePolicy;
+  readonly virtiofsExtraArgs: readonly string[];
+}
+
+export interface SandboxVmOptions {
+  readonly machine: SandboxMachine;
   /** Host side of the guest's vsock: Firecracker's convention of `CONNECT <port>` and `<path>_<port>`. */
   readonly vsockPath: string;
   /** Folder that the guest can mount by virtio-fs under `sharedTag`; mounts that appear below it later are seen too. */

@@ -1,0 +1,63 @@
+// What configuration, annotations and limits decide about a new sandbox.
+import { existsSync } from 'node:fs';
+import type { Config } from '../oci/config.ts';
+import { withAnnotations } from './annotations.ts';
+import { invalid, type Settings } from './configuration.ts';
+import { loadSettings } from './configuration-load.ts';
+import type { Installation } from './installation.ts';
+import type { SandboxMachine } from './sandbox-vm.ts';
+import { sizeVm } from './sizing.ts';
+import { readHostSize } from './sizing-host.ts';
+
+export interface SandboxPlan {
+  readonly machine: SandboxMachine;
+  /** Whether the guest's console goes into the log, whatever the command says. */
+  readonly debug: boolean;
+  /** How long the guest may take to its agent's first word, milliseconds. */
+  readonly dialTimeoutMs: number;
+  /** How long the making of a container may take, milliseconds. */
+  readonly createTimeoutMs: number;
+}
+
+/**
+ * @param configFile the file that the caller names with --config
+ * @throws RuntimeError INVALID_CONFIGURATION
+ */
+export async function planSandbox(
+  installation: Installation,
+  config: Config,
+  configFile?: string,
+): Promise<SandboxPlan> {
+  const settings = withAnnotations(await loadSettings(installation, configFile), config.annotations);
+  checkFiles(settings);
+  const { values } = settings;
+  const { cpus, memoryMib } = sizeVm(config, values, readHostSize());
+  return {
+    machine: {
+      kernelPath: values.kernel,
+      initrdPath: values.initrd,
+      kernelParams: values.kernel_params,
+      memoryMib,
+      cpus,
+      entropy: values.virtio_rng,
+      ...(values.enable_hugepages ? { hugePages: values.hugepage_size } : {}),
+      ...(values.virtio_fs_daemon === '' ? {} : { virtiofsd: values.virtio_fs_daemon }),
+      virtiofsCache: values.virtio_fs_cache,
+      virtiofsExtraArgs: values.virtio_fs_extra_args,
+    },
+    debug: values.enable_debug,
+    dialTimeoutMs: values.dial_timeout * 1000,
+    createTimeoutMs: values.create_container_timeout * 1000,
+  };
+}
+
+const FILES = ['kernel', 'initrd', 'virtio_fs_daemon'] as const;
+
+/** Of what somebody has set: what the installation has is checked with it. */
+function checkFiles({ values, sources }: Settings): void {
+  for (const key of FILES) {
+    const source = sources[key];
+    if (source === undefined || values[key] === '' || existsSync(values[key])) continue;
+    throw invalid(`there is no file ${values[key]}, which is the ${key} of ${source}`, { key, path: values[key] });
+  }
+}
