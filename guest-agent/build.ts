@@ -1,7 +1,7 @@
 // Builds the guest agent: TypeScript to one file (esbuild), to bytecode (qjsc), to a static program (musl). Run directly:
 // `node guest-agent/build.ts`.
 
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,6 +35,13 @@ const LINK_FLAGS = ['-static', '-Wl,--gc-sections', '-Wl,-z,relro,-z,now', '-Wl,
 const ENGINE_FILES = ['cutils', 'dtoa', 'libunicode', 'libregexp', 'quickjs'];
 const COMPILER_FILES = ['qjsc', 'quickjs-libc', ...ENGINE_FILES];
 
+/**
+ * An atom that a bare context makes, beside those that are predefined; it follows `ATOM_BEFORE` in quickjs-atom.h. Predefined as
+ * well, it leaves the atoms of bytecode the numbers that qjsc gave them, and main.c can run bytecode where it is.
+ */
+const ATOM = 'DEF(AggregateError, "AggregateError")\n';
+const ATOM_BEFORE = 'DEF(InternalError, "InternalError")\n';
+
 async function compilerVersion(): Promise<string> {
   return (await run('musl-gcc', ['--version'])).split('\n')[0] ?? '';
 }
@@ -46,12 +53,13 @@ function pinnedQuickjs(): PinnedSource {
 /** Fetches and compiles QuickJS. @returns a folder with quickjs.h, libquickjs.a and qjsc */
 async function buildQuickjs(): Promise<string> {
   const pinned = pinnedQuickjs();
-  const values = [JSON.stringify(pinned), await compilerVersion(), ...QUICKJS_FLAGS, ...COMPILER_FILES];
+  const values = [JSON.stringify(pinned), await compilerVersion(), ...QUICKJS_FLAGS, ...COMPILER_FILES, ATOM];
   return await cached('quickjs', { values }, async (output) => {
     using step = startStep('building QuickJS', COMPILER_FILES.length + ENGINE_FILES.length);
     const scratch = mkdtempSync(join(tmpdir(), 'tskata-quickjs-'));
     try {
       const source = await fetchSource(pinned, scratch);
+      predefineAtom(join(source, 'quickjs-atom.h'));
       const version = readFileSync(join(source, 'VERSION'), 'utf8').trim();
       let done = 0;
       const compile = async (compiler: string, names: readonly string[], kind: string): Promise<string[]> => {
@@ -80,6 +88,15 @@ async function buildQuickjs(): Promise<string> {
   });
 }
 
+function predefineAtom(header: string): void {
+  const text = readFileSync(header, 'utf8');
+  if (text.includes(ATOM)) return;
+  const changed = text.replace(ATOM_BEFORE, ATOM_BEFORE + ATOM);
+  if (changed === text)
+    throw new Error(`${header} has no line ${ATOM_BEFORE.trim()}: look where ${ATOM.trim()} belongs now`);
+  writeFileSync(header, changed);
+}
+
 async function fetchSource(pinned: PinnedSource, folder: string): Promise<string> {
   const release = await openDebianRelease(pinned.suite);
   const versions = await release.sourceVersions(pinned.package);
@@ -93,8 +110,8 @@ async function fetchSource(pinned: PinnedSource, folder: string): Promise<string
   return await release.downloadSource(pinned.package, version, folder);
 }
 
-/** Bundles TypeScript. @returns one JavaScript module that imports nothing but `tskata-sys` */
-async function bundleProgram(entry: string): Promise<string> {
+/** Bundles TypeScript of this folder. @returns one JavaScript module that imports nothing but `tskata-sys` */
+export async function bundleProgram(entry: string): Promise<string> {
   const result = await bundle({
     entryPoints: [join(directory, entry)],
     absWorkingDir: projectDirectory,

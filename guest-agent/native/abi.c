@@ -85,11 +85,13 @@ int main(void) {
   R(CAP_SYS_TIME) R(CAP_SYS_TTY_CONFIG) R(CAP_MKNOD) R(CAP_LEASE) R(CAP_AUDIT_WRITE) R(CAP_AUDIT_CONTROL)
   R(CAP_SETFCAP) R(CAP_MAC_OVERRIDE) R(CAP_MAC_ADMIN) R(CAP_SYSLOG) R(CAP_WAKE_ALARM) R(CAP_BLOCK_SUSPEND)
   R(CAP_AUDIT_READ) R(CAP_PERFMON) R(CAP_BPF) R(CAP_CHECKPOINT_RESTORE)
-  printf("};\n/** Names and texts of the error numbers. */\n");
-  printf("export const ERRORS: Readonly<Record<number, readonly [name: string, text: string]>> = {\n");
-  for (int number = 1; number < 134; number++)
+  printf("};\n/** Names and texts of the error numbers: line n is about error n. One text, as it is in memory all the time. */\n");
+  printf("export const ERRORS = `");
+  for (int number = 1; number < 134; number++) {
+    printf("\n");
     if (strerrorname_np(number) != NULL)
-      printf("  %d: ['%s', '%c%s'],\n", number, strerrorname_np(number), strerror(number)[0] | 0x20, strerror(number) + 1);
-  printf("};\n");
+      printf("%s %c%s", strerrorname_np(number), strerror(number)[0] | 0x20, strerror(number) + 1);
+  }
+  printf("`;\n");
   return 0;
 }

@@ -13,7 +13,8 @@ extern const uint8_t agent_bytecode[];
 // A new process has 8 MiB of stack (Linux, _STK_LIM); deep recursion ends in a JavaScript error long before.
 #define STACK_LIMIT_BYTES (1u << 20)
 
-// Bytes to leave as they are in memory: the bytecode is read in place.
+// Bytecode is run where it is, in the program. QuickJS copies it after all if atoms have other numbers than qjsc gave them, so
+// it is read before anything else makes atoms; ../build.ts sees to those that a bare context needs.
 #define READ_FLAGS (JS_READ_OBJ_BYTECODE | JS_READ_OBJ_ROM_DATA)
 
 static void print_error(JSContext *ctx, const char *what, JSValueConst error) {
@@ -71,10 +72,20 @@ static void report_rejection(JSContext *ctx) {
   }
 }
 
+// What the agent uses of JavaScript's library. Not eval() and Function(), nor the compiler with them: what is not in this program
+// cannot be made to run. Nor dates, proxies, weak references and normal forms of Unicode, which cost memory.
+static void add_library(JSContext *ctx) {
+  JS_AddIntrinsicBaseObjects(ctx);
+  JS_AddIntrinsicRegExp(ctx);
+  JS_AddIntrinsicJSON(ctx);
+  JS_AddIntrinsicMapSet(ctx);
+  JS_AddIntrinsicTypedArrays(ctx);
+  JS_AddIntrinsicPromise(ctx);
+}
+
 // The exported function `turn` of the agent's module, once its top level has run.
-static JSValue load_agent(JSRuntime *rt, JSContext *ctx) {
-  JSValue module = JS_ReadObject(ctx, agent_bytecode, agent_bytecode_size, READ_FLAGS);
-  if (JS_IsException(module) || JS_ResolveModule(ctx, module) < 0) return JS_EXCEPTION;
+static JSValue run_agent(JSRuntime *rt, JSContext *ctx, JSValue module) {
+  if (JS_ResolveModule(ctx, module) < 0) return JS_EXCEPTION;
   JSModuleDef *definition = JS_VALUE_GET_PTR(module);
   JSValue evaluated = JS_EvalFunction(ctx, module);
   if (JS_IsException(evaluated)) return JS_EXCEPTION;
@@ -95,7 +106,7 @@ int main(int argc, char **argv) {
   rejected_promise = JS_UNDEFINED;
   rejected_reason = JS_UNDEFINED;
   JSRuntime *rt = JS_NewRuntime();
-  JSContext *ctx = rt == NULL ? NULL : JS_NewContext(rt);
+  JSContext *ctx = rt == NULL ? NULL : JS_NewContextRaw(rt);
   if (ctx == NULL) {
     fputs("tskata-agent: fatal: not enough memory to start\n", stderr);
     return 1;
@@ -103,8 +114,10 @@ int main(int argc, char **argv) {
   JS_SetMemoryLimit(rt, MEMORY_LIMIT_BYTES);
   JS_SetMaxStackSize(rt, STACK_LIMIT_BYTES);
   JS_SetHostPromiseRejectionTracker(rt, track_rejection, NULL);
-  if (sys_init_module(ctx, argc, argv) != 0) return fatal(ctx);
-  JSValue turn = load_agent(rt, ctx);
+  JSValue module = JS_ReadObject(ctx, agent_bytecode, agent_bytecode_size, READ_FLAGS);
+  add_library(ctx);
+  if (JS_IsException(module) || sys_init_module(ctx, argc, argv) != 0) return fatal(ctx);
+  JSValue turn = run_agent(rt, ctx, module);
   if (JS_IsException(turn)) return fatal(ctx);
   for (;;) {
     JSValue result = JS_Call(ctx, turn, JS_UNDEFINED, 0, NULL);

@@ -9,7 +9,7 @@ import { method } from '../../src/protocol/service.ts';
 import { TestAgent } from './harness.ts';
 
 /** Resident memory that an idle agent may have. */
-const RESIDENT_MAX = 3n * 1024n * 1024n;
+const RESIDENT_MAX = 2n * 1024n * 1024n;
 
 let agent: TestAgent;
 beforeAll(async () => {
@@ -60,7 +60,7 @@ describe('its cost', () => {
     expect(statSync(await buildAgent()).size).toBeLessThan(AGENT_SIZE_MAX);
   });
 
-  test('is less than 3 MiB of resident memory at idle', async () => {
+  test('is less than 2 MiB of resident memory at idle', async () => {
     const { agentResidentBytes } = await agent.call('GuestDetails', {});
     expect(agentResidentBytes).toBeLessThan(RESIDENT_MAX);
   });

@@ -114,7 +114,7 @@ dd if=/dev/zero of=/dev/vdb bs=512 count=1 || echo refused`;
     server.close();
 
     expect(kernelRelease).toContain('tskata');
-    expect(Number(agentResidentBytes)).toBeLessThan(3 * MIB);
+    expect(Number(agentResidentBytes)).toBeLessThan(2 * MIB);
     const { exits }: StartReport = JSON.parse(readFileSync(report, 'utf8'));
     expect(Object.values(exits).reduce((sum, count) => sum + count, 0)).toBeLessThan(100);
     expect(status).toBe(0);

@@ -10,7 +10,8 @@ export class SystemError extends TskataError {
 
   /** @param subject what the call was about: a path, an address */
   constructor(call: string, subject: string, errno: number) {
-    const [code, reason] = abi.ERRORS[errno] ?? [`E${errno}`, `error ${errno}`];
+    const line = abi.ERRORS.split('\n')[errno] ?? '';
+    const [, code = `E${errno}`, reason = `error ${errno}`] = /^(\w+) (.+)$/.exec(line) ?? [];
     super(code, `${call}${subject === '' ? '' : ` ${subject}`}: ${reason}`, { call, path: subject, errno });
     this.errno = errno;
     this.reason = reason;
