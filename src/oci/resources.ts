@@ -77,11 +77,12 @@ export function unifiedForHost(unified: Readonly<Record<string, string>>): Recor
  * numbers of its own, and neither the host's network classes nor its RDMA devices.
  */
 export function resourcesForGuest(resources: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const { blockIO: _blockIO, network: _network, rdma: _rdma, ...guests } = resources;
+  const { blockIO: _blockIO, network: _network, rdma: _rdma, ...rest } = resources;
+  const guests: Record<string, unknown> = rest;
   const { cpu, unified } = resources as HostResources;
   if (cpu) {
-    const { cpus: _cpus, mems: _mems, ...rest } = cpu;
-    guests['cpu'] = rest;
+    const { cpus: _cpus, mems: _mems, ...time } = cpu;
+    guests['cpu'] = time;
   }
   if (unified) {
     const isGuests = ([file]: [string, string]): boolean => !HOST_ONLY.includes(controllerOf(file));
