@@ -3,7 +3,7 @@ import type { GuestDetailsResponse } from '../../src/protocol/agent.gen.ts';
 import { GUEST_DIRECTORY } from '../../src/protocol/agent-service.ts';
 import type { StartTimes } from './agent.ts';
 import * as abi from './linux/abi.gen.ts';
-import { readText } from './linux/file.ts';
+import { listDirectory, readText } from './linux/file.ts';
 import { kernelRelease, processorCount, readClock } from './linux/machine.ts';
 import { mountsBelow } from './storage/mount-table.ts';
 
@@ -33,5 +33,20 @@ export function guestDetails(times: StartTimes): GuestDetailsResponse {
     // proc_loadavg(5): the first three fields.
     loadAverages: readText('/proc/loadavg').split(' ').slice(0, 3).map(Number),
     mounts: mountsBelow(GUEST_DIRECTORY),
+    disks: disks(),
   };
+}
+
+const BLOCK_DEVICES = '/sys/block';
+/** virtio-blk names its disks by letters, counted as in vda ... vdz, vdaa ...: the shorter come first. */
+const DISK = /^vd[a-z]+$/;
+
+function disks(): GuestDetailsResponse['disks'] {
+  return listDirectory(BLOCK_DEVICES)
+    .filter((name) => DISK.test(name))
+    .sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
+    .map((name) => {
+      const [major = 0, minor = 0] = readText(`${BLOCK_DEVICES}/${name}/dev`).split(':').map(Number);
+      return { name, major, minor };
+    });
 }

@@ -86,6 +86,28 @@ export interface IdMapping {
   readonly size: number;
 }
 
+/** config-linux.md, "Devices" */
+export interface Device {
+  /** Character (also `u`, unbuffered), block, or fifo. */
+  readonly type: 'c' | 'u' | 'b' | 'p';
+  readonly path: string;
+  readonly major?: number;
+  readonly minor?: number;
+  readonly fileMode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** config-linux.md, "Allowed Device list" */
+export interface DeviceRule {
+  readonly allow: boolean;
+  readonly type?: string;
+  /** -1 stands for all. */
+  readonly major?: number;
+  readonly minor?: number;
+  readonly access?: string;
+}
+
 export interface LinuxConfig {
   readonly namespaces?: readonly Namespace[];
   readonly uidMappings?: readonly IdMapping[];
@@ -94,7 +116,8 @@ export interface LinuxConfig {
   readonly timeOffsets?: Readonly<Partial<Record<'monotonic' | 'boottime', { secs?: number; nanosecs?: number }>>>;
   readonly cgroupsPath?: string;
   readonly rootfsPropagation?: string;
-  readonly resources?: Readonly<Record<string, unknown>>;
+  readonly devices?: readonly Device[];
+  readonly resources?: Readonly<Record<string, unknown>> & { readonly devices?: readonly DeviceRule[] };
   readonly seccomp?: LinuxSeccomp;
 }
 

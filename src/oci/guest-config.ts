@@ -26,10 +26,16 @@ export interface GuestPlan {
 /**
  * Exchanges the paths of the host for the guest's.
  * @param sharedPath where the guest sees the shared folder
+ * @param isDisk whether the source of a mount is a disk of the guest
  * @throws ConfigError for what a container in a VM cannot have
  */
-export function planForGuest(config: Config, containerId: string, sharedPath: string): GuestPlan {
-  const { mounts, shares } = mountsForGuest(config.mounts ?? [], containerId, sharedPath);
+export function planForGuest(
+  config: Config,
+  containerId: string,
+  sharedPath: string,
+  isDisk?: (source: string) => boolean,
+): GuestPlan {
+  const { mounts, shares } = mountsForGuest(config.mounts ?? [], containerId, sharedPath, isDisk);
   const { config: unfiltered, seccomp } = takeSeccomp(config);
   const hooks = hooksForGuest(config.hooks, containerId, sharedPath);
   return {

@@ -21,8 +21,13 @@ const GUEST_FILESYSTEMS = [
 ];
 
 /** config.md, "Mounts": bind mounts are recognised by their options; runc takes the type `bind` as well. */
-function isBind(mount: Mount): boolean {
+function isBind(mount: Pick<Mount, 'type' | 'options'>): boolean {
   return mount.type === 'bind' || (mount.options ?? []).some((option) => option === 'bind' || option === 'rbind');
+}
+
+/** Whether a mount is one of those that need nothing but the guest: of its kernel's own file systems, or of what it has. */
+export function isGuestFilesystem(mount: Pick<Mount, 'type' | 'options'>): boolean {
+  return isBind(mount) || (mount.options ?? []).includes('remount') || GUEST_FILESYSTEMS.includes(mount.type ?? '');
 }
 
 /**

@@ -99,6 +99,12 @@ const mount = object(
   { type: string, source: string, options: listOf(string), uidMappings: idMappings, gidMappings: idMappings },
 );
 
+/** config-linux.md, "Devices". Type and numbers are the same as mknod(2)'s. */
+const device = object(
+  { type: oneOf(['c', 'u', 'b', 'p']), path: absolutePath },
+  { major: integer(0, U32_MAX), minor: integer(0, U32_MAX), fileMode: integer(0, U32_MAX), uid: id, gid: id },
+);
+
 /** config-linux.md, "Namespaces" and "Control groups" */
 const linux = object(
   {},
@@ -109,6 +115,7 @@ const linux = object(
     timeOffsets: object({}, { monotonic: timeOffset, boottime: timeOffset }),
     cgroupsPath: string,
     rootfsPropagation: string,
+    devices: listOf(device),
     personality: object({ domain: nonEmptyString }, { flags: listOf(string) }),
     resources,
     seccomp,

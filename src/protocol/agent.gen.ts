@@ -452,6 +452,15 @@ export interface GuestDetailsResponse {
   loadAverages: number[];
   /** Paths of the mounts below /run/tskata. */
   mounts: string[];
+  /** The VM's disks, in the order in which it has them. */
+  disks: GuestDetailsResponse_Disk[];
+}
+
+export interface GuestDetailsResponse_Disk {
+  /** As in /dev. */
+  name: string;
+  major: number;
+  minor: number;
 }
 
 const messages = new MessageTypes();
@@ -689,4 +698,9 @@ export const GuestDetailsResponse = messages.add<GuestDetailsResponse>('GuestDet
   8 uint64 memoryFreeBytes
   9 uint64 uptimeNs
   10 double* loadAverages
-  11 string* mounts`);
+  11 string* mounts
+  12 GuestDetailsResponse_Disk* disks`);
+export const GuestDetailsResponse_Disk = messages.add<GuestDetailsResponse_Disk>('GuestDetailsResponse_Disk', `
+  1 string name
+  2 uint32 major
+  3 uint32 minor`);

@@ -30,7 +30,7 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
       cpus: machine.cpus,
       ...present({ hugePages: machine.hugePages }),
       serial: options.console,
-      disks: [],
+      disks: machine.disks.map(({ path, readOnly }) => ({ path, readOnly })),
       shares: [{ tag: options.sharedTag, directory: options.sharedDirectory, cache: machine.virtiofsCache }],
       vsock: { guestCid: GUEST_CID, path: options.vsockPath },
       entropy: machine.entropy,

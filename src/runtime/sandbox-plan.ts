@@ -4,6 +4,7 @@ import type { Config } from '../oci/config.ts';
 import { withAnnotations } from './annotations.ts';
 import { invalid, type Settings } from './configuration.ts';
 import { loadSettings } from './configuration-load.ts';
+import { blockDevicePath, hostDisks } from './host-disks.ts';
 import type { Installation } from './installation.ts';
 import type { SandboxMachine } from './sandbox-vm.ts';
 import { sizeVm } from './sizing.ts';
@@ -21,7 +22,7 @@ export interface SandboxPlan {
 
 /**
  * @param configFile the file that the caller names with --config
- * @throws RuntimeError INVALID_CONFIGURATION
+ * @throws RuntimeError INVALID_CONFIGURATION; what a guest cannot have: ConfigError, RuntimeError INVALID_BUNDLE
  */
 export async function planSandbox(
   installation: Installation,
@@ -39,6 +40,7 @@ export async function planSandbox(
       kernelParams: values.kernel_params,
       memoryMib,
       cpus,
+      disks: hostDisks(config).map((disk) => ({ ...disk, path: blockDevicePath(disk) })),
       entropy: values.virtio_rng,
       ...(values.enable_hugepages ? { hugePages: values.hugepage_size } : {}),
       ...(values.virtio_fs_daemon === '' ? {} : { virtiofsd: values.virtio_fs_daemon }),

@@ -67,6 +67,7 @@ class SandboxProcess {
     this.#sharedFolder = new SharedFolder(process.cwd());
     this.#sandbox = new Sandbox({
       agent: this.#agent.promise,
+      disks: options.machine.disks,
       mounts: this.#sharedFolder,
       mark: (name, monotonicNs = process.hrtime.bigint()) => this.#timeline.mark(name, monotonicNs),
       warn: (message) => log.warn(message),

@@ -1,7 +1,13 @@
 // What the sandbox process needs of a virtual machine.
 import type { CachePolicy } from '../host/cache-policy.ts';
+import type { HostDisk } from '../oci/guest-devices.ts';
 import type { HugePageSize } from '../vmm/limits.ts';
 import type { TimelineMarkName } from '../vmm/timeline.ts';
+
+/** A disk of the host for the guest. */
+export interface SandboxDisk extends HostDisk {
+  readonly path: string;
+}
 
 /** What configuration and container decide about the machine. */
 export interface SandboxMachine {
@@ -11,6 +17,8 @@ export interface SandboxMachine {
   readonly kernelParams: string;
   readonly memoryMib: number;
   readonly cpus: number;
+  /** In the guest's order. */
+  readonly disks: readonly SandboxDisk[];
   /** Ordinary pages when absent. */
   readonly hugePages?: HugePageSize;
   /** Whether the guest has a virtio entropy device. */

@@ -7,12 +7,14 @@ import type { AgentClient } from '../agent-client/agent-client.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Process } from '../oci/config.ts';
 import { planForGuest } from '../oci/guest-config.ts';
+import { devicesForGuest, type HostDisk } from '../oci/guest-devices.ts';
 import { SIGKILL } from '../oci/signals.ts';
 import { SHARED_DIRECTORY } from '../protocol/agent-service.ts';
 import type { CreateContainerRequest, ExecProcessRequest } from '../protocol/sandbox.gen.ts';
 import { StatusError } from '../protocol/status.ts';
 import type { TimelineMarkName } from '../vmm/timeline.ts';
 import { readBundle } from './bundle.ts';
+import { mountsOfDisks, type PlacedDisk, placeDisks } from './host-disks.ts';
 import { ProxyTokens } from './proxy-tokens.ts';
 
 /** The status of a process that a signal ended, as shells count. */
@@ -45,6 +47,8 @@ interface Container {
 export interface SandboxEnvironment {
   /** The agent, once it answers. Rejects when the VM ends before. */
   readonly agent: Promise<AgentClient>;
+  /** What the VM was given of the host's disks. */
+  readonly disks: readonly HostDisk[];
   readonly mounts: {
     add(containerId: string, bundle: string, rootfs: string, shares: ReturnType<typeof planForGuest>['shares']): void;
     remove(containerId: string): void;
@@ -181,7 +185,12 @@ export class Sandbox {
     const { containerId, stdioToken: token, terminal } = request;
     const { mounts, mark } = this.#environment;
     const bundle = readBundle(request.bundle);
-    const plan = planForGuest(bundle.config, containerId, SHARED_DIRECTORY);
+    const disks = await this.#disks();
+    const { config, warnings: left } = devicesForGuest(bundle.config, disks);
+    const withDisks = { ...config, mounts: mountsOfDisks(config.mounts ?? [], disks) };
+    const isDisk = (source: string): boolean => disks.some(({ path }) => path === source);
+    const plan = planForGuest(withDisks, containerId, SHARED_DIRECTORY, isDisk);
+    this.#warnOf(containerId, left);
     mounts.add(containerId, bundle.directory, bundle.rootfs, plan.shares);
     try {
       const agent = await this.#environment.agent;
@@ -201,6 +210,12 @@ export class Sandbox {
       mounts.remove(containerId);
       throw error;
     }
+  }
+
+  /** The disks of the VM. */
+  async #disks(): Promise<readonly PlacedDisk[]> {
+    const { agent, disks } = this.#environment;
+    return disks.length === 0 ? [] : placeDisks(disks, await (await agent).call('GuestDetails', {}));
   }
 
   async #exec(request: ExecProcessRequest, process: GuestProcess): Promise<number> {
