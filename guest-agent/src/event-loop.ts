@@ -50,6 +50,17 @@ export class EventLoop implements Timers {
     await new Promise<void>((resolve) => this.after(delayMs, resolve));
   }
 
+  /** Waits for something, for at most some time. @returns whether it has settled. It must not reject. */
+  async settles(something: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+    let cancel = (): unknown => undefined;
+    const tooLate = new Promise<boolean>((resolve) => {
+      cancel = this.after(timeoutMs, () => resolve(false));
+    });
+    const settled = await Promise.race([something.then(() => true), tooLate]);
+    cancel();
+    return settled;
+  }
+
   /** Waits until something happens and runs its handlers. Promise jobs run after it. */
   turn(): void {
     for (const { id, events } of this.#epoll.wait(this.#timeoutMs())) {

@@ -254,6 +254,14 @@ describe('update', () => {
   });
 });
 
+test('a signal for all reaches one that is never the same for long', async () => {
+  await using box = await start();
+  await box.shell("echo 'sh $0 &' > comet; sh comet");
+  await agent.call('SignalProcess', { containerId: box.id, processId: '', signal: 15, all: true });
+
+  await expect.poll(async () => (await box.processes()).map(({ containerPid }) => containerPid)).toEqual([1]);
+});
+
 test('limits that cannot be set leave no cgroup behind', async () => {
   const id = uniqueId();
   const linux = { resources: { unified: { 'cgroup.max.depth': '-5' } } };

@@ -1,4 +1,6 @@
 // One container: its plan, its cgroup, its processes, and what may be done to it when.
+
+import { messageOf } from '../../../src/lib/errors.ts';
 import type {
   ContainerStatsResponse,
   CreateContainerRequest,
@@ -12,6 +14,7 @@ import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
 import { close, open, withFd } from '../linux/file.ts';
 import { type Ending, fork, isCapabilityKnown, openPidFd, setNamespace } from '../linux/process.ts';
+import { log } from '../log.ts';
 import { Cgroup } from './cgroup/cgroup.ts';
 import { OomWatch } from './cgroup/oom-watch.ts';
 import { cgroupOwner } from './cgroup/owner.ts';
@@ -52,6 +55,9 @@ function streamsOf({ stdio = NO_STDIO }: { stdio: StdioRequest | undefined }, pl
   return { ...stdio, terminalRows: size.rows, terminalColumns: size.columns };
 }
 
+/** How long processes that were killed may take to end: one may wait inside the kernel. */
+const END_TIMEOUT_MS = 10_000;
+
 /** Endings of exec'd processes that are remembered, as agent.proto says (WaitProcess). */
 const ENDINGS_MAX = 4096;
 
@@ -90,14 +96,13 @@ export class Container {
     plan: ContainerPlan,
     joined: readonly OpenNamespace[],
     cgroup: Cgroup,
+    oomWatch: OomWatch,
   ) {
     this.id = request.containerId;
     this.#services = services;
     this.#plan = plan;
     this.#cgroup = cgroup;
-    this.#oomWatch = new OomWatch(services.loop, cgroup.path, (kills) =>
-      services.events.emit({ containerId: this.id, kind: { $case: 'outOfMemory', value: { kills } } }),
-    );
+    this.#oomWatch = oomWatch;
     const state = { id: this.id, bundle: request.bundle, annotations: plan.annotations };
     const target = joined.find(({ kind }) => kind === 'cgroup')?.fd;
     this.#init = new ContainerProcess(
@@ -115,7 +120,13 @@ export class Container {
       (pid, what) => (what === 'entered' ? settleNamespaces(pid, plan) : settleUser(pid, plan.process)),
     );
     this.#processes.set(INIT_ID, this.#init);
-    this.#pidFd = openPidFd(this.#init.pid);
+    try {
+      this.#pidFd = openPidFd(this.#init.pid);
+    } catch (error) {
+      // It ends when it finds out that nobody talks to it any more.
+      this.#init.dispose();
+      throw error;
+    }
     // Without a pid namespace the others would outlive the init process.
     void this.#init.ended.then(() => cgroup.killAll());
   }
@@ -144,7 +155,7 @@ export class Container {
       container.#tellOfEnd(INIT_ID, container.#init);
       return { container, warnings };
     } catch (error) {
-      await container.destroy();
+      await container.destroy().catch((left) => log(`container ${request.containerId}: ${messageOf(left)}`));
       throw error;
     }
   }
@@ -155,10 +166,17 @@ export class Container {
     plan: ContainerPlan,
     joined: readonly OpenNamespace[],
   ): Promise<Container> {
-    const cgroup = new Cgroup(request.containerId, plan.resources, deviceRulesOf(plan), cgroupOwner(plan));
+    const { containerId } = request;
+    const cgroup = new Cgroup(containerId, plan.resources, deviceRulesOf(plan), cgroupOwner(plan));
+    let oomWatch: OomWatch | undefined;
     try {
-      return new Container(services, request, plan, joined, cgroup);
+      oomWatch = new OomWatch(services.loop, cgroup.path, (kills) =>
+        services.events.emit({ containerId, kind: { $case: 'outOfMemory', value: { kills } } }),
+      );
+      return new Container(services, request, plan, joined, cgroup, oomWatch);
     } catch (error) {
+      oomWatch?.close();
+      cgroup.killAll();
       await cgroup.remove(services.loop);
       throw error;
     }
@@ -236,7 +254,7 @@ export class Container {
 
   /** @throws StatusError */
   signal(processId: string, signal: number, all: boolean): void {
-    if (all) this.#cgroup.signalAll(signal);
+    if (all) this.#cgroup.signalAll(signal, this.#freezing !== 'no');
     else this.#process(processId).signal(signal);
   }
 
@@ -299,16 +317,23 @@ export class Container {
     return { processes: this.running ? describeProcesses(this.#cgroup.processes(), this.#init.pid) : [] };
   }
 
-  /** Kills what runs and frees everything. */
+  /** Kills what runs and frees everything. @throws StatusError, SystemError when it does not end; that can be tried again */
   async destroy(): Promise<void> {
+    const processes = [...this.#processes.values()];
     this.killAll();
-    for (const process of this.#processes.values()) {
-      await process.ended;
-      process.dispose();
+    // An exec that is being made may not be in the cgroup yet.
+    for (const process of processes) process.kill();
+    const ended = Promise.all(processes.map((process) => process.ended));
+    if (!(await this.#services.loop.settles(ended, END_TIMEOUT_MS))) {
+      const message = `container ${this.id} cannot be deleted yet: a process that was killed waits inside the kernel; try again`;
+      throw new StatusError('DEADLINE_EXCEEDED', message);
     }
+    // What an exec began at the last moment.
+    this.killAll();
+    for (const process of processes) process.dispose();
+    await this.#cgroup.remove(this.#services.loop);
     close(this.#pidFd);
     this.#oomWatch.close();
-    await this.#cgroup.remove(this.#services.loop);
   }
 
   killAll(): void {

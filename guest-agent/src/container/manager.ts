@@ -62,8 +62,13 @@ export class ContainerManager {
     }
     // Its name stays taken, and finds nothing, until all of it is gone.
     this.#containers.set(id, undefined);
-    await container.destroy();
-    this.#containers.delete(id);
+    try {
+      await container.destroy();
+      this.#containers.delete(id);
+    } catch (error) {
+      this.#containers.set(id, container);
+      throw error;
+    }
   }
 
   async exec(request: ExecProcessRequest): Promise<ExecProcessResponse> {

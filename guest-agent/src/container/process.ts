@@ -3,6 +3,7 @@ import type { StdioRequest } from '../../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import { type EventLoop, Pollable } from '../event-loop.ts';
 import type { EventHub } from '../events.ts';
+import * as abi from '../linux/abi.gen.ts';
 import { close } from '../linux/file.ts';
 import { type Ending, kill, takeFd } from '../linux/process.ts';
 import { messagePair, setNonBlocking } from '../linux/socket.ts';
@@ -137,6 +138,11 @@ export class ContainerProcess {
     if (this.#ending !== undefined || !kill(this.pid, signal)) {
       throw new StatusError('FAILED_PRECONDITION', 'os: process already finished');
     }
+  }
+
+  /** Ends it, if it runs. */
+  kill(): void {
+    if (this.running) kill(this.pid, abi.SIGKILL);
   }
 
   /** @returns false when there is no terminal (any more) */

@@ -42,6 +42,8 @@ export class Cgroup {
    */
   constructor(containerId: string, resources: ResourcesPlan, deviceRules: readonly DeviceRule[], owner?: number) {
     this.path = `${CGROUP_PARENT}/${containerId}`;
+    // What is left of one whose processes would not end: it is empty by now, or in use.
+    removeCgroups(this.path);
     makeDirectory(this.path);
     try {
       for (const [file, value] of NESTING_LIMITS) writeText(`${this.path}/${file}`, value);
@@ -90,10 +92,22 @@ export class Cgroup {
     this.#trigger('cgroup.kill', '1');
   }
 
-  /** Sends a signal to every process in it and below. */
-  signalAll(signal: number): void {
-    if (signal === abi.SIGKILL) this.killAll();
-    else for (const pid of this.processes()) kill(pid, signal);
+  /**
+   * Sends a signal to every process in it and below.
+   * @param isFrozen whether it is to stay so
+   */
+  signalAll(signal: number, isFrozen: boolean): void {
+    if (signal === abi.SIGKILL) {
+      this.killAll();
+      return;
+    }
+    // From the moment of this write fork(2) waits in them: no child gets away, and no pid becomes somebody else's.
+    if (!isFrozen) this.#trigger('cgroup.freeze', '1');
+    try {
+      for (const pid of this.processes()) kill(pid, signal);
+    } finally {
+      if (!isFrozen) this.thaw();
+    }
   }
 
   /** Pids of the processes in it and below. */
