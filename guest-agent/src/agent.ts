@@ -8,6 +8,7 @@ import type { ContainerManager } from './container/manager.ts';
 import { guestDetails } from './details.ts';
 import type { EventLoop } from './event-loop.ts';
 import type { GuestPort } from './guest-port.ts';
+import type { Helpers } from './helpers.ts';
 import * as abi from './linux/abi.gen.ts';
 import { kernelRelease, readClock } from './linux/machine.ts';
 import { networkHandlers } from './network/handlers.ts';
@@ -31,6 +32,7 @@ export function agentHandlers(
   containers: ContainerManager,
   times: StartTimes,
   loop: EventLoop,
+  helpers: Helpers,
 ): Handlers<AgentMethods> {
   const nothing = {};
   return {
@@ -54,7 +56,7 @@ export function agentHandlers(
       };
     },
     ...containerHandlers(containers),
-    ...storageHandlers(loop),
+    ...storageHandlers(loop, helpers),
     ...networkHandlers(loop),
     SetTime: async ({ realtimeNs }) => {
       guest.setClock(realtimeNs);

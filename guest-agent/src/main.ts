@@ -13,6 +13,7 @@ import { EventLoop } from './event-loop.ts';
 import { EventHub } from './events.ts';
 import { watchGuestMemory } from './guest-memory.ts';
 import { processOnly, realGuest } from './guest-port.ts';
+import { Helpers } from './helpers.ts';
 import * as abi from './linux/abi.gen.ts';
 import { processorTime, readClock } from './linux/machine.ts';
 import { blockSignals, prctl } from './linux/process.ts';
@@ -56,7 +57,9 @@ const loop = new EventLoop();
 const streams = new StreamRegistry(loop);
 /** Only in a guest is the kernel's log about this guest alone. */
 const events = new EventHub(unixDirectory === undefined ? (tell) => watchGuestMemory(loop, tell) : undefined);
-const containers = new ContainerManager({ loop, reaper: new Reaper(loop), streams, events });
+const reaper = new Reaper(loop);
+const helpers = new Helpers(loop, reaper);
+const containers = new ContainerManager({ loop, reaper, streams, events });
 const stopContainers = (): Promise<void> => containers.destroyAll();
 const guest = unixDirectory === undefined ? realGuest(loop, stopContainers) : processOnly(loop, stopContainers);
 const table = new MethodTable();
@@ -93,7 +96,7 @@ async function serveHost(): Promise<never> {
 serve(loop, addressOf(AGENT_RPC_PORT, 'agent.sock'), CONNECTIONS_MAX, answerOn);
 serve(loop, addressOf(AGENT_STDIO_PORT, 'stdio.sock'), ANONYMOUS_MAX, (fd) => streams.connect(fd));
 const startTimes = { enteredNs, readyNs: readClock(abi.CLOCK_BOOTTIME), ...processorTime() };
-table.add(agentService, agentHandlers(guest, containers, startTimes, loop));
+table.add(agentService, agentHandlers(guest, containers, startTimes, loop, helpers));
 if (unixDirectory === undefined) void serveHost();
 
 /** One turn of the event loop; main.c calls it for ever. */

@@ -2,13 +2,14 @@
 import type { AgentMethods } from '../../../src/protocol/agent-service.ts';
 import type { Handlers } from '../../../src/protocol/service.ts';
 import type { EventLoop } from '../event-loop.ts';
+import type { Helpers } from '../helpers.ts';
 import { FileCopies } from './guest-files.ts';
 import { GuestMounts } from './mounts.ts';
 
 type Calls = 'MountFilesystem' | 'UnmountFilesystem' | 'CopyFile';
 
-export function storageHandlers(loop: EventLoop): Pick<Handlers<AgentMethods>, Calls> {
-  const mounts = new GuestMounts(loop);
+export function storageHandlers(loop: EventLoop, helpers: Helpers): Pick<Handlers<AgentMethods>, Calls> {
+  const mounts = new GuestMounts(loop, helpers);
   const copies = new FileCopies();
   const nothing = {};
   return {
@@ -18,7 +19,7 @@ export function storageHandlers(loop: EventLoop): Pick<Handlers<AgentMethods>, C
     },
     UnmountFilesystem: async ({ path }) => {
       copies.giveUpBelow(path);
-      mounts.unmount(path);
+      await mounts.unmount(path);
       return nothing;
     },
     CopyFile: async (request) => {
