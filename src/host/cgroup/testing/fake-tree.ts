@@ -144,9 +144,7 @@ export class FakeTree implements ControlFiles, Disposable {
   }
 
   #passed(folder: string): string[] {
-    return this.read(join(folder, 'cgroup.subtree_control'))
-      .split(/[\n+]+/)
-      .filter(Boolean);
+    return this.read(join(folder, 'cgroup.subtree_control')).split(' ').filter(Boolean);
   }
 
   #put(folder: string, files: Readonly<Record<string, string>>): void {
