@@ -74,6 +74,26 @@ const routes = (...args: string[]): string[] =>
 const wholeState = (): string =>
   ['link', 'address', '-6 route', 'route', 'neigh'].map((what) => agent.runInside('ip', ...what.split(' '))).join('');
 
+test.each([
+  ['a route', { routes: [route({ gateway: '10.0.0.1' })] }],
+  ['an MTU', { interfaces: [card({ mtu: 100_000_000, addresses: [] })] }],
+])('a request that fails for %s changes nothing', async (_what, more) => {
+  const good = { interfaces: [card({ name: 'one' })], routes: [route({ gateway: GATEWAY, interface: 'one' })] };
+  await configure(good);
+  // The kernel's own link-local addresses and routes come and go with the interface, in an order of theirs.
+  const settled = () =>
+    wholeState()
+      .split('\n')
+      .filter((line) => !line.includes('fe80::'))
+      .sort();
+  const before = settled();
+
+  await expect(configure(more)).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
+
+  expect(settled()).toEqual(before);
+  expect(await configure(good)).toBe(0);
+});
+
 describe('an interface', () => {
   test('is found by its MAC address, named, sized and brought up', async () => {
     await configure({ interfaces: [card({ macAddress: MAC.toUpperCase(), mtu: MTU, noArp: true })] });

@@ -1,12 +1,16 @@
 // Brings the kernel's network into a planned state, by the changes that are missing and no others.
+import { messageOf } from '../../../src/lib/errors.ts';
+import type { NetworkDetailsResponse } from '../../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import type { EventLoop } from '../event-loop.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { SystemError } from '../linux/call.ts';
+import { log } from '../log.ts';
+import { describe } from './describe.ts';
 import { findLink } from './find-link.ts';
 import { formatPrefix } from './ip.ts';
 import type { Link } from './link.ts';
-import type { InterfacePlan, NetworkPlan } from './plan.ts';
+import { type InterfacePlan, type NetworkPlan, planNetwork } from './plan.ts';
 import { type ExistingRoute, type Route, routeKey } from './route.ts';
 import { Rtnetlink } from './rtnetlink.ts';
 
@@ -14,18 +18,21 @@ import { Rtnetlink } from './rtnetlink.ts';
 const ARRIVAL_MAX_MS = 3000;
 const ARRIVAL_INTERVAL_MS = 20;
 
-/** @returns how many changes were made. @throws StatusError */
+/** @returns how many changes were made. @throws StatusError, and the network is as it was then */
 export async function configureNetwork(plan: NetworkPlan, loop: EventLoop): Promise<number> {
   const network = new Rtnetlink();
   try {
     await awaitInterfaces(network, plan.interfaces, loop);
     // From here on nothing waits: two requests cannot get between each other's changes.
-    nameInterfaces(network, plan.interfaces);
-    const links = linksByName(network);
-    for (const one of plan.interfaces) setUpInterface(network, one, linkOf(links, one.name));
-    setAddresses(network, plan.interfaces, links);
-    setRoutes(network, plan, links);
-    setNeighbours(network, plan, links);
+    const before = describe(network, { kernels: false });
+    const links = network.links();
+    const changed = plan.interfaces.flatMap((one) => findLink(links, one)?.name ?? []);
+    try {
+      apply(network, plan);
+    } catch (error) {
+      restore(network, before, changed);
+      throw error;
+    }
     return network.changes;
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
@@ -37,6 +44,25 @@ export async function configureNetwork(plan: NetworkPlan, loop: EventLoop): Prom
     );
   } finally {
     network.close();
+  }
+}
+
+function apply(network: Rtnetlink, plan: NetworkPlan): void {
+  nameInterfaces(network, plan.interfaces);
+  const links = linksByName(network);
+  for (const one of plan.interfaces) setUpInterface(network, one, linkOf(links, one.name));
+  setAddresses(network, plan.interfaces, links);
+  setRoutes(network, plan, links);
+  setNeighbours(network, plan, links);
+}
+
+/** Undoes what a request has changed before it failed. What is in its way is told on the console: the request's own error counts. */
+function restore(network: Rtnetlink, before: NetworkDetailsResponse, changed: readonly string[]): void {
+  try {
+    const interfaces = before.interfaces.filter(({ name }) => changed.includes(name));
+    apply(network, planNetwork({ ...before, interfaces, resolvConf: undefined, hosts: undefined }));
+  } catch (error) {
+    log(`the network cannot be brought back to what it was before a request that failed: ${messageOf(error)}`);
   }
 }
 

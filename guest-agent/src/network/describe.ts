@@ -7,15 +7,16 @@ import { Rtnetlink } from './rtnetlink.ts';
 export function describeNetwork(): NetworkDetailsResponse {
   const network = new Rtnetlink();
   try {
-    return describe(network);
+    return describe(network, { kernels: true });
   } finally {
     network.close();
   }
 }
 
-function describe(network: Rtnetlink): NetworkDetailsResponse {
+/** @param options.kernels with the addresses that the kernel makes by itself */
+export function describe(network: Rtnetlink, { kernels }: { kernels: boolean }): NetworkDetailsResponse {
   const links = network.links();
-  const addresses = network.addresses();
+  const addresses = network.addresses().filter(({ isKernels }) => kernels || !isKernels);
   const nameOf = (index: number): string => links.find((link) => link.index === index)?.name ?? '';
   return {
     interfaces: links.map((link) => ({
