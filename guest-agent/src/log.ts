@@ -2,7 +2,7 @@
 import { encodeUtf8 } from 'tskata-sys';
 import { tryWrite } from './linux/file.ts';
 
-const STDERR = 2;
+export const STDERR = 2;
 
 /** Prints one line. A console that cannot take it loses it: nothing waits for a log. */
 export function log(text: string): void {

@@ -4,8 +4,8 @@ import * as abi from '../linux/abi.gen.ts';
 import { isOpen, makeDirectory, open, symbolicLink, writeText } from '../linux/file.ts';
 import { changeDirectory, changeRoot, mount } from '../linux/mount.ts';
 import { setHostname } from '../linux/process.ts';
-import { bringUp } from '../linux/socket.ts';
-import { log } from '../log.ts';
+import { bringUp, setNonBlocking } from '../linux/socket.ts';
+import { log, STDERR } from '../log.ts';
 import { applyKernelSettings } from './kernel-settings.ts';
 
 const NO_PROGRAMS = abi.MS_NOSUID | abi.MS_NODEV | abi.MS_NOEXEC;
@@ -70,4 +70,6 @@ function openStandardStreams(): void {
     // open(2) gives the lowest free number, which is this one. What is printed goes to the kernel's log then.
     if (!isOpen(fd)) open(fd === 0 ? '/dev/null' : '/dev/kmsg', fd === 0 ? abi.O_RDONLY : abi.O_WRONLY);
   }
+  // Whoever stops the console's output (termios(3), IXON) must not stop the agent.
+  setNonBlocking(STDERR);
 }

@@ -23,6 +23,11 @@ describe('parseConfig', () => {
     expect(warnings).toEqual(['process.capabilities.bounding: CAP_FUTURE is not known']);
   });
 
+  test('warns of a virtual machine that it does not choose', () => {
+    const { warnings } = parse({ vm: { kernel: { path: '/vmlinuz' } } });
+    expect(warnings).toEqual(["vm is not applied: the virtual machine is the runtime's to choose"]);
+  });
+
   test('takes no capability for known because every object has that name', () => {
     const { warnings } = parse({ process: { ...base.process, capabilities: { bounding: ['__proto__'] } } });
     expect(warnings).toEqual(['process.capabilities.bounding: __proto__ is not known']);

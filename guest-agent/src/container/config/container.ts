@@ -27,6 +27,7 @@ export function parseConfig(text: string, isKnown: IsCapabilityKnown, filter?: S
     throw new StatusError('INVALID_ARGUMENT', 'config.json: process is missing, and a container must run something');
   }
   const linux = config.object('linux');
+  warn(warnings, config, 'vm', "the virtual machine is the runtime's to choose");
   warn(warnings, linux, 'mountLabel', 'the guest kernel has no SELinux');
   warn(warnings, linux, 'intelRdt', 'the guest has no such resource');
   warn(warnings, linux, 'netDevices', "network devices are the virtual machine's");

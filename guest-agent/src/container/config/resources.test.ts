@@ -143,6 +143,7 @@ test.each([
 test.each([
   ['memory.kernel', { memory: { kernel: 1 } }],
   ['memory.kernelTCP', { memory: { kernelTCP: 1 } }],
+  ['memory.useHierarchy', { memory: { useHierarchy: false } }],
   ['memory.swappiness', { memory: { swappiness: 60 } }],
   ['memory.disableOOMKiller', { memory: { disableOOMKiller: true } }],
   ['blockIO.leafWeight', { blockIO: { leafWeight: 10 } }],

@@ -98,6 +98,9 @@ function parseMemory(memory: JsonObject, writes: Writes, warnings: string[]): vo
   for (const name of ['kernel', 'kernelTCP', 'swappiness']) {
     if (memory.number(name) !== undefined) warn(warnings, memory, name, 'cgroup v2 has no such control');
   }
+  if (memory.isPresent('useHierarchy') && !memory.boolean('useHierarchy')) {
+    warn(warnings, memory, 'useHierarchy', 'cgroup v2 always counts what is below');
+  }
   if (memory.boolean('disableOOMKiller')) {
     warn(warnings, memory, 'disableOOMKiller', 'cgroup v2 cannot do without the OOM killer');
   }
