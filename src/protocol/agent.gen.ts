@@ -182,6 +182,8 @@ export interface ContainerStatsResponse {
   hugetlb: HugetlbStats[];
   /** Of the network namespace that the container is in. */
   interfaces: InterfaceStats[];
+  /** Waits for disks and file systems. */
+  ioPressure: PressureStats | undefined;
 }
 
 export interface CpuStats {
@@ -252,10 +254,19 @@ export interface InterfaceStats {
   sentDropped: bigint;
 }
 
-/** Pressure stall information: microseconds in which some, or all, processes waited. */
+/**
+ * Pressure stall information: microseconds in which some, or all, processes waited, and the share of the last 10, 60 and 300
+ * seconds in which they did, percent.
+ */
 export interface PressureStats {
   someUs: bigint;
   fullUs: bigint;
+  someAvg10: number;
+  someAvg60: number;
+  someAvg300: number;
+  fullAvg10: number;
+  fullAvg60: number;
+  fullAvg300: number;
 }
 
 export interface ListProcessesResponse {
@@ -547,7 +558,8 @@ export const ContainerStatsResponse = messages.add<ContainerStatsResponse>('Cont
   3 PidsStats pids
   4 BlockDeviceStats* blockDevices
   5 HugetlbStats* hugetlb
-  6 InterfaceStats* interfaces`);
+  6 InterfaceStats* interfaces
+  7 PressureStats ioPressure`);
 export const CpuStats = messages.add<CpuStats>('CpuStats', `
   1 uint64 usageUs
   2 uint64 userUs
@@ -598,7 +610,13 @@ export const InterfaceStats = messages.add<InterfaceStats>('InterfaceStats', `
   9 uint64 sentDropped`);
 export const PressureStats = messages.add<PressureStats>('PressureStats', `
   1 uint64 someUs
-  2 uint64 fullUs`);
+  2 uint64 fullUs
+  3 double someAvg10
+  4 double someAvg60
+  5 double someAvg300
+  6 double fullAvg10
+  7 double fullAvg60
+  8 double fullAvg300`);
 export const ListProcessesResponse = messages.add<ListProcessesResponse>('ListProcessesResponse', `
   1 ListProcessesResponse_Process* processes`);
 export const ListProcessesResponse_Process = messages.add<ListProcessesResponse_Process>('ListProcessesResponse_Process', `

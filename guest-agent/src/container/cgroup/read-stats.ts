@@ -12,6 +12,7 @@ import {
   interfaceStats,
   memoryStats,
   pidsStats,
+  pressureStats,
   type ReadControl,
 } from './stats.ts';
 
@@ -25,6 +26,7 @@ export function containerStats(path: string, pid: number | undefined): Container
     blockDevices: blockDeviceStats(read('io.stat') ?? ''),
     hugetlb: hugePageSizes().flatMap((size) => hugetlbStats(read, size)),
     interfaces: pid === undefined ? [] : interfaceStats(networkDevices(pid)),
+    ioPressure: pressureStats(read('io.pressure')),
   };
 }
 

@@ -9,7 +9,7 @@ test('processor time and throttling come from cpu.stat', () => {
   const stat =
     'usage_usec 61234\nuser_usec 40000\nsystem_usec 21234\nnice_usec 0\nnr_periods 12\nnr_throttled 3\nthrottled_usec 777\nnr_bursts 0\nburst_usec 0\n';
   const pressure =
-    'some avg10=0.00 avg60=0.00 avg300=0.00 total=4242\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=17\n';
+    'some avg10=1.50 avg60=0.25 avg300=0.00 total=4242\nfull avg10=100.00 avg60=0.00 avg300=0.01 total=17\n';
   expect(cpuStats(reading({ 'cpu.stat': stat, 'cpu.pressure': pressure }))).toEqual({
     usageUs: 61234n,
     userUs: 40000n,
@@ -17,7 +17,16 @@ test('processor time and throttling come from cpu.stat', () => {
     periods: 12n,
     throttledPeriods: 3n,
     throttledUs: 777n,
-    pressure: { someUs: 4242n, fullUs: 17n },
+    pressure: {
+      someUs: 4242n,
+      fullUs: 17n,
+      someAvg10: 1.5,
+      someAvg60: 0.25,
+      someAvg300: 0,
+      fullAvg10: 100,
+      fullAvg60: 0,
+      fullAvg300: 0.01,
+    },
   });
 });
 

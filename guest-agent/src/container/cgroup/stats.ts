@@ -97,7 +97,17 @@ export function pressureStats(text: string | undefined): PressureStats | undefin
   if (text === undefined) return undefined;
   const pressure = parseNestedKeyed(text);
   const total = (name: string): bigint => parseNumber(pressure.get(name)?.get('total') ?? '') ?? 0n;
-  return { someUs: total('some'), fullUs: total('full') };
+  const average = (name: string, seconds: number): number => Number(pressure.get(name)?.get(`avg${seconds}`)) || 0;
+  return {
+    someUs: total('some'),
+    fullUs: total('full'),
+    someAvg10: average('some', 10),
+    someAvg60: average('some', 60),
+    someAvg300: average('some', 300),
+    fullAvg10: average('full', 10),
+    fullAvg60: average('full', 60),
+    fullAvg300: average('full', 300),
+  };
 }
 
 /**
