@@ -27,8 +27,15 @@ export function commandStartNs(): bigint {
 export async function create(globals: GlobalOptions, flags: CreateFlags, id: string): Promise<void> {
   const store = new StateStore(globals.root);
   try {
-    const options = { ...flags, id, detach: true, debug: globals.log.debug, commandStartNs: commandStartNs() };
-    const { sandbox, proxy } = await createContainer(store, globals.installation, options);
+    const options = {
+      ...flags,
+      ...globals.cgroup,
+      id,
+      detach: true,
+      debug: globals.log.debug,
+      commandStartNs: commandStartNs(),
+    };
+    const { sandbox, proxy } = await createContainer(store, globals.installation, options, globals.warn);
     letGo(sandbox);
     letGo(proxy);
   } catch (error) {

@@ -22,8 +22,15 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
   const store = new StateStore(globals.root);
   const detach = flags.detach === true;
   try {
-    const options = { ...flags, id, detach, debug: globals.log.debug, commandStartNs: commandStartNs() };
-    const { sandbox, proxy } = await createContainer(store, globals.installation, options);
+    const options = {
+      ...flags,
+      ...globals.cgroup,
+      id,
+      detach,
+      debug: globals.log.debug,
+      commandStartNs: commandStartNs(),
+    };
+    const { sandbox, proxy } = await createContainer(store, globals.installation, options, globals.warn);
     const ended = detach ? undefined : exitStatus(proxy.child);
     if (!detach) forwardSignals(proxy.identity);
     try {

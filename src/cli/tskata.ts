@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { messageOf } from '../lib/errors.ts';
 import type { LogFormat, LogOptions } from '../lib/node/log-file.ts';
 import { OCI_RUNTIME_SPEC_VERSION, VERSION } from '../lib/version.ts';
+import { type CgroupFlags, isRootless } from '../runtime/cgroup-flags.ts';
 import { findInstallation, type Installation } from '../runtime/installation.ts';
 import { goFlags } from './go-flags.ts';
 import type { CreateFlags, RunFlags } from './tskata-create.ts';
@@ -22,6 +23,7 @@ export interface GlobalOptions {
   /** Logs a warning. */
   readonly warn: (message: string) => Promise<void>;
   readonly installation: Installation;
+  readonly cgroup: CgroupFlags;
   /** Where `run` writes the timeline of the start. */
   readonly report?: string | undefined;
 }
@@ -32,6 +34,8 @@ interface GlobalFlags {
   readonly log?: string;
   readonly logFormat: string;
   readonly root: string;
+  readonly systemdCgroup?: boolean;
+  readonly rootless: string;
   readonly report?: string;
 }
 
@@ -140,7 +144,8 @@ function defineCommands(installation: Installation, finish: (status: number) => 
       const { writeLog } = await import('../lib/node/log-file.ts');
       await writeLog(log, 'warning', message);
     };
-    return { root: resolve(flags.root), log, warn, installation, report: flags.report };
+    const cgroup = { systemdCgroup: flags.systemdCgroup === true, rootless: isRootless(flags.rootless) };
+    return { root: resolve(flags.root), log, warn, installation, cgroup, report: flags.report };
   };
   const verb = (name: string, usage: string, description: string): Command =>
     program.command(name).description(description).usage(usage).argument('[args...]').allowExcessArguments();

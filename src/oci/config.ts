@@ -1,5 +1,6 @@
 // The types of config.json (OCI runtime-spec 1.2, config.md and config-linux.md), as far as this project reads them.
 // What it does not read it hands on: properties that are not named here stay in the object.
+import type { HostResources } from './resources.ts';
 import type { LinuxSeccomp } from './seccomp/names.ts';
 
 export interface Config {
@@ -117,7 +118,7 @@ export interface LinuxConfig {
   readonly cgroupsPath?: string;
   readonly rootfsPropagation?: string;
   readonly devices?: readonly Device[];
-  readonly resources?: Readonly<Record<string, unknown>> & { readonly devices?: readonly DeviceRule[] };
+  readonly resources?: HostResources & Readonly<Record<string, unknown>> & { readonly devices?: readonly DeviceRule[] };
   readonly seccomp?: LinuxSeccomp;
 }
 

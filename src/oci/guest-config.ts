@@ -3,6 +3,7 @@ import { ConfigError } from './check.ts';
 import type { Config, Hooks, LinuxConfig, Mount, Namespace } from './config.ts';
 import { hooksForGuest } from './guest-hooks.ts';
 import { mountsForGuest } from './guest-mounts.ts';
+import { resourcesForGuest } from './resources.ts';
 import { isNoSeccomp } from './seccomp/check.ts';
 import { compileSeccomp, type SeccompFilter } from './seccomp/compile.ts';
 
@@ -55,6 +56,7 @@ function guestConfig(config: Config, containerId: string, mounts: readonly Mount
     hooks,
     linux: {
       ...linux,
+      ...(linux.resources ? { resources: resourcesForGuest(linux.resources) } : {}),
       ...(linux.namespaces ? { namespaces: guestNamespaces(linux, linux.namespaces) } : {}),
       // The caller's path, and systemd's form of it, belong to the host's hierarchy.
       cgroupsPath: `/${containerId}`,

@@ -76,10 +76,10 @@ export function unifiedForHost(unified: Readonly<Record<string, string>>): Recor
  * linux.resources without what only the host can do. The guest has processors, memory nodes and block devices of its own, under
  * numbers of its own, and neither the host's network classes nor its RDMA devices.
  */
-export function resourcesForGuest(resources: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function resourcesForGuest<T extends HostResources & Readonly<Record<string, unknown>>>(resources: T): T {
   const { blockIO: _blockIO, network: _network, rdma: _rdma, ...rest } = resources;
   const guests: Record<string, unknown> = rest;
-  const { cpu, unified } = resources as HostResources;
+  const { cpu, unified } = resources;
   if (cpu) {
     const { cpus: _cpus, mems: _mems, ...time } = cpu;
     guests['cpu'] = time;
@@ -88,5 +88,6 @@ export function resourcesForGuest(resources: Readonly<Record<string, unknown>>):
     const isGuests = ([file]: [string, string]): boolean => !HOST_ONLY.includes(controllerOf(file));
     guests['unified'] = Object.fromEntries(Object.entries(unified).filter(isGuests));
   }
-  return guests;
+  // Without some of what may be left out anyway.
+  return guests as T;
 }

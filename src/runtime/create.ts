@@ -2,10 +2,13 @@
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
 import { SIGKILL } from '../oci/signals.ts';
 import { type Bundle, readBundle } from './bundle.ts';
+import type { CgroupFlags } from './cgroup-flags.ts';
 import { currentState } from './container-state.ts';
 import { runHooks } from './hooks.ts';
+import { SandboxCgroup } from './host-cgroup.ts';
 import { checkInstallation, type Installation } from './installation.ts';
 import { endInput, type Launched, launchSandbox } from './launch.ts';
+import type { Warn } from './operations.ts';
 import { endProcess, identify, signalIdentity } from './process-identity.ts';
 import {
   checkStartOptions,
@@ -22,7 +25,7 @@ import { callSandbox } from './sandbox-client.ts';
 import { planSandbox } from './sandbox-plan.ts';
 import type { ContainerRecord, StateStore } from './state-store.ts';
 
-export interface CreateOptions extends StartOptions {
+export interface CreateOptions extends StartOptions, CgroupFlags {
   readonly id: string;
   readonly bundle: string;
   /** The configuration's file, where the caller names another than the usual one. */
@@ -46,6 +49,7 @@ export async function createContainer(
   store: StateStore,
   installation: Installation,
   options: CreateOptions,
+  warn: Warn,
 ): Promise<CreatedContainer> {
   const { id } = options;
   const directory = store.directory(id);
@@ -53,6 +57,9 @@ export async function createContainer(
   checkStartOptions(options, bundle.config.process);
   checkInstallation(installation);
   const plan = await planSandbox(installation, bundle.config, options.configFile);
+  const cgroup = await SandboxCgroup.plan(directory, id, bundle.config, options, warn);
+  const resources = bundle.config.linux?.resources ?? {};
+  const { memoryMib } = plan.machine;
   const token = newToken();
 
   store.sweep(id);
@@ -60,14 +67,19 @@ export async function createContainer(
   using _lock = store.create(record);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.remove(id));
+  undo.defer(() => cgroup.remove());
+  cgroup.make(resources, memoryMib);
 
-  const sandbox = await launchSandbox(installation, directory, {
+  const sandboxArguments = {
     id,
     machine: plan.machine,
     console: options.debug || plan.debug,
     dialTimeoutMs: plan.dialTimeoutMs,
     commandStartNs: options.commandStartNs,
-  });
+  };
+  const sandbox = await launchSandbox(installation, directory, sandboxArguments, (pid) =>
+    cgroup.admitSandbox(pid, id, resources, memoryMib),
+  );
   undo.defer(async () => void (await endProcess(sandbox.identity)));
   const interrupt = new AbortController();
   using _signals = onInterrupt(() => {
@@ -83,6 +95,7 @@ export async function createContainer(
   const made = callSandbox(directory, 'CreateContainer', call, plan.createTimeoutMs).catch(failedToStart(id));
   const proxy = await startProxy(installation, directory, proxyOptions(options, process, token), made, (identity) => {
     undo.defer(async () => void (await endProcess(identity)));
+    cgroup.admit(identity.pid);
   });
 
   record = { ...record, init: proxy.identity };

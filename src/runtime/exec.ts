@@ -1,6 +1,7 @@
 // `exec`: one more process in a container that is there.
 import type { Process } from '../oci/config.ts';
 import { currentStatus } from './container-state.ts';
+import { SandboxCgroup } from './host-cgroup.ts';
 import { checkInstallation, type Installation } from './installation.ts';
 import type { Launched } from './launch.ts';
 import { endProcess } from './process-identity.ts';
@@ -66,6 +67,7 @@ export async function execInContainer(
   const proxy = await startProxy(installation, directory, proxyOptions(options, process, token), made, (identity) => {
     // With its proxy the process in the guest ends as well.
     undo.defer(async () => void (await endProcess(identity)));
+    SandboxCgroup.read(directory)?.admit(identity.pid);
   });
   if (options.pidFile !== undefined) writePidFile(options.pidFile, proxy.identity.pid);
   undo.move();

@@ -26,12 +26,14 @@ const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 /**
  * Starts the sandbox process, in a session and a mount namespace of its own: what it mounts goes when it ends, however it
  * ends. Its standard input is the lifeline: see COMMIT_LINE.
+ * @param onSpawn told its pid at once; when it throws, the process is killed
  * @throws RuntimeError SANDBOX_FAILED
  */
 export async function launchSandbox(
   installation: Installation,
   directory: string,
   options: SandboxArguments,
+  onSpawn: (pid: number) => void,
 ): Promise<Launched> {
   const logPath = join(directory, SANDBOX_LOG);
   const log = openSync(logPath, 'a', 0o600);
@@ -43,6 +45,12 @@ export async function launchSandbox(
       env: ENVIRONMENT,
       stdio: ['pipe', log, log, 'pipe'],
     });
+    try {
+      if (child.pid !== undefined) onSpawn(child.pid);
+    } catch (error) {
+      child.kill('SIGKILL');
+      throw error;
+    }
     return await whenReady(child, (why) => {
       const lines = readFileSync(logPath, 'utf8').trim().split('\n').slice(-5).join('\n');
       const message = `cannot start the sandbox process: ${why}${why.startsWith('it ended') ? `\n${lines}` : ''}`;

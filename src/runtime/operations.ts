@@ -5,6 +5,7 @@ import { canDelete, canKill, canStart } from '../oci/status.ts';
 import { StatusError } from '../protocol/status.ts';
 import { currentState, currentStatus } from './container-state.ts';
 import { runHooks } from './hooks.ts';
+import { SandboxCgroup } from './host-cgroup.ts';
 import { isAlive, signalIdentity, waitForEnd } from './process-identity.ts';
 import { RuntimeError } from './runtime-error.ts';
 import { callSandbox } from './sandbox-client.ts';
@@ -82,6 +83,7 @@ export async function deleteContainer(store: StateStore, id: string, force: bool
     if (record !== undefined) await endProcesses(store, record);
     // Whose pids are not known: the sandbox ends them all when it ends itself.
     else await callSandbox(store.directory(id), 'Shutdown', {}, DELETE_MS).catch(ignoreLostSandbox);
+    SandboxCgroup.read(store.directory(id))?.remove();
     store.remove(id);
     if (record !== undefined) await runLateHooks('poststop', record, warn);
   } catch (error) {

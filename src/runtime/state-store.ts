@@ -49,6 +49,8 @@ export interface ContainerRecord {
 /** Names of the files in a container's folder. */
 export const STATE_FILE = 'state.json';
 export const LOCK_FILE = 'lock';
+/** What is known of the sandbox's control groups on the host (host-cgroup.ts). */
+export const CGROUP_FILE = 'cgroup.json';
 export const CONTROL_SOCKET = 'control.sock';
 export const PROXY_SOCKET = 'proxy.sock';
 export const VSOCK_SOCKET = 'vsock.sock';
