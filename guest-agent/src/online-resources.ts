@@ -1,4 +1,4 @@
-// Processors and memory that the VM got after the guest started.
+// Processors and memory that come and go after the guest started.
 // Source: Documentation/ABI/testing/sysfs-devices-system-cpu, Documentation/admin-guide/mm/memory-hotplug.rst
 import type { OnlineResourcesRequest, OnlineResourcesResponse } from '../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../src/protocol/status.ts';
@@ -10,9 +10,9 @@ import { listDirectory, readText, writeText } from './linux/file.ts';
 const PROCESSORS = '/sys/devices/system/cpu';
 const MEMORY = '/sys/devices/system/memory';
 
-/** @throws StatusError; what was taken into use before stays so */
+/** @throws StatusError; what was changed before stays so */
 export function onlineResources(request: OnlineResourcesRequest): OnlineResourcesResponse {
-  const cpusOnline = onlineProcessors(request.cpus);
+  const cpusOnline = setProcessors(request.cpus);
   if (request.memory) onlineMemory();
   return { cpusOnline, memoryBytes: memoryTotalBytes() };
 }
@@ -39,7 +39,7 @@ function readIfThere(path: string): string | undefined {
   }
 }
 
-function takeIntoUse(path: string, value: string): void {
+function set(path: string, value: string): void {
   try {
     writeText(path, value);
   } catch (error) {
@@ -54,22 +54,28 @@ function takeIntoUse(path: string, value: string): void {
 }
 
 /** @returns how many are online then. @param wanted 0 for all */
-function onlineProcessors(wanted: number): number {
-  const present = numbered(PROCESSORS, 'cpu');
+function setProcessors(wanted: number): number {
+  const present = numbered(PROCESSORS, 'cpu').map((name) => {
+    const path = `${PROCESSORS}/${name}/online`;
+    // Without the file, a processor cannot be taken out of use: the first one, or any where the kernel has no hot-plug.
+    return { path, state: readIfThere(path) ?? 'fixed' };
+  });
   if (wanted > present.length) {
     throw new StatusError('FAILED_PRECONDITION', `${wanted} processors are asked for: the VM has ${present.length}`);
   }
-  // Without the file, a processor cannot be taken out of use: the first one, or any where the kernel has no hot-plug.
-  const offline = present.filter((name) => readIfThere(`${PROCESSORS}/${name}/online`) === '0');
+  const offline = present.filter(({ state }) => state === '0');
   const online = present.length - offline.length;
-  const missing = offline.slice(0, wanted === 0 ? offline.length : Math.max(0, wanted - online));
-  for (const name of missing) takeIntoUse(`${PROCESSORS}/${name}/online`, '1');
-  return online + missing.length;
+  const change = (wanted || present.length) - online;
+  for (const { path } of offline.slice(0, Math.max(0, change))) set(path, '1');
+  const spare = present.filter(({ state }) => state === '1').reverse();
+  const excess = spare.slice(0, Math.max(0, -change));
+  for (const { path } of excess) set(path, '0');
+  return online + (change < 0 ? -excess.length : change);
 }
 
 function onlineMemory(): void {
   for (const name of numbered(MEMORY, 'memory')) {
     const state = `${MEMORY}/${name}/state`;
-    if (readIfThere(state) === 'offline') takeIntoUse(state, 'online');
+    if (readIfThere(state) === 'offline') set(state, 'online');
   }
 }

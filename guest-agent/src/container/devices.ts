@@ -13,29 +13,15 @@ import {
   typeOf,
   withFd,
 } from '../linux/file.ts';
+import { DEFAULT_DEVICES } from './config/device-rules.ts';
 import type { ContainerPlan, DevicePlan } from './config/plan.ts';
 import { bindHandle } from './mounts.ts';
 import type { RootDirectory } from './root-path.ts';
 
-const device = (path: string, major: number, minor: number): DevicePlan => ({
-  path,
-  type: abi.S_IFCHR,
-  major,
-  minor,
-  mode: 0o666,
-  uid: 0,
-  gid: 0,
-});
-
-/** OCI runtime-spec 1.2, config-linux, "Default Devices". Numbers: Documentation/admin-guide/devices.txt. */
-const DEFAULT_DEVICES: readonly DevicePlan[] = [
-  device('/dev/null', 1, 3),
-  device('/dev/zero', 1, 5),
-  device('/dev/full', 1, 7),
-  device('/dev/random', 1, 8),
-  device('/dev/urandom', 1, 9),
-  device('/dev/tty', 5, 0),
-];
+const defaultDevices = (): DevicePlan[] =>
+  DEFAULT_DEVICES.map(([path, major, minor]) => {
+    return { path, type: abi.S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 };
+  });
 
 /** OCI runtime-spec 1.2, runtime-linux, "Dev symbolic links". */
 const LINKS: readonly (readonly [target: string, path: string])[] = [
@@ -51,7 +37,7 @@ const PTMX = '/dev/ptmx';
 export function makeDevices(root: RootDirectory, plan: ContainerPlan): void {
   if (plan.mounts.some(({ destination, type }) => cleanPath(destination) === '/dev' && type === 'bind')) return;
   const given = new Set(plan.devices.map(({ path }) => cleanPath(path)));
-  const defaults = DEFAULT_DEVICES.filter(({ path }) => !given.has(path));
+  const defaults = defaultDevices().filter(({ path }) => !given.has(path));
   for (const node of [...plan.devices, ...defaults]) {
     // It is always the link of below, as with runc.
     if (cleanPath(node.path) !== PTMX) makeDevice(root, node, plan.userNamespace !== undefined);

@@ -2,7 +2,7 @@
 import { decodeUtf8 } from 'tskata-sys';
 import { appended } from '../bytes.ts';
 import * as abi from '../linux/abi.gen.ts';
-import { open, statusOfFd, tryRead, withFd } from '../linux/file.ts';
+import { open, statusOfFd, tryRead, typeOf, withFd } from '../linux/file.ts';
 
 const PASSWD = '/etc/passwd';
 /** Room for the users of a big site. */
@@ -17,7 +17,7 @@ export function homeOf(uid: number): string {
   try {
     // Neither a pipe nor a device in the file's place keeps us waiting.
     return withFd(open(PASSWD, abi.O_RDONLY | abi.O_NONBLOCK | abi.O_NOCTTY), (fd) => {
-      if ((statusOfFd(fd, PASSWD).mode & abi.S_IFMT) !== abi.S_IFREG) return '/';
+      if (typeOf(statusOfFd(fd, PASSWD)) !== abi.S_IFREG) return '/';
       for (const line of linesOf(fd)) {
         const fields = line.split(':');
         if (fields[UID_FIELD] !== String(uid)) continue;

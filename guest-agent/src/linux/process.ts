@@ -93,7 +93,7 @@ export interface Ending {
 }
 
 /** Reads a wait status (wait(2); the WIFEXITED, WTERMSIG and WCOREDUMP macros). */
-export function parseWaitStatus(status: number): Ending {
+function parseWaitStatus(status: number): Ending {
   const signal = status & 0x7f;
   return { exitStatus: signal === 0 ? (status >> 8) & 0xff : 0, signal, coreDumped: (status & 0x80) !== 0 };
 }

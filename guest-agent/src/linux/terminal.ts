@@ -1,7 +1,7 @@
 // Pseudo-terminals.
 import * as abi from './abi.gen.ts';
 import { call, structure } from './call.ts';
-import { deviceNumber, statusOfFd } from './file.ts';
+import { deviceNumber, statusOfFd, typeOf } from './file.ts';
 
 /** /dev/ptmx (Documentation/admin-guide/devices.txt: 5 char, 2) */
 const PTMX = deviceNumber(5, 2);
@@ -9,7 +9,7 @@ const PTMX = deviceNumber(5, 2);
 /** Whether a descriptor is the master of a pseudo-terminal. */
 export function isTerminalMaster(fd: number): boolean {
   const status = statusOfFd(fd, 'terminal');
-  return (status.mode & abi.S_IFMT) === abi.S_IFCHR && status.device === PTMX;
+  return typeOf(status) === abi.S_IFCHR && status.device === PTMX;
 }
 
 /** Opens the slave of a master, unlocked, by no path: nothing in the container's /dev can stand in its place. */

@@ -79,11 +79,6 @@ export function familyOf(address: string): IpFamily {
   return address.includes(':') ? 6 : 4;
 }
 
-/** Bits of an address of this family. */
-export function bitsOf(family: IpFamily): number {
-  return 8 * (family === 4 ? IPV4_SIZE : IPV6_SIZE);
-}
-
 /** The address of that family whose bits are all 0. */
 export function unspecified(family: IpFamily): string {
   return family === 4 ? '0.0.0.0' : '::';

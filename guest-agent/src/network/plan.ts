@@ -22,7 +22,7 @@ import {
 import type { Neighbour } from './neighbour.ts';
 import type { Route } from './route.ts';
 
-export const LOOPBACK = 'lo';
+const LOOPBACK = 'lo';
 
 export interface InterfacePlan {
   readonly name: string;

@@ -11,6 +11,7 @@ import {
   statusOfFd,
   symbolicLink,
   tryRemoveFile,
+  typeOf,
   withFd,
   writeAll,
 } from '../linux/file.ts';
@@ -42,7 +43,7 @@ export function overwriteFile(path: string, text: string): void {
     // O_NONBLOCK: a pipe in the file's place is not waited for.
     const flags = abi.O_WRONLY | abi.O_CREAT | abi.O_NOFOLLOW | abi.O_NONBLOCK;
     withFd(open(name, flags, WORLD_READABLE, parent), (fd) => {
-      if ((statusOfFd(fd, path).mode & abi.S_IFMT) !== abi.S_IFREG) {
+      if (typeOf(statusOfFd(fd, path)) !== abi.S_IFREG) {
         throw new StatusError('FAILED_PRECONDITION', `${path} is no file: remove it`);
       }
       const bytes = encodeUtf8(text);

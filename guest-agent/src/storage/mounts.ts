@@ -6,7 +6,7 @@ import type { EventLoop } from '../event-loop.ts';
 import type { Helpers } from '../helpers.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { call, isErrno, SystemError, structure } from '../linux/call.ts';
-import { open, pathOfFd, statusOf, withFd } from '../linux/file.ts';
+import { open, pathOfFd, statusOf, typeOf, withFd } from '../linux/file.ts';
 import { mount, unmount } from '../linux/mount.ts';
 import { openMadeDirectory, removeDirectories, withPlace } from './guest-tree.ts';
 
@@ -74,7 +74,7 @@ export class GuestMounts {
   async #awaitBlockDevice(path: string): Promise<void> {
     for (let waitedMs = 0; ; waitedMs += DEVICE_INTERVAL_MS) {
       try {
-        if ((statusOf(path).mode & abi.S_IFMT) === abi.S_IFBLK) return;
+        if (typeOf(statusOf(path)) === abi.S_IFBLK) return;
         throw new StatusError('FAILED_PRECONDITION', `${path} is no block device`);
       } catch (error) {
         if (!isErrno(error, abi.ENOENT)) throw error;

@@ -92,7 +92,7 @@ const anyNode = (type: number): DeviceRule => ({
 });
 
 /** config-linux, "Default Devices". Numbers: Documentation/admin-guide/devices.txt. */
-const DEFAULT_DEVICES: readonly (readonly [path: string, major: number, minor: number])[] = [
+export const DEFAULT_DEVICES: readonly (readonly [path: string, major: number, minor: number])[] = [
   ['/dev/null', 1, 3],
   ['/dev/random', 1, 8],
   ['/dev/full', 1, 7],
