@@ -30,6 +30,7 @@ export async function create(globals: GlobalOptions, flags: CreateFlags, id: str
     const options = {
       ...flags,
       ...globals.cgroup,
+      configFile: globals.config,
       id,
       detach: true,
       debug: globals.log.debug,

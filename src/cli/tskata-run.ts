@@ -25,6 +25,7 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
     const options = {
       ...flags,
       ...globals.cgroup,
+      configFile: globals.config,
       id,
       detach,
       debug: globals.log.debug,

@@ -1,16 +1,26 @@
 // The command line of `tskata`: which verbs there are and what they take, runc's flags with runc's meanings. Each verb's work is
 // in a file of its own, loaded on use: engines call verbs by the dozen, and each pays for its start.
 import { resolve } from 'node:path';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../lib/errors.ts';
 import type { LogFormat, LogOptions } from '../lib/node/log-file.ts';
 import { OCI_RUNTIME_SPEC_VERSION, VERSION } from '../lib/version.ts';
 import { type CgroupFlags, isRootless } from '../runtime/cgroup-flags.ts';
 import { findInstallation, type Installation } from '../runtime/installation.ts';
-import { goFlags } from './go-flags.ts';
-import type { CreateFlags, RunFlags } from './tskata-create.ts';
-import type { ExecVerbFlags } from './tskata-exec.ts';
-import { print } from './tskata-output.ts';
+import {
+  count,
+  type Flags,
+  type FlagValues,
+  type Found,
+  nothingFound,
+  readCommandLine,
+  switched,
+  text,
+  textOr,
+  texts,
+  UsageError,
+  word,
+} from './command-line.ts';
+import { print, printError } from './tskata-output.ts';
 
 /** runc's exit status of a verb that it does not know (urfave/cli). */
 const UNKNOWN_VERB_STATUS = 3;
@@ -24,49 +34,34 @@ export interface GlobalOptions {
   readonly warn: (message: string) => Promise<void>;
   readonly installation: Installation;
   readonly cgroup: CgroupFlags;
+  /** The configuration's file, where it is not the usual one. */
+  readonly config?: string | undefined;
   /** Where `run` writes the timeline of the start. */
   readonly report?: string | undefined;
 }
 
-/** The flags before the verb, as commander gives them. */
-interface GlobalFlags {
-  readonly debug?: boolean;
-  readonly log?: string;
-  readonly logFormat: string;
-  readonly root: string;
-  readonly systemdCgroup?: boolean;
-  readonly rootless: string;
-  readonly report?: string;
+export interface Verb {
+  readonly name: string;
+  /** What follows the name, for the help. */
+  readonly usage: string;
+  readonly about: string;
+  readonly flags: Flags;
+  /** How many there may be at least and at most. */
+  readonly arguments: readonly [minimum: number, maximum: number];
+  /** Whether flags end at the first argument: what follows is somebody else's command line. */
+  readonly endsAtArgument: boolean;
+  /** @returns the exit status; 0 when there is none */
+  // biome-ignore lint/suspicious/noExplicitAny: each verb has flags of its own, which `verb` knows
+  readonly run: (globals: GlobalOptions, args: readonly string[], flags: any) => Promise<number | undefined>;
 }
 
-const BOOLEAN_FLAGS = new Set(
-  'debug systemd-cgroup help version no-pivot no-new-keyring detach d keep no-subreaper all a force f quiet q tty t no-new-privs ignore-paused'.split(
-    ' ',
-  ),
-);
-/** Verbs whose arguments are somebody else's command line: flags end at the first. */
-const PASSING_VERBS = new Set(['exec']);
-
-/** A usage error: runc's text, after the verb's help. */
-class UsageError extends Error {}
-
-function count(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('parse error');
-  return Number(text);
-}
-
-/** For a flag that may be given again and again. */
-function collect(value: string, earlier: readonly string[] = []): string[] {
-  return [...earlier, value];
-}
-
-/** runc's check of a verb's arguments, in its words. */
-function checkArguments(verb: string, args: readonly string[], minimum: number, maximum: number): void {
-  if (minimum === maximum && args.length !== minimum) {
-    throw new UsageError(`tskata: "${verb}" requires exactly ${minimum} argument(s)`);
-  }
-  if (args.length < minimum) throw new UsageError(`tskata: "${verb}" requires a minimum of ${minimum} argument(s)`);
-  if (args.length > maximum) throw new UsageError(`tskata: "${verb}" requires a maximum of ${maximum} argument(s)`);
+/** @param run loads the verb's own file, and nothing before it is called */
+function verb<F extends Flags>(
+  description: Pick<Verb, 'name' | 'usage' | 'about' | 'arguments'> & { flags?: F; endsAtArgument?: boolean },
+  // biome-ignore lint/suspicious/noConfusingVoidType: most verbs have no status of their own
+  run: (globals: GlobalOptions, args: readonly string[], flags: FlagValues<F>) => Promise<number | void>,
+): Verb {
+  return { flags: {}, endsAtArgument: false, ...description, run: async (...call) => (await run(...call)) ?? 0 };
 }
 
 function defaultRoot(): string {
@@ -77,159 +72,255 @@ function defaultRoot(): string {
 
 function versionText(): string {
   // The form that dockerd parses.
-  return `tskata version ${VERSION}\ncommit: v${VERSION}\nspec: ${OCI_RUNTIME_SPEC_VERSION}\nnode: ${process.version}`;
+  return `tskata version ${VERSION}\ncommit: v${VERSION}\nspec: ${OCI_RUNTIME_SPEC_VERSION}\nnode: ${process.version}\n`;
 }
+
+const GLOBAL_FLAGS = {
+  debug: switched({ about: "log more; create and run: the guest's console too, into sandbox.log" }),
+  log: text({ placeholder: 'file', about: 'write log lines to this file instead of standard error' }),
+  'log-format': textOr('text', { placeholder: 'format', about: "format of log lines: 'text' or 'json'" }),
+  root: textOr(defaultRoot(), {
+    placeholder: 'directory',
+    about: 'where the state of containers is kept; should be a tmpfs',
+  }),
+  config: text({
+    placeholder: 'file',
+    about: 'configuration, in the place of /etc/tskata/config.toml (docs/configuration.md)',
+  }),
+  'systemd-cgroup': switched({ about: 'cgroupsPath has the form slice:prefix:name' }),
+  criu: text({ placeholder: 'path', about: 'taken for compatibility', isHidden: true }),
+  rootless: word(['true', 'false', 'auto'], 'auto', {
+    placeholder: 'when',
+    about: 'ignore errors of cgroup permissions: true, false or auto',
+  }),
+  report: text({
+    placeholder: 'file',
+    about: 'with run: write the moments of the start and the counts of VM exits there, as JSON',
+  }),
+  version: switched({ short: 'v', about: 'print the version' }),
+} as const;
 
 /** The flags that `create`, `run` and `exec` share. */
-function addStartFlags(command: Command): Command {
-  return command
-    .option('--console-socket <path>', 'Unix socket that gets the master of the terminal')
-    .option(
-      '--pidfd-socket <path>',
-      'Unix socket that gets a pidfd of the process that stands for the one in the guest',
-    )
-    .option('--pid-file <path>', 'write the pid of the process that stands for the one in the guest there')
-    .option('--preserve-fds <count>', 'must be 0: file descriptors cannot be passed into a virtual machine', count, 0);
-}
+const START_FLAGS = {
+  'console-socket': text({ placeholder: 'path', about: 'Unix socket that gets the master of the terminal' }),
+  'pidfd-socket': text({
+    placeholder: 'path',
+    about: 'Unix socket that gets a pidfd of the process that stands for the one in the guest',
+  }),
+  'pid-file': text({
+    placeholder: 'path',
+    about: 'write the pid of the process that stands for the one in the guest there',
+  }),
+  'preserve-fds': count({
+    placeholder: 'count',
+    about: 'must be 0: file descriptors cannot be passed into a virtual machine',
+  }),
+} as const;
 
 /** The flags that `create` and `run` share. */
-function addCreateFlags(command: Command): Command {
-  return addStartFlags(command.option('-b, --bundle <path>', 'folder of the bundle (default: the current folder)', '.'))
-    .option('--no-pivot', 'taken for compatibility: how the root is entered is up to the guest')
-    .option('--no-new-keyring', 'taken for compatibility: each container has the keyrings of a kernel of its own');
-}
+const CREATE_FLAGS = {
+  bundle: textOr('.', { placeholder: 'path', short: 'b', about: 'folder of the bundle' }),
+  ...START_FLAGS,
+  'no-pivot': switched({ about: 'taken for compatibility: how the root is entered is up to the guest' }),
+  'no-new-keyring': switched({
+    about: 'taken for compatibility: each container has the keyrings of a kernel of its own',
+  }),
+} as const;
 
-function addExecFlags(command: Command): Command {
-  return addStartFlags(command)
-    .option('--cwd <path>', 'working directory in the container')
-    .option('-e, --env <NAME=value>', 'add to the environment; may be given again', collect)
-    .option('-t, --tty', 'with a terminal')
-    .option('-u, --user <uid[:gid]>', 'user and group, as numbers')
-    .option('-g, --additional-gids <gid>', 'one more group; may be given again', collect)
-    .option('-p, --process <file>', 'process object as JSON, in the place of the flags that describe one and of ARGS')
-    .option('-d, --detach', 'leave the process running')
-    .option('--process-label <label>', "taken for compatibility: the guest's kernel has no SELinux")
-    .option('--apparmor <profile>', "taken for compatibility: the guest's kernel has no AppArmor")
-    .option('--no-new-privs', 'without ways to more privileges')
-    .option('-c, --cap <capability>', 'add a capability; may be given again', collect)
-    .option('--cgroup <path>', "refused: processes are in the container's own cgroup", collect)
-    .option('--ignore-paused', 'in a paused container too: the process runs once that is resumed')
-    .passThroughOptions();
-}
+const EXEC_FLAGS = {
+  ...START_FLAGS,
+  cwd: text({ placeholder: 'path', about: 'working directory in the container' }),
+  env: texts({ placeholder: 'NAME=value', short: 'e', about: 'add to the environment; may be given again' }),
+  tty: switched({ short: 't', about: 'with a terminal' }),
+  user: text({ placeholder: 'uid[:gid]', short: 'u', about: 'user and group, as numbers' }),
+  'additional-gids': texts({ placeholder: 'gid', short: 'g', about: 'one more group; may be given again' }),
+  process: text({
+    placeholder: 'file',
+    short: 'p',
+    about: 'process object as JSON, in the place of the flags that describe one and of ARGS',
+  }),
+  detach: switched({ short: 'd', about: 'leave the process running' }),
+  'process-label': text({
+    placeholder: 'label',
+    about: "taken for compatibility: the guest's kernel has no SELinux",
+  }),
+  apparmor: text({ placeholder: 'profile', about: "taken for compatibility: the guest's kernel has no AppArmor" }),
+  'no-new-privs': switched({ about: 'without ways to more privileges' }),
+  cap: texts({ placeholder: 'capability', short: 'c', about: 'add a capability; may be given again' }),
+  cgroup: texts({ placeholder: 'path', about: "refused: processes are in the container's own cgroup" }),
+  'ignore-paused': switched({ about: 'in a paused container too: the process runs once that is resumed' }),
+} as const;
 
-function defineCommands(installation: Installation, finish: (status: number) => void): Command {
-  const program = new Command('tskata')
-    .description('An OCI runtime, called as runc is, that runs each container inside a virtual machine of its own.')
-    .usage('[global options] command [command options] [arguments...]')
-    .option('--debug', "log more; create and run: the guest's console too, into sandbox.log")
-    .option('--log <file>', 'write log lines to this file instead of standard error')
-    .option('--log-format <format>', "format of log lines: 'text' or 'json'", 'text')
-    .option('--root <directory>', 'where the state of containers is kept; should be a tmpfs', defaultRoot())
-    .option('--systemd-cgroup', 'cgroupsPath has the form slice:prefix:name')
-    .addOption(new Option('--criu <path>').hideHelp())
-    .addOption(
-      new Option('--rootless <when>', 'ignore errors of cgroup permissions')
-        .choices(['true', 'false', 'auto'])
-        .default('auto'),
-    )
-    .option('--report <file>', 'with run: write the moments of the start and the counts of VM exits there, as JSON')
-    .version(versionText(), '-v, --version', 'print the version')
-    .helpOption('-h, --help', 'show help')
-    .enablePositionalOptions();
-
-  const globals = (): GlobalOptions => {
-    const flags = program.opts<GlobalFlags>();
-    const log = logOptions(flags);
-    const warn = async (message: string): Promise<void> => {
-      const { writeLog } = await import('../lib/node/log-file.ts');
-      await writeLog(log, 'warning', message);
-    };
-    const cgroup = { systemdCgroup: flags.systemdCgroup === true, rootless: isRootless(flags.rootless) };
-    return { root: resolve(flags.root), log, warn, installation, cgroup, report: flags.report };
-  };
-  const verb = (name: string, usage: string, description: string): Command =>
-    program.command(name).description(description).usage(usage).argument('[args...]').allowExcessArguments();
-
-  addCreateFlags(verb('create', '[options] ID', 'Create a container from a bundle; start runs its program.')).action(
-    async (args: string[], flags: CreateFlags) => {
-      checkArguments('create', args, 1, 1);
+const VERBS: readonly Verb[] = [
+  verb(
+    {
+      name: 'create',
+      usage: '[options] ID',
+      about: 'Create a container from a bundle; start runs its program.',
+      arguments: [1, 1],
+      flags: CREATE_FLAGS,
+    },
+    async (globals, [id = ''], flags) => {
       const { create } = await import('./tskata-create.ts');
-      await create(globals(), flags, String(args[0]));
+      await create(globals, flags, id);
     },
-  );
-  addCreateFlags(verb('run', '[options] ID', "Create and start a container, and end with its program's status."))
-    .option('-d, --detach', 'leave the container running')
-    .option('--keep', 'do not delete the container after it ended')
-    .option('--no-subreaper', 'taken for compatibility')
-    .action(async (args: string[], flags: RunFlags) => {
-      checkArguments('run', args, 1, 1);
+  ),
+  verb(
+    {
+      name: 'run',
+      usage: '[options] ID',
+      about: "Create and start a container, and end with its program's status.",
+      arguments: [1, 1],
+      flags: {
+        ...CREATE_FLAGS,
+        detach: switched({ short: 'd', about: 'leave the container running' }),
+        keep: switched({ about: 'do not delete the container after it ended' }),
+        'no-subreaper': switched({ about: 'taken for compatibility' }),
+      },
+    },
+    async (globals, [id = ''], flags) => {
       const { run } = await import('./tskata-run.ts');
-      finish(await run(globals(), flags, String(args[0])));
-    });
-  addExecFlags(verb('exec', '[options] ID COMMAND [ARGS...]', 'Run a process in a container.')).action(
-    async (args: string[], flags: ExecVerbFlags) => {
-      checkArguments('exec', args, 1, Number.POSITIVE_INFINITY);
-      const { exec } = await import('./tskata-exec.ts');
-      const [id = '', ...command] = args;
-      finish(await exec(globals(), flags, id, command));
+      return await run(globals, flags, id);
     },
-  );
-  verb('pause', 'ID', 'Let all processes of a container stand still.').action(async (args: string[]) => {
-    checkArguments('pause', args, 1, 1);
-    const { pause } = await import('./tskata-pause.ts');
-    await pause(globals(), String(args[0]));
-  });
-  verb('resume', 'ID', 'Let the processes of a paused container go on.').action(async (args: string[]) => {
-    checkArguments('resume', args, 1, 1);
-    const { resume } = await import('./tskata-pause.ts');
-    await resume(globals(), String(args[0]));
-  });
-  verb('start', 'ID', 'Run the program of a created container.').action(async (args: string[]) => {
-    checkArguments('start', args, 1, 1);
-    const { start } = await import('./tskata-start.ts');
-    await start(globals(), String(args[0]));
-  });
-  verb('state', 'ID', 'Print the state of a container as JSON.').action(async (args: string[]) => {
-    checkArguments('state', args, 1, 1);
-    const { state } = await import('./tskata-state.ts');
-    await state(globals(), String(args[0]));
-  });
-  verb('kill', '[options] ID [SIGNAL]', "Send a signal (default: SIGTERM) to a container's first process.")
-    .option('-a, --all', 'send it to all processes of the container')
-    .action(async (args: string[], flags: { all?: boolean }) => {
-      checkArguments('kill', args, 1, 2);
+  ),
+  verb(
+    {
+      name: 'exec',
+      usage: '[options] ID COMMAND [ARGS...]',
+      about: 'Run a process in a container.',
+      arguments: [1, Number.POSITIVE_INFINITY],
+      flags: EXEC_FLAGS,
+      endsAtArgument: true,
+    },
+    async (globals, [id = '', ...command], flags) => {
+      const { exec } = await import('./tskata-exec.ts');
+      return await exec(globals, flags, id, command);
+    },
+  ),
+  verb(
+    { name: 'pause', usage: 'ID', about: 'Let all processes of a container stand still.', arguments: [1, 1] },
+    async (globals, [id = '']) => {
+      const { pause } = await import('./tskata-pause.ts');
+      await pause(globals, id);
+    },
+  ),
+  verb(
+    { name: 'resume', usage: 'ID', about: 'Let the processes of a paused container go on.', arguments: [1, 1] },
+    async (globals, [id = '']) => {
+      const { resume } = await import('./tskata-pause.ts');
+      await resume(globals, id);
+    },
+  ),
+  verb(
+    { name: 'start', usage: 'ID', about: 'Run the program of a created container.', arguments: [1, 1] },
+    async (globals, [id = '']) => {
+      const { start } = await import('./tskata-start.ts');
+      await start(globals, id);
+    },
+  ),
+  verb(
+    { name: 'state', usage: 'ID', about: 'Print the state of a container as JSON.', arguments: [1, 1] },
+    async (globals, [id = '']) => {
+      const { state } = await import('./tskata-state.ts');
+      await state(globals, id);
+    },
+  ),
+  verb(
+    {
+      name: 'kill',
+      usage: '[options] ID [SIGNAL]',
+      about: "Send a signal (default: SIGTERM) to a container's first process.",
+      arguments: [1, 2],
+      flags: { all: switched({ short: 'a', about: 'send it to all processes of the container' }) },
+    },
+    async (globals, [id = '', signal], { all = false }) => {
       const { kill } = await import('./tskata-kill.ts');
-      await kill(globals(), String(args[0]), args[1], flags.all === true);
-    });
-  verb('delete', '[options] ID', 'Delete a container that has stopped, with all it holds.')
-    .option('-f, --force', 'kill it first if it runs; no error if there is none')
-    .action(async (args: string[], flags: { force?: boolean }) => {
-      checkArguments('delete', args, 1, 1);
+      await kill(globals, id, signal, all);
+    },
+  ),
+  verb(
+    {
+      name: 'delete',
+      usage: '[options] ID',
+      about: 'Delete a container that has stopped, with all it holds.',
+      arguments: [1, 1],
+      flags: { force: switched({ short: 'f', about: 'kill it first if it runs; no error if there is none' }) },
+    },
+    async (globals, [id = ''], { force = false }) => {
       const { deleteVerb } = await import('./tskata-delete.ts');
-      await deleteVerb(globals(), String(args[0]), flags.force === true);
-    });
-  verb('list', '[options]', 'List the containers below --root.')
-    .option('-f, --format <format>', 'table or json', 'table')
-    .option('-q, --quiet', 'ids only')
-    .action(async (args: string[], flags: { format: string; quiet?: boolean }) => {
-      checkArguments('list', args, 0, 0);
+      await deleteVerb(globals, id, force);
+    },
+  ),
+  verb(
+    {
+      name: 'list',
+      usage: '[options]',
+      about: 'List the containers below --root.',
+      arguments: [0, 0],
+      flags: {
+        format: textOr('table', { placeholder: 'format', short: 'f', about: 'table or json' }),
+        quiet: switched({ short: 'q', about: 'ids only' }),
+      },
+    },
+    async (globals, _args, { format, quiet = false }) => {
       const { list } = await import('./tskata-list.ts');
-      await list(globals(), flags.format, flags.quiet === true);
-    });
-  verb('spec', '[options]', 'Write a config.json to start from.')
-    .option('-b, --bundle <path>', 'folder to write it into', '.')
-    .action(async (args: string[], flags: { bundle: string }) => {
-      checkArguments('spec', args, 0, 0);
+      await list(globals, format, quiet);
+    },
+  ),
+  verb(
+    {
+      name: 'spec',
+      usage: '[options]',
+      about: 'Write a config.json to start from.',
+      arguments: [0, 0],
+      flags: { bundle: textOr('.', { placeholder: 'path', short: 'b', about: 'folder to write it into' }) },
+    },
+    async (_globals, _args, { bundle }) => {
       const { spec } = await import('./tskata-spec.ts');
-      spec(flags.bundle);
-    });
-  verb('features', '', 'Print what this runtime supports as JSON.').action(async (args: string[]) => {
-    checkArguments('features', args, 0, 0);
-    const { features } = await import('./tskata-features.ts');
-    await features();
-  });
-  return program;
+      spec(bundle);
+    },
+  ),
+  verb(
+    { name: 'features', usage: '', about: 'Print what this runtime supports as JSON.', arguments: [0, 0] },
+    async () => {
+      const { features } = await import('./tskata-features.ts');
+      await features();
+    },
+  ),
+  verb(
+    {
+      name: 'config',
+      usage: '[options]',
+      about: 'Print the configuration, and where each value comes from.',
+      arguments: [0, 0],
+      flags: {
+        format: textOr('toml', { placeholder: 'format', short: 'f', about: 'toml or json' }),
+        check: switched({ about: 'print nothing; the status tells whether the configuration can be used' }),
+      },
+    },
+    async (globals, _args, { format, check = false }) => {
+      const { config } = await import('./tskata-config.ts');
+      await config(globals, format, check);
+    },
+  ),
+];
+
+/** A verb that there is not. */
+class UnknownVerbError extends Error {}
+
+/** runc's check of a verb's arguments, in its words. */
+function checkArguments({ name, arguments: [minimum, maximum] }: Verb, { length }: readonly string[]): void {
+  const requires = (what: string): never => {
+    throw new ArgumentCountError(`tskata: "${name}" requires ${what} argument(s)`);
+  };
+  if (minimum === maximum && length !== minimum) requires(`exactly ${minimum}`);
+  if (length < minimum) requires(`a minimum of ${minimum}`);
+  if (length > maximum) requires(`a maximum of ${maximum}`);
 }
+
+class ArgumentCountError extends UsageError {}
+
+type GlobalFlags = FlagValues<typeof GLOBAL_FLAGS>;
 
 function logOptions({ log, logFormat, debug }: GlobalFlags): LogOptions {
   if (logFormat !== 'text' && logFormat !== 'json') throw new Error(`invalid log-format: ${logFormat}`);
@@ -237,17 +328,26 @@ function logOptions({ log, logFormat, debug }: GlobalFlags): LogOptions {
   return { file: log, format, debug: debug === true };
 }
 
-/** runc's words for what commander found wrong with a command line. */
-function usageMessage(error: CommanderError): string {
-  const name = /'(?:.*?)--?([\w-]+)/.exec(error.message)?.[1] ?? '';
-  if (error.code === 'commander.unknownOption') return `flag provided but not defined: -${name}`;
-  if (error.code === 'commander.optionMissingArgument') return `flag needs an argument: -${name}`;
-  if (error.code === 'commander.unknownCommand') {
-    return `No help topic for '${/'(.*?)'/.exec(error.message)?.[1]}'\n`;
-  }
-  const invalid = /^error: option .* argument '(.*)' is invalid\. (.*)$/.exec(error.message);
-  if (invalid !== null) return `invalid value "${invalid[1]}" for flag -${name}: ${invalid[2]}`;
-  return error.message.replace(/^error: /, '');
+function globalOptions(flags: GlobalFlags, installation: Installation): GlobalOptions {
+  const log = logOptions(flags);
+  const warn = async (message: string): Promise<void> => {
+    const { writeLog } = await import('../lib/node/log-file.ts');
+    await writeLog(log, 'warning', message);
+  };
+  const { config, report } = flags;
+  const cgroup = { systemdCgroup: flags.systemdCgroup === true, rootless: isRootless(flags.rootless) };
+  return { root: resolve(flags.root), log, warn, installation, cgroup, config, report };
+}
+
+async function printHelp(verb?: Verb): Promise<void> {
+  const { helpText } = await import('./tskata-help.ts');
+  await print(helpText(GLOBAL_FLAGS, VERBS, verb));
+}
+
+function findVerb(name: string): Verb {
+  const found = VERBS.find((verb) => verb.name === name);
+  if (found === undefined) throw new UnknownVerbError(`No help topic for '${name}'\n`);
+  return found;
 }
 
 /**
@@ -256,37 +356,48 @@ function usageMessage(error: CommanderError): string {
  * @returns the exit status; nothing is thrown
  */
 export async function runTskata(commandLine: readonly string[], installation = findInstallation()): Promise<number> {
-  let status = 0;
-  const program = defineCommands(installation, (value) => {
-    status = value;
-  });
-  // What commander would print about errors is printed below, in runc's words.
-  for (const command of [program, ...program.commands]) {
-    command
-      .exitOverride()
-      .configureOutput({ writeErr: () => {}, writeOut: (text) => void print(text).catch(() => {}) });
-  }
-  const args = goFlags(commandLine, BOOLEAN_FLAGS, PASSING_VERBS);
+  const global = nothingFound(GLOBAL_FLAGS);
+  let verb: Verb | undefined;
   try {
-    if (args.length === 0) program.outputHelp();
-    else await program.parseAsync(args, { from: 'user' });
-    return status;
+    readCommandLine(commandLine, GLOBAL_FLAGS, global, true);
+    const flags = global.values as unknown as GlobalFlags;
+    const [name, ...rest] = global.args;
+    if (flags.version === true && !global.wantsHelp) {
+      await print(versionText());
+    } else if (name === 'help') {
+      await printHelp(rest[0] === undefined ? undefined : findVerb(rest[0]));
+    } else if (global.wantsHelp || name === undefined) {
+      await printHelp();
+    } else {
+      verb = findVerb(name);
+      return await runVerb(verb, rest, () => globalOptions(flags, installation));
+    }
+    return 0;
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    return await reportError(program, args, error);
+    return await reportError(global, verb, error);
   }
 }
 
-async function reportError(program: Command, args: readonly string[], error: unknown): Promise<number> {
-  const isUnknownVerb = error instanceof CommanderError && error.code === 'commander.unknownCommand';
-  const isUsage = !isUnknownVerb && (error instanceof CommanderError || error instanceof UsageError);
-  const message = error instanceof CommanderError ? usageMessage(error) : messageOf(error);
-  if (isUsage) {
-    const detail = error instanceof CommanderError ? `: ${message}` : '.';
-    const command = program.commands.find((command) => args.includes(command.name())) ?? program;
-    await print(`Incorrect Usage${detail}\n\n${command.helpInformation()}`).catch(() => {});
+async function runVerb(verb: Verb, words: readonly string[], globals: () => GlobalOptions): Promise<number> {
+  const found = nothingFound(verb.flags);
+  readCommandLine(words, verb.flags, found, verb.endsAtArgument);
+  if (found.wantsHelp) {
+    await printHelp(verb);
+    return 0;
   }
-  const flags = program.opts<GlobalFlags>();
+  checkArguments(verb, found.args);
+  return (await verb.run(globals(), found.args, found.values)) ?? 0;
+}
+
+async function reportError(global: Found, verb: Verb | undefined, error: unknown): Promise<number> {
+  const message = messageOf(error);
+  if (error instanceof UsageError) {
+    const detail = error instanceof ArgumentCountError ? '.' : `: ${message}`;
+    await print(`Incorrect Usage${detail}\n\n`)
+      .then(() => printHelp(verb))
+      .catch(() => {});
+  }
+  const flags = global.values as unknown as GlobalFlags;
   const { writeLog } = await import('../lib/node/log-file.ts');
   const format = flags.logFormat === 'json' ? 'json' : 'text';
   try {
@@ -295,9 +406,10 @@ async function reportError(program: Command, args: readonly string[], error: unk
     }
     await writeLog({ file: flags.log, format, debug: false }, 'error', message);
   } catch (logError) {
-    process.stderr.write(`tskata: cannot write the log file ${flags.log}: ${messageOf(logError)}\n`);
+    printError(`tskata: cannot write the log file ${flags.log}: ${messageOf(logError)}\n`);
   }
   // As runc does: who reads standard error learns of it too.
-  if (flags.log !== undefined) process.stderr.write(`${message}\n`);
-  return isUnknownVerb ? UNKNOWN_VERB_STATUS : ((error as { exitStatus?: number }).exitStatus ?? 1);
+  if (flags.log !== undefined) printError(`${message}\n`);
+  if (error instanceof UnknownVerbError) return UNKNOWN_VERB_STATUS;
+  return (error as { exitStatus?: number }).exitStatus ?? 1;
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -171,4 +171,17 @@ describe('annotations', () => {
     expect(() => ask('2048')).toThrow('is 2048; allowed is 1 to 1024');
     expect(() => ask('0')).toThrow('is 0; allowed is 1 to 1024');
   });
+});
+
+test('the page of the configuration tells every key, with its default', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/configuration.md'), 'utf8');
+  const { values } = defaultSettings(INSTALLATION);
+
+  const told = [...page.matchAll(/^\| `(\w+)` \| (?:`(.*?)`|the installation's) \|/gm)];
+
+  expect(told.map(([, key]) => key)).toEqual([...CONFIGURATION_KEYS]);
+  const defaults = told.filter(([, , text]) => text !== undefined);
+  expect(defaults.map(([, key, text]) => [key, JSON.parse(text ?? '')])).toEqual(
+    Object.entries(values).filter(([key]) => key !== 'kernel' && key !== 'initrd'),
+  );
 });

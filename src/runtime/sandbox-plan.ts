@@ -55,8 +55,11 @@ export async function planSandbox(
 
 const FILES = ['kernel', 'initrd', 'virtio_fs_daemon'] as const;
 
-/** Of what somebody has set: what the installation has is checked with it. */
-function checkFiles({ values, sources }: Settings): void {
+/**
+ * Whether the files are there that somebody has set; those of the installation are checked with it.
+ * @throws RuntimeError INVALID_CONFIGURATION
+ */
+export function checkFiles({ values, sources }: Settings): void {
   for (const key of FILES) {
     const source = sources[key];
     if (source === undefined || values[key] === '' || existsSync(values[key])) continue;
