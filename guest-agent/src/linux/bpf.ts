@@ -40,8 +40,8 @@ export function loadDeviceProgram(program: readonly Instruction[]): number {
 }
 
 /**
- * Lets a program judge from now on what happens in a cgroup and below. Whoever is in there can neither take it away nor
- * replace it: that takes the link's descriptor. The judgement ends when that is closed, or with the cgroup.
+ * Lets a program judge from now on what happens in a cgroup and below. To take it away or to replace it takes the link's
+ * descriptor, or CAP_SYS_ADMIN in the guest's own user namespace (bpf(2), BPF_LINK_GET_FD_BY_ID). The judgement ends when that is closed, or with the cgroup.
  * @returns the link's descriptor
  */
 export function linkDeviceProgram(program: number, cgroup: number): number {
