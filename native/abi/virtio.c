@@ -7,6 +7,7 @@
 #include <linux/virtio_console.h>
 #include <linux/virtio_fs.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_mem.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
@@ -139,5 +140,15 @@ int main(void)
   C(VIRTIO_BALLOON_S_HTLB_PGFAIL)
   OPEN(virtio_balloon_config, M(num_pages) M(actual) M(free_page_hint_cmd_id) M(poison_val))
   STRUCT(virtio_balloon_stat, M(tag) M(val))
+
+  // linux/virtio_mem.h
+  C(VIRTIO_MEM_F_ACPI_PXM) C(VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE) C(VIRTIO_MEM_REQ_PLUG) C(VIRTIO_MEM_REQ_UNPLUG)
+  C(VIRTIO_MEM_REQ_UNPLUG_ALL) C(VIRTIO_MEM_REQ_STATE) C(VIRTIO_MEM_RESP_ACK) C(VIRTIO_MEM_RESP_NACK)
+  C(VIRTIO_MEM_RESP_BUSY) C(VIRTIO_MEM_RESP_ERROR) C(VIRTIO_MEM_STATE_PLUGGED) C(VIRTIO_MEM_STATE_UNPLUGGED)
+  C(VIRTIO_MEM_STATE_MIXED)
+  STRUCT(virtio_mem_config, M(block_size) M(node_id) M(addr) M(region_size) M(usable_region_size) M(plugged_size)
+    M(requested_size))
+  STRUCT(virtio_mem_req, M(type) M(u.plug.addr) M(u.plug.nb_blocks))
+  STRUCT(virtio_mem_resp, M(type) M(u.state.state))
   return 0;
 }

@@ -94,6 +94,22 @@ describe('GuestMemory', () => {
     expect(makeMemory().slice(LOW_SIZE, 0).length).toBe(0);
   });
 
+  test('of a region that is RAM in parts, only those can be accessed', () => {
+    const memory = new GuestMemory([
+      {
+        guestAddress: guestAddress(HIGH_START),
+        bytes: new Uint8Array(HIGH_SIZE),
+        isRam: (offset, length) => offset >= 0x100 && offset + length <= 0x200,
+      },
+    ]);
+    memory.writeU32(HIGH_START + 0x1fc, 7);
+
+    expect(memory.slice(HIGH_START + 0x100, 0x100).length).toBe(0x100);
+    expect(memory.contains(HIGH_START + 0xff, 2)).toBe(false);
+    expect(() => memory.readU32(HIGH_START + 0x1fd)).toThrow(GuestMemoryError);
+    expect(() => memory.write(HIGH_START, Uint8Array.of(1))).toThrow(GuestMemoryError);
+  });
+
   test('the error has address and length', () => {
     expect(() => makeMemory().readU64(0xffc)).toThrow('guest memory access of 8 bytes at 0xffc is not inside RAM');
   });

@@ -18,12 +18,13 @@ export interface MemoryRegion {
   readonly guestAddress: GuestAddress;
   /** The bytes themselves: a view of the mapping, not a copy. */
   readonly bytes: Uint8Array;
+  /** Whether a part of it, from 0 on, is RAM now: of memory that is plugged and unplugged. Absent: all of it, always. */
+  readonly isRam?: (offset: number, length: number) => boolean;
 }
 
-interface Mapped {
+interface Mapped extends Pick<MemoryRegion, 'bytes' | 'isRam'> {
   readonly start: number;
   readonly end: number;
-  readonly bytes: Uint8Array;
   readonly view: DataView;
 }
 
@@ -33,21 +34,21 @@ export class GuestMemory {
 
   constructor(regions: readonly MemoryRegion[]) {
     this.#regions = regions
-      .map(({ guestAddress: start, bytes }) => ({
+      .map(({ guestAddress: start, ...region }) => ({
+        ...region,
         start,
-        end: start + bytes.length,
-        bytes,
-        view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+        end: start + region.bytes.length,
+        view: new DataView(region.bytes.buffer, region.bytes.byteOffset, region.bytes.length),
       }))
       .sort((a, b) => a.start - b.start);
   }
 
-  /** Bytes of RAM in all regions. */
+  /** Bytes of all regions. */
   get size(): number {
     return this.#regions.reduce((sum, region) => sum + region.bytes.length, 0);
   }
 
-  /** Guest physical address behind the last byte of RAM. */
+  /** Guest physical address behind the last region. */
   get end(): number {
     return this.#regions.at(-1)?.end ?? 0;
   }
@@ -59,7 +60,8 @@ export class GuestMemory {
 
   #regionOf(address: number, length: number): Mapped | undefined {
     for (const region of this.#regions) {
-      if (address >= region.start && length >= 0 && address + length <= region.end) return region;
+      if (!(address >= region.start && length >= 0 && address + length <= region.end)) continue;
+      return (region.isRam?.(address - region.start, length) ?? true) ? region : undefined;
     }
     return undefined;
   }

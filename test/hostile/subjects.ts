@@ -4,8 +4,9 @@ import { balloon } from './subjects/balloon.ts';
 import { block, readOnlyBlock } from './subjects/block.ts';
 import { console } from './subjects/console.ts';
 import { fs } from './subjects/fs.ts';
+import { mem } from './subjects/mem.ts';
 import { net } from './subjects/net.ts';
 import { rng } from './subjects/rng.ts';
 import { vsock } from './subjects/vsock.ts';
 
-export const SUBJECTS: readonly Subject[] = [balloon, block, readOnlyBlock, console, fs, net, rng, vsock];
+export const SUBJECTS: readonly Subject[] = [balloon, block, readOnlyBlock, console, fs, mem, net, rng, vsock];

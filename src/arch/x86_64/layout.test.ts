@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { GIB, MIB } from '../../lib/units.ts';
 import {
+  growthRegion,
   IO_APIC_ADDRESS,
   LEGACY_GSI,
   MEMORY_SIZE_MAX,
@@ -72,6 +73,18 @@ describe('ramRegions', () => {
 
   test.each([0, 31 * MIB, 32 * MIB + 1, 1025 * GIB, Number.NaN])('refuses %d bytes', (size) => {
     expect(() => ramRegions(size)).toThrow(/give a multiple of 4096 from 32 MiB to 1024 GiB/);
+  });
+});
+
+describe('growthRegion', () => {
+  test.each([
+    [128 * MIB, 64 * MIB, 4 * GIB, 2 * GIB, 2 * MIB],
+    [128 * MIB, 3 * GIB, 4 * GIB, 4 * GIB, 4 * MIB],
+    [4 * GIB, 16 * GIB, 6 * GIB, 16 * GIB, 16 * MIB],
+    [64 * GIB, 5 * GIB, 66 * GIB, 6 * GIB, 8 * MIB],
+    [32 * MIB, 1024 * GIB - 32 * MIB, 4 * GIB, 1024 * GIB, GIB],
+  ])('is behind %d bytes of RAM, for %d more', (memorySize, growth, address, size, blockSize) => {
+    expect(growthRegion(memorySize, growth)).toEqual({ address, size, blockSize });
   });
 });
 

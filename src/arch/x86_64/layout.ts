@@ -15,8 +15,9 @@
 //   0xfee0_0000  local APICs
 //   0xfeff_c000  four pages that the KVM layer keeps for itself (KVM_PRIVATE_PAGES)
 // 0x1_0000_0000  the rest of RAM
+//                behind it, from a multiple of 2 GiB on: RAM that is plugged while the guest runs
 import { type GuestAddress, guestAddress } from '../../lib/brand.ts';
-import { GIB, KIB, MIB, PAGE_SIZE } from '../../lib/units.ts';
+import { alignUp, GIB, KIB, MIB, PAGE_SIZE } from '../../lib/units.ts';
 
 /** Global descriptor table of the boot processor. Below it are the interrupt vectors and the BIOS data area of a PC. */
 export const GDT_ADDRESS = guestAddress(0x500);
@@ -125,6 +126,33 @@ export function ramRegions(memorySize: number): readonly RamRegion[] {
   const low = { address: guestAddress(0), size: Math.min(memorySize, MMIO_HOLE_START) };
   const high = { address: MMIO_HOLE_END, size: memorySize - low.size };
   return high.size > 0 ? [low, high] : [low];
+}
+
+/**
+ * Linux adds memory in blocks of 128 MiB to 2 GiB, which it chooses by where RAM ends (arch/x86/mm/init_64.c,
+ * probe_memory_block_size): a region on such borders has no part that it could not use.
+ */
+const GROWTH_ALIGNMENT = 2 * GIB;
+/** The smallest part of it that is plugged: a huge page, which is the least that Linux plugs (drivers/virtio/virtio_mem.c). */
+const GROWTH_BLOCK_SIZE_MIN = 2 * MIB;
+/** Blocks that a region has at most. */
+const GROWTH_BLOCK_COUNT_MAX = 1024;
+
+/** RAM that is plugged block by block. */
+export interface GrowthRegion extends RamRegion {
+  /** A power of two, bytes. */
+  readonly blockSize: number;
+}
+
+/**
+ * Where RAM is that is plugged while the guest runs: behind all other. No memory map has it (virtio 1.3, 5.15).
+ * @param memorySize bytes of RAM that are there from the start @param growth bytes that can be plugged, more than 0
+ */
+export function growthRegion(memorySize: number, growth: number): GrowthRegion {
+  const ramEnd = Math.max(...ramRegions(memorySize).map(({ address, size }) => address + size), MMIO_HOLE_END);
+  const size = alignUp(growth, GROWTH_ALIGNMENT);
+  const blockSize = Math.max(GROWTH_BLOCK_SIZE_MIN, 2 ** Math.ceil(Math.log2(size / GROWTH_BLOCK_COUNT_MAX)));
+  return { address: guestAddress(alignUp(ramEnd, GROWTH_ALIGNMENT)), size, blockSize };
 }
 
 /** Where RAM below 4 GiB ends. */

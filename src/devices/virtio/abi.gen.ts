@@ -425,3 +425,40 @@ export const virtio_balloon_stat = {
   tag: 0,
   val: 2,
 } as const;
+export const VIRTIO_MEM_F_ACPI_PXM = 0;
+export const VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE = 1;
+export const VIRTIO_MEM_REQ_PLUG = 0;
+export const VIRTIO_MEM_REQ_UNPLUG = 1;
+export const VIRTIO_MEM_REQ_UNPLUG_ALL = 2;
+export const VIRTIO_MEM_REQ_STATE = 3;
+export const VIRTIO_MEM_RESP_ACK = 0;
+export const VIRTIO_MEM_RESP_NACK = 1;
+export const VIRTIO_MEM_RESP_BUSY = 2;
+export const VIRTIO_MEM_RESP_ERROR = 3;
+export const VIRTIO_MEM_STATE_PLUGGED = 0;
+export const VIRTIO_MEM_STATE_UNPLUGGED = 1;
+export const VIRTIO_MEM_STATE_MIXED = 2;
+/** Byte offsets in struct virtio_mem_config. */
+export const virtio_mem_config = {
+  sizeof: 56,
+  block_size: 0,
+  node_id: 8,
+  addr: 16,
+  region_size: 24,
+  usable_region_size: 32,
+  plugged_size: 40,
+  requested_size: 48,
+} as const;
+/** Byte offsets in struct virtio_mem_req. */
+export const virtio_mem_req = {
+  sizeof: 24,
+  type: 0,
+  'u.plug.addr': 8,
+  'u.plug.nb_blocks': 16,
+} as const;
+/** Byte offsets in struct virtio_mem_resp. */
+export const virtio_mem_resp = {
+  sizeof: 10,
+  type: 0,
+  'u.state.state': 8,
+} as const;

@@ -24,6 +24,11 @@ export interface ActivationContext {
    * without an exit, and signalling `call` interrupts the driver.
    */
   eventFds(queueIndex: number): { readonly kick: Fd; readonly call: Fd };
+  /**
+   * The configuration space changed in a way of which the driver is not told: it has what is new from its next look on.
+   * What it is to be told of is `interrupt.configurationChange`.
+   */
+  refreshConfiguration(): void;
   /** Puts the device into the state DEVICE_NEEDS_RESET (virtio 1.3, 2.1.2): the ring or the request made no sense. */
   fail(reason: Error): void;
   /**

@@ -600,6 +600,9 @@ export class MmioTransport implements Disposable {
           if (epoch === this.#epoch) this.#announceConfiguration();
         },
       },
+      refreshConfiguration: () => {
+        if (epoch === this.#epoch) this.#showConfiguration();
+      },
       eventFds: (queueIndex) => this.#eventFds(queueIndex),
       fail: (reason) => {
         if (epoch === this.#epoch) this.#fail(reason);
