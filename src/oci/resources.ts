@@ -1,7 +1,7 @@
 // linux.resources as the host reads it, and what of it is the guest's (OCI runtime-spec 1.2, config-linux.md, "Control groups").
 // Some callers write null for what is not there.
 
-type Optional<T> = T | null | undefined;
+type Optional<T> = T | null;
 
 /** A number for one block device of the host. */
 export interface DeviceNumber {

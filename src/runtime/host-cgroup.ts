@@ -51,12 +51,13 @@ export class SandboxCgroup {
     warn: Warn,
   ): Promise<SandboxCgroup> {
     const systemd = systemdCgroup ? runningSystemd(globalThis.process.geteuid?.() !== 0) : undefined;
+    const request = { id, cgroupsPath: linux?.cgroupsPath ?? '', systemd: systemdCgroup, rootless };
+    const cgroup = planCgroup(layoutFor(rootless), request, systemd);
     if (systemdCgroup && systemd === undefined) {
       await warn('systemd does not run on this host: the control groups of --systemd-cgroup are made without it');
     }
-    const request = { id, cgroupsPath: linux?.cgroupsPath ?? '', systemd: systemdCgroup, rootless };
     return new SandboxCgroup(directory, {
-      cgroup: planCgroup(layoutFor(rootless), request, systemd),
+      cgroup,
       ...(typeof process.oomScoreAdj === 'number' ? { oomScoreAdj: process.oomScoreAdj } : {}),
       rootless,
     });

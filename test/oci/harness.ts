@@ -9,13 +9,14 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { Hooks, Mount } from '../../src/oci/config.ts';
+import type { Hooks, LinuxConfig, Mount } from '../../src/oci/config.ts';
 import { defaultConfig } from '../../src/oci/default-config.ts';
 import type { State } from '../../src/oci/state.ts';
 
@@ -45,6 +46,10 @@ export interface BundleOptions {
   readonly mounts?: readonly Mount[];
   readonly hooks?: Hooks;
   readonly readonlyRoot?: boolean;
+  /** linux.cgroupsPath; otherwise one of the bundle's own. */
+  readonly cgroupsPath?: string;
+  readonly resources?: LinuxConfig['resources'];
+  readonly oomScoreAdj?: number;
 }
 
 /** Runs `script` in busybox's shell. */
@@ -57,6 +62,8 @@ export class RuntimeBed implements AsyncDisposable {
   readonly runtime: Runtime;
   readonly folder = mkdtempSync(join(PLACE, 'runtime-bed-'));
   readonly root: string;
+  /** No other bed has it. */
+  readonly name = basename(this.folder);
   #bundles = 0;
 
   /** @param rootName folder of the state, below the bed's own */
@@ -82,7 +89,17 @@ export class RuntimeBed implements AsyncDisposable {
       ...(options.hooks === undefined ? {} : { hooks: options.hooks }),
       root: { path: 'rootfs', readonly: options.readonlyRoot === true },
       mounts: [...(config.mounts ?? []), ...(options.mounts ?? [])],
-      process: { ...config.process, terminal: options.terminal === true, args: options.args },
+      process: {
+        ...config.process,
+        terminal: options.terminal === true,
+        args: options.args,
+        ...(options.oomScoreAdj === undefined ? {} : { oomScoreAdj: options.oomScoreAdj }),
+      },
+      linux: {
+        ...config.linux,
+        cgroupsPath: options.cgroupsPath ?? `/${this.name}/${basename(folder)}`,
+        ...(options.resources === undefined ? {} : { resources: options.resources }),
+      },
     };
     writeFileSync(join(folder, 'config.json'), JSON.stringify(edited));
     return folder;
@@ -141,11 +158,20 @@ export class RuntimeBed implements AsyncDisposable {
       ...(existsSync(this.root) ? readdirSync(this.root).map((name) => `file ${name}`) : []),
       ...processesBelow(this.folder),
       ...mountsBelow(this.folder),
+      ...this.#cgroups().map((path) => `cgroup ${path}`),
     ];
+  }
+
+  /** Control groups that are a container's: those that only lead there are made for all, and stay. */
+  #cgroups(): string[] {
+    return cgroupTree().filter(
+      (path) => path.includes(this.name) && !/\.slice$/.test(path) && !path.endsWith(this.name),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const id of existsSync(this.root) ? readdirSync(this.root) : []) await this.call(['delete', '--force', id]);
+    for (const path of cgroupTree().filter((path) => path.includes(this.name))) rmdirSync(path);
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
@@ -190,6 +216,28 @@ function processesBelow(folder: string): string[] {
         return []; // It has ended since.
       }
     });
+}
+
+/** Mount points of the trees of control groups. */
+export function cgroupMounts(): string[] {
+  const lines = readFileSync('/proc/self/mounts', 'utf8').split('\n');
+  return lines.flatMap((line) => {
+    const [, mountPoint = '', type = ''] = line.split(' ');
+    return type === 'cgroup' || type === 'cgroup2' ? [mountPoint] : [];
+  });
+}
+
+/** All control groups of the machine, the inner ones first. */
+function cgroupTree(): string[] {
+  const below = (folder: string): string[] => {
+    try {
+      const folders = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+      return folders.flatMap(({ name }) => [...below(join(folder, name)), join(folder, name)]);
+    } catch {
+      return []; // It has gone since.
+    }
+  };
+  return cgroupMounts().flatMap(below);
 }
 
 function mountsBelow(folder: string): string[] {
