@@ -21,6 +21,7 @@ import {
   word,
 } from './command-line.ts';
 import { print, printError } from './tskata-output.ts';
+import { CHECKPOINT_FLAGS, EVENTS_FLAGS, PS_FLAGS, RESTORE_FLAGS, UPDATE_FLAGS } from './tskata-verb-flags.ts';
 
 /** runc's exit status of a verb that it does not know (urfave/cli). */
 const UNKNOWN_VERB_STATUS = 3;
@@ -249,6 +250,73 @@ const VERBS: readonly Verb[] = [
     async (globals, [id = ''], { force = false }) => {
       const { deleteVerb } = await import('./tskata-delete.ts');
       await deleteVerb(globals, id, force);
+    },
+  ),
+  verb(
+    {
+      name: 'update',
+      usage: '[options] ID',
+      about: 'Change limits of a container; what is not named stays as it is.',
+      arguments: [1, 1],
+      flags: UPDATE_FLAGS,
+    },
+    async (globals, [id = ''], flags) => {
+      const { update } = await import('./tskata-update.ts');
+      await update(globals, flags, id);
+    },
+  ),
+  verb(
+    {
+      name: 'ps',
+      usage: '[options] ID [PS OPTIONS]',
+      about:
+        'List the processes of a container. Of the options of ps(1), -e, -f and -A are taken: they are the default.',
+      arguments: [1, Number.POSITIVE_INFINITY],
+      flags: PS_FLAGS,
+      endsAtArgument: true,
+    },
+    async (globals, [id = '', ...options], { format }) => {
+      const { ps } = await import('./tskata-ps.ts');
+      await ps(globals, id, format, options);
+    },
+  ),
+  verb(
+    {
+      name: 'events',
+      usage: '[options] ID',
+      about: 'Print statistics of a container, and when it ran out of memory, as lines of JSON until it ends.',
+      arguments: [1, 1],
+      flags: EVENTS_FLAGS,
+    },
+    async (globals, [id = ''], flags) => {
+      const { events } = await import('./tskata-events.ts');
+      await events(globals, flags, id);
+    },
+  ),
+  verb(
+    {
+      name: 'checkpoint',
+      usage: '[options] ID',
+      about: 'Refused for now: a container cannot be saved and go on elsewhere. Nothing is changed.',
+      arguments: [1, 1],
+      flags: CHECKPOINT_FLAGS,
+    },
+    async (globals, [id = '']) => {
+      const { checkpoint } = await import('./tskata-checkpoint.ts');
+      checkpoint(globals, id);
+    },
+  ),
+  verb(
+    {
+      name: 'restore',
+      usage: '[options] ID',
+      about: 'Refused for now: see checkpoint.',
+      arguments: [1, 1],
+      flags: RESTORE_FLAGS,
+    },
+    async (globals, [id = '']) => {
+      const { restore } = await import('./tskata-checkpoint.ts');
+      restore(globals, id);
     },
   ),
   verb(

@@ -1,6 +1,7 @@
 // `create`, and the first half of `run`: from a bundle to a container that waits for its start.
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
 import { SIGKILL } from '../oci/signals.ts';
+import { namedResources } from '../oci/update-merge.ts';
 import { type Bundle, readBundle } from './bundle.ts';
 import type { CgroupFlags } from './cgroup-flags.ts';
 import { currentState } from './container-state.ts';
@@ -63,7 +64,7 @@ export async function createContainer(
   const token = newToken();
 
   store.sweep(id);
-  let record = newRecord(id, bundle);
+  let record = newRecord(id, bundle, memoryMib);
   using _lock = store.create(record);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.remove(id));
@@ -123,7 +124,7 @@ function onInterrupt(action: () => void): Disposable {
   };
 }
 
-function newRecord(id: string, { directory, config, rootfs }: Bundle): ContainerRecord {
+function newRecord(id: string, { directory, config, rootfs }: Bundle, vmMemoryMib: number): ContainerRecord {
   const creator = identify(process.pid);
   if (creator === undefined) throw new RuntimeError('STATE_DAMAGED', '/proc does not show this process: mount it');
   return {
@@ -135,6 +136,8 @@ function newRecord(id: string, { directory, config, rootfs }: Bundle): Container
     uid: process.getuid?.() ?? 0,
     ...(config.annotations === undefined ? {} : { annotations: config.annotations }),
     ...(config.hooks ? { hooks: config.hooks } : {}),
+    resources: namedResources(config.linux?.resources ?? {}),
+    vmMemoryMib,
     phase: 'creating',
     creator,
   };

@@ -14,7 +14,9 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 function record(id: string): ContainerRecord {
   const creator = identify(process.pid) ?? { pid: 0, startTime: 0 };
   const created = '2026-01-01T00:00:00Z';
-  return { ociVersion: '1.2.0', id, bundle: '/b', rootfs: '/b/rootfs', created, uid: 0, phase: 'creating', creator };
+  const where = { bundle: '/b', rootfs: '/b/rootfs' };
+  const size = { resources: {}, vmMemoryMib: 128 };
+  return { ociVersion: '1.2.0', id, ...where, created, uid: 0, ...size, phase: 'creating', creator };
 }
 
 describe('StateStore', () => {

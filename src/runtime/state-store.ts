@@ -20,6 +20,7 @@ import { join } from 'node:path';
 import type { Hooks } from '../oci/config.ts';
 import { isContainerId } from '../oci/state.ts';
 import type { Phase } from '../oci/status.ts';
+import type { Resources } from '../oci/update-merge.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { RuntimeError } from './runtime-error.ts';
 
@@ -39,6 +40,10 @@ export interface ContainerRecord {
   readonly paused?: boolean;
   /** As config.json had them when the container was made. */
   readonly hooks?: Hooks;
+  /** linux.resources, with what updates have changed of it since; without devices. */
+  readonly resources: Resources;
+  /** What its VM has as RAM. */
+  readonly vmMemoryMib: number;
   /** The verb that makes the container; what counts while `phase` is `creating`. */
   readonly creator: ProcessIdentity;
   readonly sandbox?: ProcessIdentity;
