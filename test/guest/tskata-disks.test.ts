@@ -83,7 +83,11 @@ test('a file system on a disk of the host is mounted in the guest', async () => 
   const first = await bed.call(['run', '-b', bundle, 'c1']);
   const second = await bed.call(['run', '-b', bed.bundle({ ...shell('cat /data/file'), mounts }), 'c2']);
 
-  expect(first.stdout).toMatch(/^\/dev\/vda \/data ext4 rw,noatime/);
+  expect(first).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^\/dev\/vda \/data ext4 rw,noatime/),
+    stderr: '',
+  });
   expect(second).toEqual({ status: 0, stdout: 'kept\n', stderr: '' });
 });
 

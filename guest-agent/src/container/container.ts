@@ -26,7 +26,7 @@ import { type DeviceRule, withDefaultRules } from './config/device-rules.ts';
 import { parseJsonObject } from './config/json.ts';
 import type { ContainerPlan, ProcessPlan } from './config/plan.ts';
 import { parseExecProcess } from './config/process.ts';
-import { parseResources } from './config/resources.ts';
+import { NO_RESOURCES, parseResources } from './config/resources.ts';
 import { withMountSources } from './mount-sources.ts';
 import {
   closeNamespaces,
@@ -68,6 +68,19 @@ const INIT_ID = '';
 function deviceRulesOf(plan: ContainerPlan, rules = plan.resources.deviceRules ?? []): DeviceRule[] {
   const paths = plan.devices.map(({ path }) => path);
   return withDefaultRules(rules, paths);
+}
+
+/** What mounts that are made from a disk need, and the container's program must not have. */
+const DISKS_TO_MOUNT: DeviceRule = {
+  allow: true,
+  type: abi.BPF_DEVCG_DEV_BLOCK,
+  major: undefined,
+  minor: undefined,
+  access: abi.BPF_DEVCG_ACC_READ | abi.BPF_DEVCG_ACC_WRITE,
+};
+
+function mountsDisk(plan: ContainerPlan): boolean {
+  return plan.mounts.some(({ type, source }) => type !== 'bind' && source.startsWith('/dev/'));
 }
 
 function notRunning(): StatusError {
@@ -152,6 +165,7 @@ export class Container {
     }
     try {
       await container.#init.prepare();
+      if (mountsDisk(plan)) container.#cgroup.update(NO_RESOURCES, deviceRulesOf(plan));
       container.#tellOfEnd(INIT_ID, container.#init);
       return { container, warnings };
     } catch (error) {
@@ -167,7 +181,8 @@ export class Container {
     joined: readonly OpenNamespace[],
   ): Promise<Container> {
     const { containerId } = request;
-    const cgroup = new Cgroup(containerId, plan.resources, deviceRulesOf(plan), cgroupOwner(plan));
+    const rules = [...deviceRulesOf(plan), ...(mountsDisk(plan) ? [DISKS_TO_MOUNT] : [])];
+    const cgroup = new Cgroup(containerId, plan.resources, rules, cgroupOwner(plan));
     let oomWatch: OomWatch | undefined;
     try {
       oomWatch = new OomWatch(services.loop, cgroup.path, (kills) =>
