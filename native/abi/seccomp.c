@@ -13,7 +13,7 @@ int main(void)
 {
   // linux/bpf_common.h, linux/filter.h
   C(BPF_LD) C(BPF_ALU) C(BPF_JMP) C(BPF_RET) C(BPF_W) C(BPF_ABS) C(BPF_AND) C(BPF_K) C(BPF_JA) C(BPF_JEQ) C(BPF_JGT)
-  C(BPF_JGE) C(BPF_MAXINSNS)
+  C(BPF_JGE) C(BPF_JSET) C(BPF_MAXINSNS)
   LAYOUT(sock_filter, SIZE M(code) M(jt) M(jf) M(k))
 
   // linux/seccomp.h

@@ -11,6 +11,7 @@ export const BPF_JA = 0;
 export const BPF_JEQ = 16;
 export const BPF_JGT = 32;
 export const BPF_JGE = 48;
+export const BPF_JSET = 64;
 export const BPF_MAXINSNS = 4096;
 /** Byte offsets in struct sock_filter. */
 export const sock_filter = {

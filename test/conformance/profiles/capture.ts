@@ -1,10 +1,11 @@
-// Takes down what container engines write into config.json for a container with their defaults: rights, filter, masked paths.
-// `npm run host -- node test/conformance/profiles/capture.ts` writes the files beside this one anew, on the emulated host.
+// Takes down what container engines write into config.json for a container with their defaults: rights, filter, masked paths;
+// and the program that runc makes of the filter. `npm run host -- node test/conformance/profiles/capture.ts` writes
+// the files beside this one anew, on the emulated host; `npm run fix` formats them.
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Parts } from '../config.ts';
+import { containerConfig, type Parts } from '../config.ts';
 
 const HERE = import.meta.dirname;
 const ROOTFS = join(HERE, '../../../build/guest/rootfs');
@@ -39,6 +40,33 @@ async function startDaemon(program: string, args: readonly string[], socket: str
   }
 }
 
+/** Has runc install a filter, and writes down its instructions: a line for each, code, jt, jf and k of struct sock_filter. */
+function captureProgram(engine: string, parts: Parts): void {
+  const config = containerConfig(['true'], parts);
+  writeFileSync(bundle, JSON.stringify({ ...config, root: { path: rootfs } }));
+  const trace = join(folder, 'trace');
+  const tracer = [
+    '--follow-forks',
+    '--no-abbrev',
+    '--const-print-style=raw',
+    '--trace=seccomp,prctl',
+    `--output=${trace}`,
+  ];
+  execFileSync('strace', [...tracer, 'runc', 'run', '--bundle', folder, engine], { stdio: 'inherit' });
+  execFileSync('rm', [bundle]);
+  const [, filter = ''] = /filter=\[([^\]]+)\]/.exec(readFileSync(trace, 'utf8')) ?? [];
+  const instructions = filter.matchAll(/BPF_(?:STMT|JUMP)\(([^)]+)\)/g);
+  const lines = [...instructions].map(([, text = '']) => {
+    // "0x5|0|0x10, 0xc000003e, 0, 0x6": code, k, jt, jf
+    const [code, k, jt, jf] = text
+      .split(', ')
+      .map((bits) => bits.split('|').reduce((sum, bit) => sum + Number(bit), 0));
+    return [code, jt ?? 0, jf ?? 0, k].join(' ');
+  });
+  if (lines.length === 0) throw new Error(`the trace of runc has no filter for ${engine}`);
+  writeFileSync(join(HERE, `${engine}.filter`), `${lines.join('\n')}\n`);
+}
+
 /** Has an engine make a container, which comes as far as the runtime, and writes down what it asked for. */
 function capture(engine: string, program: string, args: readonly string[]): void {
   let said = '';
@@ -55,6 +83,7 @@ function capture(engine: string, program: string, args: readonly string[]): void
   if (seccomp === undefined) throw new Error(`${engine} gave its container no filter`);
   const parts = { process: { capabilities, noNewPrivileges }, linux: { seccomp, maskedPaths, readonlyPaths } };
   writeFileSync(join(HERE, `${engine}.json`), `${JSON.stringify(parts, null, 2)}\n`);
+  captureProgram(engine, parts);
   console.log(`${engine}: ${execFileSync(program, ['--version'], { encoding: 'utf8' }).trim()}`);
 }
 

@@ -62,6 +62,9 @@ export function runFilter(program: Uint8Array, call: Call): Verdict {
       case abi.BPF_JMP | abi.BPF_JGE | abi.BPF_K:
         branch(accumulator >= operand);
         break;
+      case abi.BPF_JMP | abi.BPF_JSET | abi.BPF_K: // libseccomp and runc use it
+        branch((accumulator & operand) !== 0);
+        break;
       case abi.BPF_RET | abi.BPF_K:
         return { value: operand, steps };
       default:
