@@ -74,22 +74,23 @@ function cpu(stats: CpuStats | undefined): object {
 }
 
 function memory(stats: MemoryStats | undefined): object {
-  const raw = Object.fromEntries((stats?.stat ?? []).map(({ name, value }) => [name, value]));
-  const limit = stats?.limitBytes ?? NO_LIMIT;
+  if (stats === undefined) return { usage: NO_MEMORY, swap: NO_MEMORY, kernel: NO_MEMORY, kernelTCP: NO_MEMORY };
+  const { usageBytes, peakBytes, limitBytes = NO_LIMIT, swapUsageBytes, swapLimitBytes = NO_LIMIT } = stats;
+  const raw = Object.fromEntries(stats.stat.map(({ name, value }) => [name, value]));
   // As in cgroup v1, swap is memory and swap together.
-  const swapLimit = stats?.swapLimitBytes === undefined ? NO_LIMIT : stats.swapLimitBytes + limit;
+  const bothLimit = swapLimitBytes + limitBytes;
   return {
     ...nonZero({ cache: raw['file'] }),
-    usage: { limit, ...nonZero({ usage: stats?.usageBytes, max: stats?.peakBytes }), failcnt: 0n },
+    usage: { limit: limitBytes, ...nonZero({ usage: usageBytes, max: peakBytes }), failcnt: 0n },
     swap: {
-      limit: swapLimit > NO_LIMIT ? NO_LIMIT : swapLimit,
-      ...nonZero({ usage: (stats?.usageBytes ?? 0n) + (stats?.swapUsageBytes ?? 0n) }),
+      limit: bothLimit > NO_LIMIT ? NO_LIMIT : bothLimit,
+      ...nonZero({ usage: usageBytes + swapUsageBytes }),
       failcnt: 0n,
     },
     kernel: NO_MEMORY,
     kernelTCP: NO_MEMORY,
-    ...(Object.keys(raw).length === 0 ? {} : { raw }),
-    ...pressure(stats?.pressure),
+    raw,
+    ...pressure(stats.pressure),
   };
 }
 

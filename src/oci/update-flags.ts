@@ -78,9 +78,6 @@ function integer(parser: string, form: RegExp, minimum: number, limit: number, t
   return number;
 }
 
-/** 2^10 for each step of the letter. */
-const UNITS = 'kmgtp';
-
 /** Sizes such as 512m, 1.5GiB, 100 MB or 65536; -1 for no limit. Units are powers of 1024, in letters of either case. */
 function bytes(text: string): number {
   if (text === '-1') return -1;
@@ -91,9 +88,9 @@ function bytes(text: string): number {
   }
   const number = Number(digits);
   if (number < 0) throw new UpdateError(`invalid size: '${text}'`);
-  const [, unit] = /^(?:b|([kmgtp])(?:i?b)?)?$/i.exec(suffix) ?? [suffix];
-  if (unit !== undefined && !(unit.length === 1 && UNITS.includes(unit.toLowerCase()))) {
-    throw new UpdateError(`invalid suffix: '${suffix.toLowerCase()}'`);
-  }
-  return Math.trunc(number * (unit === undefined ? 1 : 1024 ** (UNITS.indexOf(unit.toLowerCase()) + 1)));
+  const match = /^(?:b|([kmgtp])(?:i?b)?)?$/.exec(suffix.toLowerCase());
+  if (match === null) throw new UpdateError(`invalid suffix: '${suffix.toLowerCase()}'`);
+  // 2^10 for each letter.
+  const steps = match[1] === undefined ? 0 : 'kmgtp'.indexOf(match[1]) + 1;
+  return Math.trunc(number * 1024 ** steps);
 }
