@@ -9,6 +9,7 @@ require = ((load) => {
     'fs/promises',
     'net',
     'readline',
+    'stream/consumers',
     'stream/promises',
     'timers/promises',
     'zlib',

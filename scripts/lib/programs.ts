@@ -9,10 +9,19 @@ const PROGRAMS = ['tskata', 'tsvm', 'sandbox'] as const;
 const LAUNCHED = ['tskata', 'tsvm'] as const;
 
 /** Packages that are large, and that few verbs use: each a bundle of its own, loaded when a verb needs it. */
-const SEPARATE_PACKAGES: Readonly<Record<string, string>> = { grpc: '@grpc/grpc-js' };
+const SEPARATE_PACKAGES: Readonly<Record<string, string>> = { grpc: '@grpc/grpc-js', pino: 'pino', toml: 'smol-toml' };
 
-const separatePackages: Plugin = {
-  name: 'separate-packages',
+/** Where the verbs of tskata are named, each of which is a bundle of its own: who calls one does not load the others. */
+const VERB_TABLE = join(projectDirectory, 'src/cli/tskata.ts');
+const VERB_IMPORT = /\bimport\('\.\/(tskata-[\w-]+)\.ts'\)/g;
+
+function verbNames(): string[] {
+  return [...readFileSync(VERB_TABLE, 'utf8').matchAll(VERB_IMPORT)].map(([, name = '']) => name);
+}
+
+/** Leaves to Node's `require` what is a bundle of its own. */
+const separateBundles: Plugin = {
+  name: 'separate-bundles',
   setup({ onResolve }) {
     for (const [bundle, name] of Object.entries(SEPARATE_PACKAGES)) {
       const filter = new RegExp(['^', name, '$'].join(''));
@@ -20,6 +29,11 @@ const separatePackages: Plugin = {
         kind === 'entry-point' ? undefined : { path: `./${bundle}.js`, external: true },
       );
     }
+    onResolve({ filter: /^\.\/tskata-[\w-]+\.ts$/ }, ({ kind, importer, path }) =>
+      kind === 'dynamic-import' && importer === VERB_TABLE
+        ? { path: path.replace(/\.ts$/, '.js'), external: true }
+        : undefined,
+    );
   },
 };
 
@@ -29,23 +43,27 @@ const COMMONJS_PACKAGE = '{ "type": "commonjs" }\n';
 /**
  * A program is `NAME.js`, a few lines that switch on V8's compile cache before `NAME-main.js` is loaded: with it a verb does
  * not compile its code again at each start. Both are CommonJS: the loader for ES modules takes longer to start than all our code.
+ * @param folder of the bundles, as an expression in JavaScript
  */
-function stub(name: string): string {
-  return `require('node:module').enableCompileCache(require('node:path').join(__dirname, '../compile-cache'));
-require('./${name}-main.js');
+function stub(name: string, folder: string): string {
+  return `require('node:module').enableCompileCache(${folder} + '/../compile-cache');
+require(${folder} + '/${name}-main.js');
 `;
 }
 
 /** Linux reads 256 bytes of a script for its first line (BINPRM_BUF_SIZE); `#!` and the end of the line take three. */
 const MAXIMUM_INTERPRETER = 253;
 
-/** Without a shell, where the kernel takes Node for an interpreter. Absolute paths: podman's verbs have no PATH. */
+/**
+ * Without a shell, where the kernel takes Node for an interpreter, and then the stub itself: each file that Node loads is time.
+ * Absolute paths: podman's verbs have no PATH.
+ */
 function launcher(name: string): string {
-  const program = join(buildDirectory, 'dist', `${name}.js`);
+  const dist = join(buildDirectory, 'dist');
   const canBeInterpreter = !/\s/.test(pinnedNode) && pinnedNode.length <= MAXIMUM_INTERPRETER;
   return canBeInterpreter
-    ? `#!${pinnedNode}\nrequire(${JSON.stringify(program)});\n`
-    : `#!/bin/sh\nexec '${pinnedNode}' '${program}' "$@"\n`;
+    ? `#!${pinnedNode}\n${stub(name, JSON.stringify(dist))}`
+    : `#!/bin/sh\nexec '${pinnedNode}' '${join(dist, `${name}.js`)}' "$@"\n`;
 }
 
 /** Bundles all programs; a second's work, so it is not cached. @returns the folder of the launchers */
@@ -54,9 +72,10 @@ export async function buildPrograms(): Promise<string> {
   const bin = join(buildDirectory, 'bin');
   const staging = `${outdir}.${process.pid}`;
   const mains = PROGRAMS.map((name) => [`${name}-main`, join(projectDirectory, 'src/bin', `${name}.ts`)]);
+  const verbs = verbNames().map((name) => [name, join(projectDirectory, 'src/cli', `${name}.ts`)]);
   try {
     await build({
-      entryPoints: { ...Object.fromEntries(mains), ...SEPARATE_PACKAGES },
+      entryPoints: { ...Object.fromEntries([...mains, ...verbs]), ...SEPARATE_PACKAGES },
       absWorkingDir: projectDirectory,
       outdir: staging,
       bundle: true,
@@ -66,13 +85,15 @@ export async function buildPrograms(): Promise<string> {
       target: 'node24',
       format: 'cjs',
       external: ['koffi'],
-      plugins: [separatePackages],
+      // As require: import() would start the loader for ES modules.
+      supported: { 'dynamic-import': false },
+      plugins: [separateBundles],
       sourcemap: 'linked',
       define: { 'import.meta.url': '__url', 'import.meta.dirname': '__dirname' },
       banner: { js: readFileSync(join(import.meta.dirname, 'bundle-head.cjs'), 'utf8') },
       logLevel: 'warning',
     });
-    for (const name of PROGRAMS) writeFileSync(join(staging, `${name}.js`), stub(name));
+    for (const name of PROGRAMS) writeFileSync(join(staging, `${name}.js`), stub(name, '__dirname'));
     writeFileSync(join(staging, 'package.json'), COMMONJS_PACKAGE);
     replaceDirectory(staging, outdir);
   } finally {

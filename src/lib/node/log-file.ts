@@ -1,6 +1,5 @@
 // Writes log lines of a command: to standard error, or to the file that the caller named.
-import { appendFileSync } from 'node:fs';
-import { isatty } from 'node:tty';
+import { appendFileSync, fstatSync, writeSync } from 'node:fs';
 import { type LogLevel, logTime, terminalLine, textLine } from '../log.ts';
 
 export type LogFormat = 'text' | 'json';
@@ -26,11 +25,17 @@ export async function writeLog(options: LogOptions, level: LogLevel, message: st
   } else if (options.file !== undefined) {
     appendFileSync(options.file, textLine(level, message, new Date()));
   } else {
-    const line = isatty(STDERR)
+    const line = (await isTerminal(STDERR))
       ? terminalLine(level, message, performance.now())
       : textLine(level, message, new Date());
-    process.stderr.write(line);
+    // Not by process.stderr: its streams take longer to load than most commands to do their work.
+    writeSync(STDERR, line);
   }
+}
+
+/** Most lines go to a pipe or a file: what asks a terminal is loaded for a character device only. */
+async function isTerminal(fd: number): Promise<boolean> {
+  return fstatSync(fd).isCharacterDevice() && (await import('node:tty')).isatty(fd);
 }
 
 const PINO_LEVELS = { debug: 'debug', info: 'info', warning: 'warn', error: 'error' } as const;
