@@ -7,7 +7,7 @@ export { UnixListenerError } from './host/unix-listener.ts';
 export { type KvmVerdict, probeKvm } from './hypervisor/kvm/probe.ts';
 export { BootFileError } from './vmm/boot-files.ts';
 export { buildVm } from './vmm/builder.ts';
-export { checkVmConfig, parseMemoryMib, type VmConfig } from './vmm/config.ts';
+export { checkVmConfig, type VmConfig } from './vmm/config.ts';
 export { VmConfigError } from './vmm/config-error.ts';
 export { describedVm, mergeDescriptions, type VmDescription } from './vmm/description.ts';
 export { readDescriptionFile } from './vmm/description-file.ts';
@@ -26,11 +26,14 @@ export {
   type ShutdownMethod,
   type VmEvent,
   VmOperationError,
+  type VmResize,
+  type VmSize,
   type VmSummary,
 } from './vmm/operations.ts';
 export { type VmReport, vmReport } from './vmm/report.ts';
 export { reportSvg } from './vmm/report-svg.ts';
 export { type RestoredDevices, type RestoreOptions, restoreVm } from './vmm/restore.ts';
+export { parseMemoryMib } from './vmm/sizes.ts';
 export { SnapshotError } from './vmm/snapshot-folder.ts';
 export { describeStop, type StopReason } from './vmm/stop-reason.ts';
 export { Timeline, type TimelineMark, timelineRows, timelineSvg, timelineTable } from './vmm/timeline.ts';

@@ -7,6 +7,8 @@ import type {
   ConsoleReader,
   ShutdownMethod,
   VmEventListener,
+  VmResize,
+  VmSize,
   VmSummary,
 } from '../vmm/operations.ts';
 import type { StopReason } from '../vmm/stop-reason.ts';
@@ -49,6 +51,11 @@ export interface VmControl {
   setBalloonTarget(mib: number): void;
   /** Asks the driver for new statistics where it has them. @throws VmOperationError NO_SUCH_PART (rejects) */
   balloonStats(): Promise<BalloonStats>;
+  /**
+   * Gives the guest more memory or processors, or takes some of what it got since its start. @returns what it has then
+   * @throws VmStateError, VmOperationError NO_SUCH_PART, INVALID_VALUE, GUEST_NOT_READY (rejects)
+   */
+  resize(wanted: VmResize): Promise<VmSize>;
   /** Plugs a network device's cable in or out. @throws VmOperationError NO_SUCH_PART, UNKNOWN_DEVICE */
   setLink(device: string, up: boolean): void;
 

@@ -46,6 +46,8 @@ function summaryMessage(summary: VmSummary): MachineSummary {
     guestCid: summary.guestCid,
     devices: summary.devices.map(({ name, type }) => ({ name, type })),
     consoles: [...summary.consoles],
+    maxCpus: summary.maxCpus,
+    maxMemoryMib: summary.maxMemoryMib,
   };
 }
 

@@ -85,6 +85,8 @@ describe('the calls of one answer', () => {
     expect(answer.machine).toEqual({
       cpus: 2,
       memoryMib: 128,
+      maxCpus: 4,
+      maxMemoryMib: 512,
       kernelPath: '/boot/vmlinux',
       initrdPath: '',
       commandLine: 'quiet',
@@ -127,6 +129,15 @@ describe('the calls of one answer', () => {
       actualMib: 32,
       statistics: { free_memory_bytes: 4096 },
     });
+  });
+
+  test('resize the guest, and tell what it has', async () => {
+    expect(await client.call((calls) => calls.resize, { memoryMib: 256, cpus: 3 })).toEqual({
+      memoryMib: 256,
+      cpus: 3,
+    });
+    expect(await client.call((calls) => calls.resize, {})).toEqual({ memoryMib: 128 });
+    expect(vm.asked).toEqual(['resize to 256 MiB and 3 cpus', 'resize to 128 MiB and as many cpus']);
   });
 
   test('tell numbers that a guest made up as what fits', async () => {
@@ -174,6 +185,7 @@ describe('errors', () => {
 
   test.each([
     ['a balloon beyond memory', () => client.call((c) => c.setBalloon, { targetMib: 999 }), 'INVALID_ARGUMENT'],
+    ['memory that it cannot have', () => client.call((c) => c.resize, { memoryMib: 513 }), 'INVALID_ARGUMENT'],
     ['an unknown device', () => client.call((c) => c.setLink, { device: 'x', up: true }), 'NOT_FOUND'],
     ['a part that is not there', () => client.call((c) => c.setLink, { device: 'none', up: true }), 'UNIMPLEMENTED'],
     ['no columns', () => client.call((c) => c.resizeConsole, { columns: 0, rows: 9 }), 'INVALID_ARGUMENT'],

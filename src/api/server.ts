@@ -133,6 +133,7 @@ class Calls {
         return {};
       }),
       getBalloonStats: unary(async () => balloonMessage(await vm.balloonStats())),
+      resize: unary(({ memoryMib, cpus }) => vm.resize({ memoryMib, cpus })),
       setLink: unary(({ device, up }) => {
         vm.setLink(device, up);
         return {};

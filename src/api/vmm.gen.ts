@@ -119,9 +119,9 @@ export interface GetStateResponse {
 
 /** What a VM is made of. It does not change while the VM is there. */
 export interface MachineSummary {
-  /** Number of virtual CPUs. */
+  /** Number of virtual CPUs that the guest started with. */
   cpus: number;
-  /** Guest memory, MiB. */
+  /** Guest memory that it started with, MiB. */
   memoryMib: number;
   /** Path of the kernel's image; empty for a VM that was restored from a snapshot. */
   kernelPath: string;
@@ -137,13 +137,16 @@ export interface MachineSummary {
   devices: Device[];
   /** The consoles that AttachConsole takes: "serial", "hvc0". */
   consoles: string[];
+  /** What Resize can give. */
+  maxCpus: number;
+  maxMemoryMib: number;
 }
 
 /** A virtio device. */
 export interface Device {
   /** Its name in this API and in logs. */
   name: string;
-  /** "block", "net", "vsock", "fs", "console", "rng" or "balloon". */
+  /** "block", "net", "vsock", "fs", "console", "rng", "balloon" or "mem". */
   type: string;
 }
 
@@ -324,6 +327,23 @@ export interface GetBalloonStatsResponse {
 export interface GetBalloonStatsResponse_StatisticsEntry {
   key: string;
   value: number;
+}
+
+/** What is absent stays as it is. */
+export interface ResizeRequest {
+  /** From what the guest started with to max_memory_mib. */
+  memoryMib?:
+    | number
+    | undefined;
+  /** From 1 to max_cpus. */
+  cpus?: number | undefined;
+}
+
+export interface ResizeResponse {
+  /** What the guest has, in whole blocks of the memory device: with memory that it uses, perhaps more than was asked for. */
+  memoryMib: number;
+  /** Processors that are online; absent when they were not asked for. */
+  cpus?: number | undefined;
 }
 
 export interface SetLinkRequest {
@@ -528,6 +548,8 @@ function createBaseMachineSummary(): MachineSummary {
     guestCid: undefined,
     devices: [],
     consoles: [],
+    maxCpus: 0,
+    maxMemoryMib: 0,
   };
 }
 
@@ -556,6 +578,12 @@ export const MachineSummary: MessageFns<MachineSummary> = {
     }
     for (const v of message.consoles) {
       writer.uint32(66).string(v!);
+    }
+    if (message.maxCpus !== 0) {
+      writer.uint32(72).uint32(message.maxCpus);
+    }
+    if (message.maxMemoryMib !== 0) {
+      writer.uint32(80).uint32(message.maxMemoryMib);
     }
     return writer;
   },
@@ -635,6 +663,22 @@ export const MachineSummary: MessageFns<MachineSummary> = {
             }
 
             message.consoles.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.maxCpus = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.maxMemoryMib = reader.uint32();
             continue;
           }
         }
@@ -2241,6 +2285,120 @@ export const GetBalloonStatsResponse_StatisticsEntry: MessageFns<GetBalloonStats
   },
 };
 
+function createBaseResizeRequest(): ResizeRequest {
+  return { memoryMib: undefined, cpus: undefined };
+}
+
+export const ResizeRequest: MessageFns<ResizeRequest> = {
+  encode(message: ResizeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.memoryMib !== undefined) {
+      writer.uint32(8).uint32(message.memoryMib);
+    }
+    if (message.cpus !== undefined) {
+      writer.uint32(16).uint32(message.cpus);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResizeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResizeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.memoryMib = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.cpus = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseResizeResponse(): ResizeResponse {
+  return { memoryMib: 0, cpus: undefined };
+}
+
+export const ResizeResponse: MessageFns<ResizeResponse> = {
+  encode(message: ResizeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.memoryMib !== 0) {
+      writer.uint32(8).uint32(message.memoryMib);
+    }
+    if (message.cpus !== undefined) {
+      writer.uint32(16).uint32(message.cpus);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResizeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResizeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.memoryMib = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.cpus = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseSetLinkRequest(): SetLinkRequest {
   return { device: "", up: false };
 }
@@ -2817,6 +2975,20 @@ export const VirtualMachineService = {
       Buffer.from(GetBalloonStatsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetBalloonStatsResponse => GetBalloonStatsResponse.decode(value),
   },
+  /**
+   * Gives the guest more processors and memory, or takes some of what it got since its start. Answers when it has followed, or
+   * after some seconds with what it has by then; it goes on to follow as it can. Needs a VM that runs, and for processors the
+   * agent in the guest, over a vsock whose host side is a Unix socket.
+   */
+  resize: {
+    path: "/tskata.vmm.v1.VirtualMachine/Resize" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResizeRequest): Buffer => Buffer.from(ResizeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResizeRequest => ResizeRequest.decode(value),
+    responseSerialize: (value: ResizeResponse): Buffer => Buffer.from(ResizeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResizeResponse => ResizeResponse.decode(value),
+  },
   /** Plugs the cable of a network device in or out. */
   setLink: {
     path: "/tskata.vmm.v1.VirtualMachine/SetLink" as const,
@@ -2884,6 +3056,12 @@ export interface VirtualMachineServer extends UntypedServiceImplementation {
   setBalloon: handleUnaryCall<SetBalloonRequest, SetBalloonResponse>;
   /** Tells how much memory the guest has given back, and what its driver says of the rest. */
   getBalloonStats: handleUnaryCall<GetBalloonStatsRequest, GetBalloonStatsResponse>;
+  /**
+   * Gives the guest more processors and memory, or takes some of what it got since its start. Answers when it has followed, or
+   * after some seconds with what it has by then; it goes on to follow as it can. Needs a VM that runs, and for processors the
+   * agent in the guest, over a vsock whose host side is a Unix socket.
+   */
+  resize: handleUnaryCall<ResizeRequest, ResizeResponse>;
   /** Plugs the cable of a network device in or out. */
   setLink: handleUnaryCall<SetLinkRequest, SetLinkResponse>;
   /** Tells the guest the size of the terminal behind its virtio console. */
@@ -3053,6 +3231,26 @@ export interface VirtualMachineClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetBalloonStatsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Gives the guest more processors and memory, or takes some of what it got since its start. Answers when it has followed, or
+   * after some seconds with what it has by then; it goes on to follow as it can. Needs a VM that runs, and for processors the
+   * agent in the guest, over a vsock whose host side is a Unix socket.
+   */
+  resize(
+    request: ResizeRequest,
+    callback: (error: ServiceError | null, response: ResizeResponse) => void,
+  ): ClientUnaryCall;
+  resize(
+    request: ResizeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResizeResponse) => void,
+  ): ClientUnaryCall;
+  resize(
+    request: ResizeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResizeResponse) => void,
   ): ClientUnaryCall;
   /** Plugs the cable of a network device in or out. */
   setLink(

@@ -1,7 +1,7 @@
 // The command line of `tsvm ctl`. What its verbs do is in tsvm-ctl.ts, which loads gRPC, and is loaded on use.
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import { parseMemoryMib } from '../vmm/config.ts';
 import { SHUTDOWN_METHODS, type ShutdownMethod } from '../vmm/operations.ts';
+import { parseMemoryMib } from '../vmm/sizes.ts';
 import type { ConsoleFlags } from './tsvm-ctl-console.ts';
 
 const SOCKET_FLAG = '--api-socket <path>';
@@ -11,10 +11,20 @@ interface Json {
   readonly json?: boolean;
 }
 
+export interface ResizeFlags extends Json {
+  readonly memory?: number;
+  readonly cpus?: number;
+}
+
 function seconds(text: string): number {
   const value = Number(text);
   if (!(value >= 0 && value <= 86_400)) throw new InvalidArgumentError('It must be a number of seconds, 0 to 86400.');
   return value;
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
 }
 
 function loadVerbs() {
@@ -104,6 +114,13 @@ Examples:
     .argument('[size]', '64M, 1G; a plain number is MiB', parseMemoryMib)
     .option('--json', 'print it as JSON')
     .action((size: number | undefined, flags: Json) => run((verbs, socket) => verbs.balloon(socket, size, flags)));
+  ctl
+    .command('resize')
+    .description('Give the guest more memory and processors, or take some of what it got since its start.')
+    .option('--memory <size>', '512M, 2G; a plain number is MiB: from `tsvm boot --memory` to its max', parseMemoryMib)
+    .option('--cpus <count>', "from 1 to `tsvm boot --cpus`' max; by the agent in the guest", wholeNumber)
+    .option('--json', 'print what the guest has then as JSON')
+    .action((flags: ResizeFlags) => run((verbs, socket) => verbs.resize(socket, flags)));
   ctl
     .command('link')
     .description('Plug the cable of a network device in or out.')

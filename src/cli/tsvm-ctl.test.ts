@@ -49,7 +49,7 @@ describe('tsvm ctl', () => {
     const { status, stdout } = await ctl('state');
 
     expect(stdout).toMatch(/^state +running$/m);
-    expect(stdout).toMatch(/^memory +128 MiB$/m);
+    expect(stdout).toMatch(/^memory +128 MiB, up to 512 MiB$/m);
     expect(stdout).toMatch(/^device net +net0$/m);
     expect(status).toBe(0);
   });
@@ -108,6 +108,12 @@ describe('tsvm ctl', () => {
     );
   });
 
+  test('resize tells what the guest has then', async () => {
+    expect((await ctl('resize', '--memory', '256M', '--cpus', '3')).stdout).toBe('memory  256 MiB\ncpus    3\n');
+    expect((await ctl('resize', '--memory', '192')).stdout).toBe('memory  192 MiB\n');
+    expect(JSON.parse((await ctl('resize', '--cpus', '1', '--json')).stdout)).toEqual({ memoryMib: 128, cpus: 1 });
+  });
+
   test('metrics are a table, or JSON', async () => {
     expect((await ctl('metrics')).stdout).toMatch(/^ {2}KVM_EXIT_IO +7$/m);
     expect(JSON.parse((await ctl('metrics', '--json')).stdout)).toMatchObject({ exits: { KVM_EXIT_IO: 7 } });
@@ -133,6 +139,7 @@ describe('tsvm ctl', () => {
     ['in the wrong state', ['resume'], 1, /the VM is running, not paused/],
     ['with a device that there is not', ['link', 'eth9', 'up'], 1, /no network device eth9/],
     ['with a link that is neither up nor down', ['link', 'net0', 'sideways'], 2, /Allowed choices are up, down/],
+    ['with half a processor', ['resize', '--cpus', '0.5'], 2, /It must be a whole number/],
     ['with a size that is none', ['balloon', 'much'], 2, /a size such as 128M/],
     ['with a method that there is not', ['shutdown', '--method', 'ask'], 2, /Allowed choices are acpi/],
     ['with a time that is none', ['shutdown', '--timeout', '-1'], 2, /a number of seconds/],

@@ -6,6 +6,7 @@ import { type Event, ShutdownMethod, State, type Stopped } from '../api/vmm.gen.
 import type { ShutdownMethod as ShutdownMethodName } from '../vmm/operations.ts';
 import { counterText } from '../vmm/report-svg.ts';
 import { EXIT_STATUS } from './ending.ts';
+import type { ResizeFlags } from './tsvm-ctl-commands.ts';
 
 /** What answers at once answers within this, milliseconds. */
 export const PROMPT_MS = 10_000;
@@ -43,6 +44,11 @@ export async function withVm<Result>(path: string, work: (vm: VmClient) => Promi
   return await work(vm);
 }
 
+/** What a VM started with, and how much more it can have. */
+function upTo(size = 0, maximum = size, unit: string): string {
+  return `${size}${unit}${maximum > size ? `, up to ${maximum}${unit}` : ''}`;
+}
+
 export function state(path: string, { json = false }: { readonly json?: boolean }): Promise<void> {
   return withVm(path, async (vm) => {
     const answer = await vm.call((calls) => calls.getState, {}, PROMPT_MS);
@@ -58,8 +64,8 @@ export function state(path: string, { json = false }: { readonly json?: boolean 
       table([
         ['state', name],
         ['uptime', `${(answer.uptimeMs / 1000).toFixed(1)} s`],
-        ['cpus', String(machine?.cpus)],
-        ['memory', `${machine?.memoryMib} MiB`],
+        ['cpus', upTo(machine?.cpus, machine?.maxCpus, '')],
+        ['memory', upTo(machine?.memoryMib, machine?.maxMemoryMib, ' MiB')],
         ...optional('kernel', machine?.kernelPath),
         ...optional('initrd', machine?.initrdPath),
         ...optional('command line', machine?.commandLine),
@@ -202,6 +208,18 @@ export function balloon(
         ...Object.entries(answer.statistics).map(([name, value]): [string, string] => [name, counterText(name, value)]),
       ]),
     );
+  });
+}
+
+export function resize(path: string, { memory: memoryMib, cpus, json = false }: ResizeFlags): Promise<void> {
+  return withVm(path, async (vm) => {
+    const answer = await vm.call((calls) => calls.resize, { memoryMib, cpus });
+    if (json) {
+      printJson(answer);
+      return;
+    }
+    const processors: [string, string][] = answer.cpus === undefined ? [] : [['cpus', String(answer.cpus)]];
+    print(table([['memory', `${answer.memoryMib} MiB`], ...processors]));
   });
 }
 

@@ -34,7 +34,19 @@ vi.mock('../vmm/restore.ts', () => ({
 vi.mock('./tsvm-check.ts', () => ({ check: done }));
 vi.mock('./tsvm-ctl-console.ts', () => ({ attach: done }));
 vi.mock('./tsvm-ctl.ts', () => {
-  const verbs = ['state', 'pause', 'resume', 'shutdown', 'kill', 'snapshot', 'metrics', 'events', 'balloon', 'link'];
+  const verbs = [
+    'state',
+    'pause',
+    'resume',
+    'shutdown',
+    'kill',
+    'snapshot',
+    'metrics',
+    'events',
+    'balloon',
+    'resize',
+    'link',
+  ];
   return Object.fromEntries(verbs.map((verb) => [verb, done]));
 });
 

@@ -66,10 +66,13 @@ function defineCommands(finish: (status: number) => void): Command {
       '--cmdline <text>',
       'the kernel\'s command line (default: "console=ttyS0 reboot=k panic=-1"; hvc0 with --console)',
     )
-    .option('--memory <size>', 'guest memory: 128M, 2G; a plain number is MiB (default: 256M)')
+    .option(
+      '--memory <size[,max=size]>',
+      'guest memory: 128M, 2G; a plain number is MiB (default: 256M); max: up to how much it can grow while it runs',
+    )
     .option('--hugepages <size>', "guest memory from the host's pool of huge pages, 2M or 1G, or transparent")
     .option('--prefault', 'take all of guest memory before the guest starts')
-    .option('--cpus <count>', 'virtual CPUs, 1 to 32 (default: 1)', positiveNumber)
+    .option('--cpus <count[,max=count]>', 'virtual CPUs, 1 to 32 (default: 1); max: how many it can have while it runs')
     .option(
       '--disk <path[,option]...>',
       'virtio block device on an image or block device, with ro, id=ID, cache=MODE or format=FORMAT (qcow2, vmdk, vdi, vhdx, vpc, qed, by qemu-storage-daemon); or vhost-user=SOCKET of a program; may be repeated',

@@ -48,6 +48,8 @@ export interface Hypervisor extends Disposable {
   readonly hasReadonlyMemory: boolean;
   /** Whether writes to a range can be collected without an exit (KVM_CAP_COALESCED_MMIO). */
   readonly hasCoalescedMmio: boolean;
+  /** How many memory slots a VM can have (KVM_CAP_NR_MEMSLOTS). */
+  readonly memorySlotCount: number;
   /** Whether local APIC timers can be set by TSC value (KVM_CAP_TSC_DEADLINE_TIMER); KVM's CPUID does not show it. */
   readonly hasTscDeadlineTimer: boolean;
 }
@@ -99,7 +101,7 @@ export interface VirtualMachine extends Disposable {
   setMemorySlot(
     slot: number,
     guestAddress: GuestAddress,
-    memory: HostMemory,
+    memory: Pick<HostMemory, 'bytes' | 'hostAddress'>,
     options?: { readonly readOnly?: boolean },
   ): void;
   removeMemorySlot(slot: number): void;

@@ -434,7 +434,10 @@ export interface AddEntropyRequest {
 }
 
 export interface OnlineResourcesRequest {
-  /** How many processors are to be online at least; 0 for all that there are. None is taken away. */
+  /**
+   * How many processors are to be online; 0 for all that there are. Those with the highest numbers are taken out of use first,
+   * the first one never.
+   */
   cpus: number;
   /** Take all memory into use as well. */
   memory: boolean;

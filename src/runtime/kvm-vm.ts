@@ -16,6 +16,11 @@ const FAST = 'tsc=reliable no_timer_check swiotlb=noforce rcupdate.rcu_expedited
 const COMMAND_LINE = `${END} quiet ${FAST} 8250.nr_uarts=0`;
 /** With a console: everything that the kernel says, from its first line. */
 const CONSOLE_COMMAND_LINE = `${END} console=ttyS0 earlyprintk=serial,ttyS0 ${FAST}`;
+/**
+ * Of memory that is plugged, so much is kept for what can be moved as the kernel can do without for itself: it can be taken away
+ * again (Linux, Documentation/admin-guide/mm/memory-hotplug.rst, online_policy).
+ */
+const GROWTH = 'memory_hotplug.online_policy=auto-movable';
 
 /** Builds and starts the machine; what it holds is released when it has ended. @throws what buildVm throws */
 export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> {
@@ -25,10 +30,11 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
     {
       kernelPath: machine.kernelPath,
       initrdPath: machine.initrdPath,
-      commandLine: `${options.console ? CONSOLE_COMMAND_LINE : COMMAND_LINE} ${machine.kernelParams}`.trimEnd(),
+      commandLine: commandLine(options),
       memoryMib: machine.memoryMib,
       cpus: machine.cpus,
-      ...present({ hugePages: machine.hugePages }),
+      maxMemoryMib: maxMemoryMib(machine),
+      ...present({ hugePages: machine.hugePages, maxCpus: machine.maxCpus }),
       serial: options.console,
       disks: machine.disks.map(({ path, readOnly }) => ({ path, readOnly })),
       shares: [{ tag: options.sharedTag, directory: options.sharedDirectory, cache: machine.virtiofsCache }],
@@ -49,7 +55,22 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
   });
   vm.start();
   for (const { name, monotonicNs } of vm.timeline.marks) options.onMark(name, monotonicNs);
-  return { ended, kill: () => vm.kill(), exitCounts: () => Object.fromEntries(vm.exitCounts) };
+  return {
+    ended,
+    kill: () => vm.kill(),
+    resize: (wanted) => vm.resize(wanted),
+    exitCounts: () => Object.fromEntries(vm.exitCounts),
+  };
+}
+
+function commandLine({ console, machine }: SandboxVmOptions): string {
+  const growth = maxMemoryMib(machine) > machine.memoryMib ? [GROWTH] : [];
+  return [console ? CONSOLE_COMMAND_LINE : COMMAND_LINE, ...growth, machine.kernelParams].join(' ').trimEnd();
+}
+
+/** Huge pages of the pool are taken at the start: a sandbox in them stays as it is. */
+function maxMemoryMib({ memoryMib, maxMemoryMib = memoryMib, hugePages }: SandboxMachine): number {
+  return hugePages === undefined || hugePages === 'transparent' ? maxMemoryMib : memoryMib;
 }
 
 function virtiofsdChoice({ virtiofsd, virtiofsExtraArgs }: SandboxMachine): VirtiofsdChoice {

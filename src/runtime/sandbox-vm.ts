@@ -17,6 +17,9 @@ export interface SandboxMachine {
   readonly kernelParams: string;
   readonly memoryMib: number;
   readonly cpus: number;
+  /** How far it may grow while it runs (`SandboxVm.resize`). @default what it starts with */
+  readonly maxMemoryMib?: number;
+  readonly maxCpus?: number;
   /** In the guest's order. */
   readonly disks: readonly SandboxDisk[];
   /** Ordinary pages when absent. */
@@ -44,12 +47,25 @@ export interface SandboxVmOptions {
   readonly onConsoleLine: (line: string) => void;
 }
 
+export interface SandboxVmSize {
+  readonly memoryMib?: number;
+  readonly cpus?: number;
+}
+
 /** A machine that has been started. */
 export interface SandboxVm {
   /** Why it ended, in words for a person. Settles once, when the machine and all it held are gone; never rejects. */
   readonly ended: Promise<string>;
   /** Ends it at once. */
   kill(): void;
+  /**
+   * Gives the guest more memory or processors, or takes some of what it got since its start, and waits for some seconds until
+   * it has followed. What is absent stays as it is.
+   * @param wanted memory from `memoryMib` to `maxMemoryMib`, processors from 1 to `maxCpus`
+   * @returns what the guest has then: memory that it uses it may keep; processors only when they were asked for
+   * @throws when that cannot be, or nobody in the guest answers (rejects)
+   */
+  resize(wanted: SandboxVmSize): Promise<SandboxVmSize>;
   /** Exits of the vCPUs to the VMM by reason, up to now. */
   exitCounts(): Readonly<Record<string, number>>;
 }

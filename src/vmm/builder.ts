@@ -1,10 +1,11 @@
 // How a VM is built from a kernel: one recipe, from top to bottom. What can be refused is refused before the first resource is
 // taken.
-import { addParameters } from '../arch/x86_64/command-line.ts';
+import { addParameters, maxCpusParameter } from '../arch/x86_64/command-line.ts';
 import { guestCpuid } from '../arch/x86_64/cpuid.ts';
 import { loadKernel } from '../arch/x86_64/load-kernel.ts';
 import { configureLocalApic } from '../arch/x86_64/local-apic.ts';
 import { BOOT_MSRS } from '../arch/x86_64/msrs.ts';
+import { MIB } from '../lib/units.ts';
 import { BootFiles } from './boot-files.ts';
 import { checkVmConfig, type VmConfig } from './config.ts';
 import { assembleMachine, type VmConnections } from './machine.ts';
@@ -16,36 +17,39 @@ import { Vm } from './vm.ts';
  */
 export async function buildVm(config: VmConfig, connections: VmConnections): Promise<Vm> {
   checkVmConfig(config);
-  const { cpus, hugePages, prefault = false, commandLine = '', serial = false } = config;
+  const { cpus, maxCpus = cpus, memoryMib, hugePages, prefault = false, commandLine = '', serial = false } = config;
   using bootFiles = new BootFiles(config);
   await using resources = new AsyncDisposableStack();
   const machine = await assembleMachine(
     config,
     connections,
     // Shared, so that back ends in other processes can map it.
-    (hypervisor, _offset, size) =>
+    (hypervisor, offset, size) =>
       hypervisor.allocateMemory(size, {
         shared: true,
         name: 'guest-ram',
-        prefault,
+        // What can be plugged is behind what is there from the start, and taken when it is plugged and touched.
+        prefault: prefault && offset < memoryMib * MIB,
         ...(hugePages === undefined ? {} : { hugePages }),
       }),
     resources,
   );
   const { hypervisor, memory, devices, legacy, timeline } = machine;
 
-  const plan = bootFiles.plan(addParameters(commandLine, devices.kernelParameters));
+  const plan = bootFiles.plan(
+    addParameters(commandLine, [...devices.kernelParameters, ...(maxCpus > cpus ? [maxCpusParameter(cpus)] : [])]),
+  );
   const supported = hypervisor.supportedCpuid();
   const cpuid = (vcpuIndex: number) =>
-    guestCpuid(supported, { vcpuIndex, vcpuCount: cpus, hasTscDeadlineTimer: hypervisor.hasTscDeadlineTimer });
+    guestCpuid(supported, { vcpuIndex, vcpuCount: maxCpus, hasTscDeadlineTimer: hypervisor.hasTscDeadlineTimer });
   const entry = loadKernel(memory, plan, {
-    vcpuCount: cpus,
+    vcpuCount: maxCpus,
     cpuid: cpuid(0),
     virtioSlots: devices.slots,
     hasSerialPort: serial,
   });
   legacy.publishGeneration();
-  const vcpus = Array.from({ length: cpus }, (_, index) => {
+  const vcpus = Array.from({ length: maxCpus }, (_, index) => {
     const vcpu = resources.use(machine.machine.createVcpu(index));
     vcpu.setCpuid(cpuid(index));
     vcpu.setMsrs(BOOT_MSRS);

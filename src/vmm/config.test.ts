@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { checkVmConfig, parseMemoryMib, type VmConfig } from './config.ts';
+import { GIB, MIB } from '../lib/units.ts';
+import { checkVmConfig, growthOf, type VmConfig } from './config.ts';
 
 const valid = {
   kernelPath: '/vmlinux',
@@ -19,6 +20,18 @@ describe('checkVmConfig', () => {
   });
 
   test.each<[string, Partial<VmConfig>, string]>([
+    [
+      'less at most than at first',
+      { maxMemoryMib: 127 },
+      'memory max (MiB) is 127; allowed is a whole number from 128',
+    ],
+    ['fewer CPUs at most than at first', { maxCpus: 1 }, 'cpus max is 1; allowed is a whole number from 2 to 32'],
+    ['too many CPUs at most', { maxCpus: 33 }, 'cpus max is 33; allowed is a whole number from 2 to 32'],
+    [
+      'growth in huge pages of the pool',
+      { maxMemoryMib: 256, hugePages: '2M' },
+      'memory max is 256 MiB; allowed is the same as memory with huge pages of the pool',
+    ],
     ['too little memory', { memoryMib: 31 }, 'memory (MiB) is 31; allowed is a whole number from 32 to 1048576'],
     ['no CPU', { cpus: 0 }, 'cpus is 0; allowed is a whole number from 1 to 32'],
     ['a fraction of a CPU', { cpus: 1.5 }, 'cpus is 1.5; allowed is a whole number from 1 to 32'],
@@ -31,18 +44,13 @@ describe('checkVmConfig', () => {
   });
 });
 
-describe('parseMemoryMib', () => {
-  test.each([
-    ['128M', 128],
-    ['128', 128],
-    ['2G', 2048],
-    ['1t', 1048576],
-    ['64MiB', 64],
-  ])('reads %s', (text, mib) => {
-    expect(parseMemoryMib(text)).toBe(mib);
+describe('growthOf', () => {
+  test('is nothing for a VM that stays as it is', () => {
+    expect(growthOf(valid)).toBeUndefined();
+    expect(growthOf({ ...valid, maxMemoryMib: valid.memoryMib })).toBeUndefined();
   });
 
-  test.each(['', 'M', '-1M', '1.5G', '12K', '1 G', '99999999999999999G'])('refuses %j', (text) => {
-    expect(() => parseMemoryMib(text)).toThrow('a size such as 128M or 2G');
+  test('is behind all other memory', () => {
+    expect(growthOf({ ...valid, maxMemoryMib: 256 })).toEqual({ address: 4 * GIB, size: 2 * GIB, blockSize: 2 * MIB });
   });
 });

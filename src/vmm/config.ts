@@ -1,5 +1,5 @@
 // What a VM is made of, as a program says it: checked before anything is opened.
-import { MEMORY_SIZE_MAX, MEMORY_SIZE_MIN } from '../arch/x86_64/layout.ts';
+import { type GrowthRegion, growthRegion, MEMORY_SIZE_MAX, MEMORY_SIZE_MIN } from '../arch/x86_64/layout.ts';
 import { MIB } from '../lib/units.ts';
 import { checkInteger, VmConfigError } from './config-error.ts';
 import { type BalloonConfig, balloon } from './devices/balloon.ts';
@@ -10,7 +10,6 @@ import { type NetConfig, net } from './devices/net.ts';
 import { type ShareConfig, share } from './devices/share.ts';
 import { type VsockConfig, vsock } from './devices/vsock.ts';
 import { type HugePageSize, MAXIMUM_CPUS } from './limits.ts';
-import { parseSize } from './options.ts';
 
 export interface VmConfig {
   /** ELF vmlinux or bzImage. */
@@ -18,7 +17,10 @@ export interface VmConfig {
   readonly initrdPath?: string;
   /** The kernel's command line; the VMM adds the devices. @default '' */
   readonly commandLine?: string;
+  /** What the guest starts with. */
   readonly memoryMib: number;
+  /** Up to how much it can have while it runs (virtio-mem). @default memoryMib */
+  readonly maxMemoryMib?: number;
   /**
    * Guest memory from the host's pool of huge pages of this size, or of huge pages where the kernel happens to have them
    * (transparent). @default ordinary pages
@@ -26,7 +28,10 @@ export interface VmConfig {
   readonly hugePages?: HugePageSize;
   /** Takes all of guest memory before the guest starts. @default false */
   readonly prefault?: boolean;
+  /** What the guest starts with. */
   readonly cpus: number;
+  /** How many it can have while it runs: all are there from the start, and Linux is told to leave the others alone. @default cpus */
+  readonly maxCpus?: number;
   /** A 16550A at COM1. Every byte on it costs exits, so a VM that does not need it has none. @default false */
   readonly serial?: boolean;
   readonly disks?: readonly DiskConfig[];
@@ -55,8 +60,23 @@ function visitDevices(config: VmConfig, visit: <Config>(kind: DeviceKind<Config>
 export function checkVmConfig(config: VmConfig): void {
   checkInteger('memory (MiB)', config.memoryMib, MEMORY_SIZE_MIN / MIB, MEMORY_SIZE_MAX / MIB);
   checkInteger('cpus', config.cpus, 1, MAXIMUM_CPUS);
+  if (config.maxCpus !== undefined) checkInteger('cpus max', config.maxCpus, config.cpus, MAXIMUM_CPUS);
+  if (config.maxMemoryMib !== undefined) checkGrowth(config, config.maxMemoryMib);
   visitDevices(config, (kind, device) => kind.check(device));
   checkDistinctTags(config.shares ?? []);
+}
+
+function checkGrowth({ memoryMib, hugePages }: VmConfig, maxMemoryMib: number): void {
+  checkInteger('memory max (MiB)', maxMemoryMib, memoryMib, MEMORY_SIZE_MAX / MIB);
+  if (maxMemoryMib === memoryMib || hugePages === undefined || hugePages === 'transparent') return;
+  // Pages of the pool are reserved when they are mapped.
+  const allowed = 'the same as memory with huge pages of the pool, all of which are taken at the start';
+  throw new VmConfigError('memory max', `${maxMemoryMib} MiB`, allowed);
+}
+
+/** Where memory is that can be plugged; undefined when the VM cannot grow. */
+export function growthOf({ memoryMib, maxMemoryMib = memoryMib }: VmConfig): GrowthRegion | undefined {
+  return maxMemoryMib > memoryMib ? growthRegion(memoryMib * MIB, (maxMemoryMib - memoryMib) * MIB) : undefined;
 }
 
 function checkDistinctTags(shares: readonly ShareConfig[]): void {
@@ -88,11 +108,4 @@ export function withAbsolutePaths(config: VmConfig): VmConfig {
     ...(config.vsock === undefined ? {} : { vsock: absolute(vsock, config.vsock) }),
     ...(config.console === undefined ? {} : { console: absolute(virtioConsole, config.console) }),
   };
-}
-
-/** Reads a memory size as `128M`, `2G` or a plain count of MiB. @throws VmConfigError */
-export function parseMemoryMib(text: string): number {
-  const mib = /^\d+$/.test(text) ? Number(text) : (parseSize(text) ?? Number.NaN) / MIB;
-  if (!Number.isSafeInteger(mib)) throw new VmConfigError('memory', JSON.stringify(text), 'a size such as 128M or 2G');
-  return mib;
 }

@@ -7,17 +7,17 @@ import { VmConfigError } from './config-error.ts';
 import type { VmDescription } from './description.ts';
 import type { OptionSource } from './options.ts';
 
-type Shape = 'text' | 'number' | 'size' | 'flag' | 'device' | 'devices' | 'optional-device';
+type Shape = 'text' | 'amount' | 'flag' | 'device' | 'devices' | 'optional-device';
 
 /** Every key of a description. */
 const SHAPES: { readonly [Key in keyof Required<VmDescription>]: Shape } = {
   kernel: 'text',
   initrd: 'text',
   cmdline: 'text',
-  memory: 'size',
+  memory: 'amount',
   hugepages: 'text',
   prefault: 'flag',
-  cpus: 'number',
+  cpus: 'amount',
   serial: 'flag',
   entropy: 'flag',
   disk: 'devices',
@@ -39,8 +39,10 @@ function isOptionSource(value: unknown): value is OptionSource {
 
 const MATCHES: Readonly<Record<Shape, { readonly allowed: string; matches(value: unknown): boolean }>> = {
   text: { allowed: 'a text', matches: (value) => typeof value === 'string' },
-  number: { allowed: 'a number', matches: (value) => typeof value === 'number' },
-  size: { allowed: 'a size', matches: (value) => typeof value === 'string' || typeof value === 'number' },
+  amount: {
+    allowed: "a number, a flag's text or a table",
+    matches: (value) => typeof value === 'number' || isOptionSource(value),
+  },
   flag: { allowed: 'true or false', matches: (value) => typeof value === 'boolean' },
   device: { allowed: "a flag's text or a table", matches: isOptionSource },
   'optional-device': {

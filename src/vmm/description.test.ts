@@ -86,7 +86,7 @@ describe('a configuration file', () => {
 
   test.each([
     ['cpu = 2', 'key is "cpu"; allowed is kernel, initrd'],
-    ['cpus = "two"', 'cpus is "two"; allowed is a number'],
+    ['cpus = true', "cpus is true; allowed is a number, a flag's text or a table"],
     ['disk = "/a"', 'disk is "/a"; allowed is a list of flags\' texts or tables'],
     ['disk = [[1]]', "allowed is a list of flags' texts or tables"],
     ['kernel =', 'unreadable'],

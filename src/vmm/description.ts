@@ -1,6 +1,6 @@
 // A VM as a user describes it, by the flags of `tsvm boot` or by a configuration file, and the VM that this means.
 import { present } from '../lib/present.ts';
-import { parseMemoryMib, type VmConfig } from './config.ts';
+import type { VmConfig } from './config.ts';
 import { VmConfigError } from './config-error.ts';
 import { balloon } from './devices/balloon.ts';
 import { virtioConsole } from './devices/console.ts';
@@ -11,16 +11,17 @@ import { share } from './devices/share.ts';
 import { vsock } from './devices/vsock.ts';
 import { HUGE_PAGE_SIZES, type HugePageSize } from './limits.ts';
 import type { OptionSource } from './options.ts';
+import { readCpus, readMemory } from './sizes.ts';
 
 /** Values as they were typed; a device is a flag's text or a table with the same keys. */
 export interface VmDescription {
   readonly kernel?: string;
   readonly initrd?: string;
   readonly cmdline?: string;
-  readonly memory?: string | number;
+  readonly memory?: OptionSource | number;
   readonly hugepages?: string;
   readonly prefault?: boolean;
-  readonly cpus?: number;
+  readonly cpus?: OptionSource | number;
   readonly serial?: boolean;
   readonly entropy?: boolean;
   readonly disk?: readonly OptionSource[];
@@ -81,8 +82,8 @@ export function describedVm(description: VmDescription): VmConfig {
   return {
     kernelPath: kernel,
     commandLine: description.cmdline ?? defaultCommandLine,
-    memoryMib: parseMemoryMib(String(description.memory ?? DEFAULT_MEMORY)),
-    cpus: description.cpus ?? 1,
+    ...readMemory(description.memory ?? DEFAULT_MEMORY),
+    ...readCpus(description.cpus ?? 1),
     serial: description.serial ?? true,
     entropy: description.entropy ?? true,
     disks: [],

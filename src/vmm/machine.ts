@@ -2,6 +2,7 @@
 import { ramRegions } from '../arch/x86_64/layout.ts';
 import { AddressBus } from '../bus/address-bus.ts';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
+import type { FileRange } from '../ffi/fd.unsafe.ts';
 import type { SharedMemory } from '../host/vhost-user.ts';
 import type { VirtiofsdChoice } from '../host/virtiofsd.ts';
 import { KvmHypervisor } from '../hypervisor/kvm/hypervisor.ts';
@@ -9,9 +10,12 @@ import type { HostMemory, Hypervisor, VirtualMachine } from '../hypervisor/ports
 import type { GuestAddress } from '../lib/brand.ts';
 import { MIB } from '../lib/units.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
-import type { VmConfig } from './config.ts';
+import { growthOf, type VmConfig } from './config.ts';
+import { VmConfigError } from './config-error.ts';
 import { ConsoleHub } from './console-hub.ts';
 import { DeviceManager } from './device-manager.ts';
+import type { BackendContext } from './devices/kind.ts';
+import { GrowthMemory, slotsNeeded } from './growth-memory.ts';
 import { LegacyDevices } from './legacy-devices.ts';
 import { limitLog } from './log-limit.ts';
 import type { ConsoleName } from './operations.ts';
@@ -36,9 +40,20 @@ export interface VmConnections {
 export interface RamRegion {
   readonly guestAddress: GuestAddress;
   readonly host: HostMemory;
+  /** What of it is RAM now. Absent: all of it. */
+  readonly plugged?: PluggedParts;
 }
 
-/** Gives the host memory of a region. @param offset of the region among all RAM, bytes, as if there were no hole */
+interface PluggedParts {
+  has(offset: number, length: number): boolean;
+  /** In order, in bytes from the start of the region. */
+  ranges(): Iterable<FileRange>;
+}
+
+/**
+ * Gives the host memory of a region: of RAM that is there from the start, and then of what can be plugged.
+ * @param offset of the region among all of them, bytes, as if there were no hole
+ */
 export type RamSource = (hypervisor: Hypervisor, offset: number, size: number) => HostMemory;
 
 export interface Machine {
@@ -76,7 +91,24 @@ export async function assembleMachine(
   // The interrupt controllers come before the vCPUs: a vCPU's local APIC is made with them.
   machine.createInterruptControllers();
   const ram = allocateRam(hypervisor, machine, config.memoryMib * MIB, ramSource, resources);
-  const memory = new GuestMemory(ram.map(({ guestAddress, host }) => ({ guestAddress, bytes: host.bytes })));
+  const growth = allocateGrowth(hypervisor, machine, config, ramSource, resources);
+  if (growth !== undefined) {
+    ram.push({
+      guestAddress: growth.region.address,
+      host: growth.host,
+      plugged: {
+        has: (offset, length) => virtio.memory?.isPlugged(offset, length) ?? false,
+        ranges: () => virtio.memory?.pluggedRanges() ?? [],
+      },
+    });
+  }
+  const memory = new GuestMemory(
+    ram.map(({ guestAddress, host, plugged }) => ({
+      guestAddress,
+      bytes: host.bytes,
+      ...(plugged === undefined ? {} : { isRam: plugged.has }),
+    })),
+  );
 
   const pioBus = new AddressBus('pio');
   const mmioBus = new AddressBus('mmio');
@@ -101,7 +133,7 @@ export async function assembleMachine(
     }),
   );
   // Back ends before devices, so that at the end the devices stop first, and what is in flight finds memory and files there.
-  const virtio: OpenedDevices = await openVirtioDevices(config, {
+  const context: BackendContext = {
     get memory() {
       return ram.map(shareRegion);
     },
@@ -110,13 +142,15 @@ export async function assembleMachine(
       size: host.bytes.length,
       hostAddress: host.hostAddress,
     })),
+    memorySize: (config.maxMemoryMib ?? config.memoryMib) * MIB,
     discard: (address, length) => discardRam(ram, address, length),
     consoleOutput: (bytes) => virtioHub.output(bytes),
     ...(connections.virtiofsd === undefined ? {} : { virtiofsd: connections.virtiofsd }),
     log,
     onEnd: (error: Error) => latch.stop({ kind: 'back-end-ended', error }),
     resources,
-  });
+  };
+  const virtio: OpenedDevices = await openVirtioDevices(config, context, growth);
   const devices = resources.use(
     new DeviceManager({
       hypervisor,
@@ -167,6 +201,24 @@ function allocateRam(
     offset += size;
     return { guestAddress: address, host };
   });
+}
+
+/** @throws VmConfigError when this host cannot plug as many blocks */
+function allocateGrowth(
+  hypervisor: Hypervisor,
+  machine: VirtualMachine,
+  config: VmConfig,
+  source: RamSource,
+  resources: AsyncDisposableStack,
+): GrowthMemory | undefined {
+  const region = growthOf(config);
+  if (region === undefined) return undefined;
+  const { memorySlotCount } = hypervisor;
+  if (slotsNeeded(region) > memorySlotCount) {
+    const allowed = `the same as memory: this host's KVM has ${memorySlotCount} memory slots, Linux 5.12 and newer have 32764`;
+    throw new VmConfigError('memory max', `${config.maxMemoryMib} MiB`, allowed);
+  }
+  return new GrowthMemory(machine, region, resources.use(source(hypervisor, config.memoryMib * MIB, region.size)));
 }
 
 function shareRegion({ guestAddress, host }: RamRegion): SharedMemory {

@@ -68,6 +68,8 @@ export interface MemorySource {
   readonly bytes: Uint8Array;
   /** The file whose holes are the memory's, when there is one. */
   readonly fd?: Fd;
+  /** What of the memory is in use, in order; the rest is left out. Absent: all of it. */
+  readonly ranges?: Iterable<FileRange>;
 }
 
 /**
@@ -83,9 +85,9 @@ export async function writeMemoryFile(
 ): Promise<string> {
   const digest = new MemoryDigest();
   let base = 0;
-  for (const { bytes, fd } of sources) {
-    const ranges = fd === undefined ? [{ offset: 0, length: bytes.length }] : dataRanges(fd, bytes.length);
-    for (const chunk of chunks(ranges, bytes.length)) {
+  for (const { bytes, fd, ranges = [{ offset: 0, length: bytes.length }] } of sources) {
+    // Pages of a memfd that were never touched would be taken by being read.
+    for (const chunk of chunks(fd === undefined ? ranges : dataRanges(fd, bytes.length), bytes.length)) {
       const part = bytes.subarray(chunk.offset, chunk.offset + chunk.length);
       const blocks = [...filledBlocks(part)];
       for (const block of blocks) digest.add(base + chunk.offset + block.byteOffset - part.byteOffset, block);

@@ -16,7 +16,7 @@ export type ConsoleName = (typeof CONSOLE_NAMES)[number];
 export interface DeviceSummary {
   /** As in logs and metrics: "vsock", "block:root"; no two devices of a VM have the same. */
   readonly name: string;
-  /** "block", "net", "vsock", "fs", "console", "rng", "balloon". */
+  /** "block", "net", "vsock", "fs", "console", "rng", "balloon", "mem". */
   readonly type: string;
 }
 
@@ -26,8 +26,11 @@ export interface VmSummary {
   readonly kernelPath?: string;
   readonly initrdPath?: string;
   readonly commandLine: string;
+  /** What the guest started with, and what it can have while it runs. */
   readonly memoryMib: number;
+  readonly maxMemoryMib: number;
   readonly cpus: number;
+  readonly maxCpus: number;
   /** Address of the guest's vsock. */
   readonly guestCid?: number;
   readonly devices: readonly DeviceSummary[];
@@ -46,6 +49,19 @@ export type VmEvent =
   | { readonly kind: 'snapshot-taken'; readonly directory: string };
 
 export type VmEventListener = (event: VmEvent) => void;
+
+/** What a VM is to have from now on; what is absent stays as it is. */
+export interface VmResize {
+  readonly memoryMib?: number | undefined;
+  readonly cpus?: number | undefined;
+}
+
+/** What a guest has. */
+export interface VmSize {
+  readonly memoryMib: number;
+  /** Processors that are online; absent when the guest was not asked. */
+  readonly cpus?: number;
+}
 
 export interface BalloonStats {
   /** What the balloon is asked to hold, MiB. */

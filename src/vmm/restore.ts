@@ -1,7 +1,7 @@
 // How a VM is made from a snapshot: in a new process, as often as wanted, and at the same time.
 import type { Fd } from '../lib/brand.ts';
 import { MIB } from '../lib/units.ts';
-import { checkVmConfig, needsSharedMemory, type VmConfig } from './config.ts';
+import { checkVmConfig, growthOf, needsSharedMemory, type VmConfig } from './config.ts';
 import { assembleMachine, type RamSource, type VmConnections } from './machine.ts';
 import { readMemoryFile } from './memory-file.ts';
 import { SnapshotError, SnapshotFolder } from './snapshot-folder.ts';
@@ -34,15 +34,16 @@ export async function restoreVm(
   const state = readVmState(directory, snapshot.state);
   const config: VmConfig = { ...state.config, ...devices };
   checkVmConfig(config);
-  const { cpus, memoryMib, hugePages } = config;
-  if (snapshot.manifest.memory.bytes !== memoryMib * MIB || state.vcpus.length !== cpus) {
+  const { cpus, maxCpus = cpus, memoryMib, hugePages } = config;
+  const memorySize = memoryMib * MIB + (growthOf(config)?.size ?? 0);
+  if (snapshot.manifest.memory.bytes !== memorySize || state.vcpus.length !== maxCpus) {
     const found = `${snapshot.manifest.memory.bytes} bytes of memory and ${state.vcpus.length} vCPUs`;
     throw new SnapshotError('CORRUPTED', `the snapshot ${directory} has ${found}, not those of its configuration`);
   }
   const mustCopy = hugePages !== undefined || needsSharedMemory(config);
   const source = mustCopy ? copyOf(snapshot.memory.fd, config) : mappingOf(snapshot.memory.fd);
   const machine = await assembleMachine(config, connections, source, resources);
-  const vcpus = Array.from({ length: cpus }, (_, index) => resources.use(machine.machine.createVcpu(index)));
+  const vcpus = Array.from({ length: maxCpus }, (_, index) => resources.use(machine.machine.createVcpu(index)));
   restoreVmState({ ...machine, vcpus }, state);
   machine.legacy.renewGeneration();
   machine.timeline.mark('vm-start', process.hrtime.bigint());

@@ -89,9 +89,11 @@ const CONFIG: Checks<VmConfig> = {
   initrdPath: optional(text),
   commandLine: optional(text),
   memoryMib: number,
+  maxMemoryMib: optional(number),
   hugePages: optional(word(HUGE_PAGE_SIZES)),
   prefault: optional(flag),
   cpus: number,
+  maxCpus: optional(number),
   serial: optional(flag),
   disks: optional(
     listOf(

@@ -44,7 +44,11 @@ export class SnapshotWriter {
       // The VM may be gone by now, and its descriptors somebody else's.
       this.#ended.signal.throwIfAborted();
       const state = saveVmState(this.#vm);
-      const memory = ram.map(({ host: { bytes, fd } }) => ({ bytes, ...(fd === undefined ? {} : { fd }) }));
+      const memory = ram.map(({ host: { bytes, fd }, plugged }) => ({
+        bytes,
+        ...(plugged === undefined ? {} : { ranges: plugged.ranges() }),
+        ...(fd === undefined ? {} : { fd }),
+      }));
       const writing = writeSnapshot(directory, { state, memory, signal: this.#ended.signal });
       this.#written = writing.catch(() => undefined);
       await writing;

@@ -3,7 +3,7 @@ import { summarizeVm } from './summary.ts';
 
 test('a VM is told with its devices by name and type, and its consoles', () => {
   const summary = summarizeVm(
-    { kernelPath: '/k', memoryMib: 64, cpus: 2, serial: true, vsock: { guestCid: 7, path: '/v' } },
+    { kernelPath: '/k', memoryMib: 64, maxMemoryMib: 256, cpus: 2, serial: true, vsock: { guestCid: 7, path: '/v' } },
     [
       { name: 'disk.raw', deviceId: 2 },
       { name: 'hvc0', deviceId: 3 },
@@ -15,7 +15,9 @@ test('a VM is told with its devices by name and type, and its consoles', () => {
     kernelPath: '/k',
     commandLine: '',
     memoryMib: 64,
+    maxMemoryMib: 256,
     cpus: 2,
+    maxCpus: 2,
     guestCid: 7,
     devices: [
       { name: 'disk.raw', type: 'block' },
@@ -30,7 +32,9 @@ test('a VM that was restored names no kernel', () => {
   expect(summarizeVm({ memoryMib: 64, cpus: 1 }, [])).toEqual({
     commandLine: '',
     memoryMib: 64,
+    maxMemoryMib: 64,
     cpus: 1,
+    maxCpus: 1,
     devices: [],
     consoles: [],
   });

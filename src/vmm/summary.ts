@@ -5,6 +5,7 @@ import {
   VIRTIO_ID_BLOCK,
   VIRTIO_ID_CONSOLE,
   VIRTIO_ID_FS,
+  VIRTIO_ID_MEM,
   VIRTIO_ID_NET,
   VIRTIO_ID_RNG,
   VIRTIO_ID_VSOCK,
@@ -22,6 +23,7 @@ const TYPES: ReadonlyMap<number, string> = new Map([
   [VIRTIO_ID_BALLOON, 'balloon'],
   [VIRTIO_ID_VSOCK, 'vsock'],
   [VIRTIO_ID_FS, 'fs'],
+  [VIRTIO_ID_MEM, 'mem'],
 ]);
 
 /** The word for a VIRTIO_ID_* number. */
@@ -35,6 +37,7 @@ export function summarizeVm(
   devices: readonly Pick<VirtioDevice, 'name' | 'deviceId'>[],
 ): VmSummary {
   const { kernelPath, initrdPath, commandLine = '', memoryMib, cpus, vsock, serial = false } = config;
+  const { maxMemoryMib = memoryMib, maxCpus = cpus } = config;
   const summaries = devices.map(({ name, deviceId }) => ({ name, type: deviceType(deviceId) }));
   const consoles: ConsoleName[] = serial ? ['serial'] : [];
   if (summaries.some(({ type }) => type === 'console')) consoles.push('hvc0');
@@ -42,7 +45,9 @@ export function summarizeVm(
     ...present({ kernelPath, initrdPath }),
     commandLine,
     memoryMib,
+    maxMemoryMib,
     cpus,
+    maxCpus,
     ...(vsock === undefined ? {} : { guestCid: vsock.guestCid }),
     devices: summaries,
     consoles,

@@ -13,6 +13,8 @@ interface VmState {
   readonly vcpus: readonly VcpuState[];
   readonly legacy: unknown;
   readonly devices: readonly unknown[];
+  /** What is plugged of the memory that can be; null in a VM that cannot grow. */
+  readonly growth: unknown;
 }
 
 /** Asked for while vCPUs and devices rest. */
@@ -23,6 +25,7 @@ export function saveVmState(vm: Machine & { readonly config: VmConfig; readonly 
     machine: vm.machine.saveState(),
     legacy: vm.legacy.saveState(),
     devices: vm.devices.saveState(),
+    growth: vm.virtio.memory?.saveState() ?? null,
   };
   return state as unknown as StateValue;
 }
@@ -61,5 +64,6 @@ export function restoreVmState(vm: Machine & { readonly vcpus: readonly Vcpu[] }
   vm.machine.restoreState(state.machine);
   for (const vcpu of vm.vcpus) vcpu.notifyClockPaused();
   vm.legacy.restoreState(state.legacy);
+  vm.virtio.memory?.restoreState(state.growth);
   vm.devices.restoreState(state.devices);
 }

@@ -1,14 +1,10 @@
 // A VM that has been built: it runs, rests, and ends for one reason, which is named.
 
-import { AgentClient } from '../agent-client/agent-client.ts';
-import { connectToGuest } from '../agent-client/guest-socket.ts';
-import { socketStream } from '../agent-client/socket-stream.ts';
 import { type BalloonDevice, NoStatisticsError } from '../devices/virtio/balloon/device.ts';
 import type { BalloonStatistics } from '../devices/virtio/balloon/request.ts';
 import { describeExit, describeRegisters } from '../hypervisor/describe.ts';
 import type { Vcpu, VmExit } from '../hypervisor/ports.ts';
-import { messageOf } from '../lib/errors.ts';
-import { AGENT_RPC_PORT } from '../protocol/agent-service.ts';
+import { askAgent } from './ask-agent.ts';
 import type { VmConfig } from './config.ts';
 import type { Machine } from './machine.ts';
 import { collectMetrics, type VmMetrics } from './metrics.ts';
@@ -20,8 +16,11 @@ import {
   type ShutdownMethod,
   type VmEventListener,
   VmOperationError,
+  type VmResize,
+  type VmSize,
   type VmSummary,
 } from './operations.ts';
+import { resizeVm } from './resize.ts';
 import { SnapshotWriter } from './snapshot-writer.ts';
 import { describeStop, type StopReason, type VcpuFailure } from './stop-reason.ts';
 import { summarizeVm } from './summary.ts';
@@ -215,6 +214,20 @@ export class Vm implements AsyncDisposable {
     return balloon;
   }
 
+  /**
+   * Gives the guest more memory or processors, or takes some of what it got since its start, and waits until it has followed,
+   * or for some seconds. A guest may keep memory that it uses; what it is to have it still is, and it follows when it can.
+   * @returns what it has then
+   * @throws VmStateError WRONG_STATE when it does not run; VmOperationError NO_SUCH_PART, INVALID_VALUE, and GUEST_NOT_READY
+   * when its agent, which takes processors into use, does not answer (rejects)
+   */
+  async resize(wanted: VmResize): Promise<VmSize> {
+    this.#vcpus.requireRunning('resize');
+    this.#snapshots.requireNone('resize');
+    const { config, virtio, latch } = this.#parts;
+    return await resizeVm({ config, memory: virtio.memory, stopped: latch.stopped }, wanted);
+  }
+
   /** Plugs a network device's cable in or out. @throws VmOperationError NO_SUCH_PART, UNKNOWN_DEVICE */
   setLink(name: string, isUp: boolean): void {
     const { nets } = this.#parts.virtio;
@@ -250,7 +263,7 @@ export class Vm implements AsyncDisposable {
           'the guest has no driver for the keyboard controller: Ctrl-Alt-Del would not be heard',
         );
       case 'agent':
-        await shutDownByAgent(config.vsock?.path);
+        await askAgent(config.vsock?.path, (agent) => agent.call('Shutdown', {}));
     }
   }
 
@@ -308,27 +321,4 @@ function vcpuFailure(vcpu: Vcpu, exit: VmExit): VcpuFailure {
     exit: describeExit(exit),
     registers: describeRegisters(registers, vcpu.getSpecialRegisters()),
   };
-}
-
-/** @param path of the vsock's socket */
-async function shutDownByAgent(path: string | undefined): Promise<void> {
-  if (path === undefined) {
-    const message = "the VM has no vsock with a Unix socket, by which the guest's agent could be asked";
-    throw new VmOperationError('NO_SUCH_PART', message);
-  }
-  try {
-    const agent = new AgentClient(socketStream(await connectToGuest(path, AGENT_RPC_PORT)));
-    try {
-      await agent.call('Shutdown', {});
-    } finally {
-      agent.close();
-    }
-  } catch (cause) {
-    throw new VmOperationError(
-      'GUEST_NOT_READY',
-      `the guest's agent does not answer: ${messageOf(cause)}`,
-      { path },
-      { cause },
-    );
-  }
 }

@@ -71,12 +71,23 @@ describe('processors and memory', () => {
     expect(read('memory/memory1/state')).toBe('offline');
   });
 
-  test('are not taken away', async () => {
+  test('are taken out of use from the highest number on, all but the first', async () => {
     reset();
-    const { cpusOnline } = await agent.call('OnlineResources', { cpus: 1, memory: false });
+    await agent.call('OnlineResources', { cpus: 0, memory: false });
+    const { cpusOnline } = await agent.call('OnlineResources', { cpus: 3, memory: false });
+
+    expect(cpusOnline).toBe(3);
+    expect(online()).toEqual(['1', '0', '0']);
+    expect((await agent.call('OnlineResources', { cpus: 1, memory: false })).cpusOnline).toBe(1);
+    expect(read('cpu/cpu1/online')).toBe('0');
+  });
+
+  test('stay as they are when there are as many as are wanted', async () => {
+    reset();
+    const { cpusOnline } = await agent.call('OnlineResources', { cpus: 2, memory: false });
 
     expect(cpusOnline).toBe(2);
-    expect(read('cpu/cpu1/online')).toBe('1');
+    expect(online()).toEqual(['0', '0', '0']);
   });
 
   test('are all taken into use for 0', async () => {

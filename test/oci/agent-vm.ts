@@ -52,7 +52,13 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
       join_(socket, dial(join(folder, name)));
     });
   }).listen(options.vsockPath);
-  return { ended, kill: () => child.kill('SIGKILL'), exitCounts: () => ({}) };
+  return {
+    ended,
+    kill: () => child.kill('SIGKILL'),
+    // There is no machine that could grow: whoever asks is told what they asked for.
+    resize: async (wanted) => wanted,
+    exitCounts: () => ({}),
+  };
 }
 
 function dial(path: string): Socket {

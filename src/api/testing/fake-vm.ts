@@ -9,6 +9,8 @@ import {
   type ShutdownMethod,
   type VmEventListener,
   VmOperationError,
+  type VmResize,
+  type VmSize,
   type VmSummary,
 } from '../../vmm/operations.ts';
 import { describeStop, StopLatch, type StopReason } from '../../vmm/stop-reason.ts';
@@ -21,7 +23,9 @@ export const SUMMARY: VmSummary = {
   kernelPath: '/boot/vmlinux',
   commandLine: 'quiet',
   memoryMib: 128,
+  maxMemoryMib: 512,
   cpus: 2,
+  maxCpus: 4,
   guestCid: 3,
   devices: [
     { name: 'root.raw', type: 'block' },
@@ -122,6 +126,14 @@ export class FakeVm implements VmControl {
 
   async balloonStats(): Promise<BalloonStats> {
     return this.balloon;
+  }
+
+  async resize({ memoryMib = this.summary.memoryMib, cpus }: VmResize): Promise<VmSize> {
+    if (memoryMib > this.summary.maxMemoryMib) {
+      throw new VmOperationError('INVALID_VALUE', `memory (MiB) is ${memoryMib}`);
+    }
+    this.asked.push(`resize to ${memoryMib} MiB and ${cpus ?? 'as many'} cpus`);
+    return { memoryMib, ...(cpus === undefined ? {} : { cpus }) };
   }
 
   setLink(device: string, up: boolean): void {

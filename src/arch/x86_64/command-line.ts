@@ -15,6 +15,14 @@ export function virtioMmioParameter(slot: VirtioMmioSlot): string {
 }
 
 /**
+ * The parameter by which Linux starts with so many processors and leaves the others for later
+ * (Linux, Documentation/admin-guide/kernel-parameters.rst, maxcpus).
+ */
+export function maxCpusParameter(count: number): string {
+  return `maxcpus=${count}`;
+}
+
+/**
  * Adds parameters to a command line. They go before a `--`, behind which everything belongs to the init program
  * (Linux, Documentation/admin-guide/kernel-parameters.rst).
  */

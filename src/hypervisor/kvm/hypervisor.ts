@@ -14,6 +14,7 @@ import {
   KVM_CAP_IOEVENTFD,
   KVM_CAP_IRQCHIP,
   KVM_CAP_IRQFD,
+  KVM_CAP_NR_MEMSLOTS,
   KVM_CAP_PIT2,
   KVM_CAP_READONLY_MEM,
   KVM_CAP_SET_IDENTITY_MAP_ADDR,
@@ -32,7 +33,7 @@ import { KvmError } from './error.ts';
 import { mapFileMemory } from './file-memory.ts';
 import { allocateHostMemory } from './host-memory.ts';
 import { cpuidRoom, decodeCpuid } from './registers.ts';
-import { KvmVm } from './vm.ts';
+import { KvmVm, OLDEST_LIMITS } from './vm.ts';
 
 /** Without these, no guest of ours runs: all of them are in every Linux since 4.11. */
 const REQUIRED_CAPABILITIES = {
@@ -87,6 +88,7 @@ export class KvmHypervisor implements Hypervisor {
   readonly hasReadonlyMemory: boolean;
   readonly hasCoalescedMmio: boolean;
   readonly hasTscDeadlineTimer: boolean;
+  readonly memorySlotCount: number;
   readonly #owned: OwnedFd;
   readonly #fd: Fd;
   readonly #mmapSize: number;
@@ -104,6 +106,7 @@ export class KvmHypervisor implements Hypervisor {
     this.#ringPage = this.capability(KVM_CAP_COALESCED_MMIO);
     this.hasCoalescedMmio = this.#ringPage !== 0;
     this.hasTscDeadlineTimer = this.capability(KVM_CAP_TSC_DEADLINE_TIMER) !== 0;
+    this.memorySlotCount = this.capability(KVM_CAP_NR_MEMSLOTS) || OLDEST_LIMITS.memorySlots;
     this.hasReadonlyMemory = this.capability(KVM_CAP_READONLY_MEM) !== 0;
   }
 

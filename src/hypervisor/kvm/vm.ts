@@ -47,7 +47,7 @@ export const KVM_PRIVATE_PAGES = { identityMap: 0xfeffc000, tss: 0xfeffd000, end
 export type VmOptions = Pick<VcpuOptions, 'host' | 'mmapSize' | 'ringPage' | 'maxSpinNs'>;
 
 /** Numbers of vCPUs and memory slots before there were capabilities that tell them (KVM API 4.7 and 4.4). */
-const OLDEST_LIMITS = { vcpus: 4, memorySlots: 32 };
+export const OLDEST_LIMITS = { vcpus: 4, memorySlots: 32 };
 
 /**
  * With these, a saved vCPU's events have an exception that waits as it is, with its payload, and a triple fault that waits.
@@ -98,7 +98,7 @@ export class KvmVm implements VirtualMachine {
   setMemorySlot(
     slot: number,
     guestAddress: GuestAddress,
-    memory: HostMemory,
+    memory: Pick<HostMemory, 'bytes' | 'hostAddress'>,
     options: { readonly readOnly?: boolean } = {},
   ): void {
     this.#checkLimit('KVM_CAP_NR_MEMSLOTS', KVM_CAP_NR_MEMSLOTS, OLDEST_LIMITS.memorySlots, slot, 'memory slot');

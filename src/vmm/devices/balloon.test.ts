@@ -4,8 +4,7 @@ import { VmConfigError } from '../config-error.ts';
 import { balloon } from './balloon.ts';
 import type { BackendContext } from './kind.ts';
 
-const contextOf = (memoryMib: number) =>
-  ({ mappedMemory: [{ guestAddress: 0, size: memoryMib * MIB, hostAddress: 0n }] }) as unknown as BackendContext;
+const contextOf = (memoryMib: number) => ({ memorySize: memoryMib * MIB }) as unknown as BackendContext;
 
 describe('a balloon', () => {
   test.each([

@@ -48,8 +48,7 @@ export const balloon: DeviceKind<BalloonConfig, BalloonDevice> = {
     }
   },
   async open({ targetMib = 0, deflateOnOom, freePageReporting, statsIntervalSeconds }, context) {
-    const { mappedMemory, discard, log } = context;
-    const memorySize = mappedMemory.reduce((sum, { size }) => sum + size, 0);
+    const { memorySize, discard, log } = context;
     if (targetMib > memorySize / MIB) {
       throw new VmConfigError(
         'balloon target',

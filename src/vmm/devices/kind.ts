@@ -13,6 +13,8 @@ export interface BackendContext {
   readonly memory: readonly SharedMemory[];
   /** Guest RAM, for back ends in the kernel. */
   readonly mappedMemory: readonly MappedMemory[];
+  /** What the guest has of it at most, bytes. */
+  readonly memorySize: number;
   /** Gives pages of guest RAM back to the host; they read as zeros then. Both are multiples of the page size, within a region. */
   readonly discard: (address: GuestAddress, length: number) => void;
   /** Takes what the guest writes on its virtio console. @returns a promise when the guest is to wait with more */

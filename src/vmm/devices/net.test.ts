@@ -48,7 +48,7 @@ describe('--net', () => {
   test('a device without an end has an address of its own, and no link', async () => {
     await using resources = new AsyncDisposableStack();
     const nothing = (): undefined => undefined;
-    const memory = { memory: [], mappedMemory: [], discard: nothing };
+    const memory = { memory: [], mappedMemory: [], memorySize: 0, discard: nothing };
     const context = { ...memory, resources, consoleOutput: nothing, log: nothing, onEnd: nothing };
     const open = () => net.open({ end: { kind: 'none' } }, context);
     const [first, second] = [await open(), await open()].map((device) => device.configurationSpace);
