@@ -2,6 +2,8 @@
 // Some callers write null for what is not there.
 
 type Optional<T> = T | null;
+/** With fields that are not named here. */
+type Open<T> = T & Readonly<Record<string, unknown>>;
 
 /** A number for one block device of the host. */
 export interface DeviceNumber {
@@ -11,34 +13,40 @@ export interface DeviceNumber {
 
 /** The parts that have a meaning on the host. Types are as validate-resources.ts has checked them. */
 export interface HostResources {
-  readonly memory?: Optional<{
-    /** Bytes; negative: no limit. So are the others. */
-    readonly limit?: Optional<number>;
-    readonly reservation?: Optional<number>;
-    /** Memory and swap together. */
-    readonly swap?: Optional<number>;
-    readonly swappiness?: Optional<number>;
-  }>;
-  readonly cpu?: Optional<{
-    readonly shares?: Optional<number>;
-    /** Microseconds per period; negative: no limit. */
-    readonly quota?: Optional<number>;
-    /** Microseconds. */
-    readonly period?: Optional<number>;
-    readonly burst?: Optional<number>;
-    readonly idle?: Optional<number>;
-    /** Processors and memory nodes of the host: "0-3,8". */
-    readonly cpus?: Optional<string>;
-    readonly mems?: Optional<string>;
-  }>;
-  readonly blockIO?: Optional<{
-    readonly weight?: Optional<number>;
-    readonly weightDevice?: Optional<readonly (DeviceNumber & { readonly weight?: Optional<number> })[]>;
-    readonly throttleReadBpsDevice?: Optional<readonly Throttle[]>;
-    readonly throttleWriteBpsDevice?: Optional<readonly Throttle[]>;
-    readonly throttleReadIOPSDevice?: Optional<readonly Throttle[]>;
-    readonly throttleWriteIOPSDevice?: Optional<readonly Throttle[]>;
-  }>;
+  readonly memory?: Optional<
+    Open<{
+      /** Bytes; negative: no limit. So are the others. */
+      readonly limit?: Optional<number>;
+      readonly reservation?: Optional<number>;
+      /** Memory and swap together. */
+      readonly swap?: Optional<number>;
+      readonly swappiness?: Optional<number>;
+    }>
+  >;
+  readonly cpu?: Optional<
+    Open<{
+      readonly shares?: Optional<number>;
+      /** Microseconds per period; negative: no limit. */
+      readonly quota?: Optional<number>;
+      /** Microseconds. */
+      readonly period?: Optional<number>;
+      readonly burst?: Optional<number>;
+      readonly idle?: Optional<number>;
+      /** Processors and memory nodes of the host: "0-3,8". */
+      readonly cpus?: Optional<string>;
+      readonly mems?: Optional<string>;
+    }>
+  >;
+  readonly blockIO?: Optional<
+    Open<{
+      readonly weight?: Optional<number>;
+      readonly weightDevice?: Optional<readonly (DeviceNumber & { readonly weight?: Optional<number> })[]>;
+      readonly throttleReadBpsDevice?: Optional<readonly Throttle[]>;
+      readonly throttleWriteBpsDevice?: Optional<readonly Throttle[]>;
+      readonly throttleReadIOPSDevice?: Optional<readonly Throttle[]>;
+      readonly throttleWriteIOPSDevice?: Optional<readonly Throttle[]>;
+    }>
+  >;
   readonly network?: Optional<{
     readonly classID?: Optional<number>;
     readonly priorities?: Optional<readonly { readonly name: string; readonly priority: number }[]>;

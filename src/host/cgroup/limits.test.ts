@@ -23,7 +23,7 @@ describe('memory', () => {
     expect(writes(1, { memory: { limit: 400 } })).toEqual([MAX_1]);
   });
 
-  test.each<[object, string]>([
+  test.each<[Record<string, number>, string]>([
     [{ limit: 400, swap: 1000 }, '600'],
     [{ limit: 400, swap: 400 }, '0'],
     [{ limit: 400, swap: -1 }, 'max'],
@@ -73,7 +73,7 @@ describe('processors', () => {
     ]);
   });
 
-  test.each<[object, string]>([
+  test.each<[Record<string, number>, string]>([
     [{ quota: -1 }, 'max'],
     [{ quota: 20_000 }, '20000'],
     [{ period: 50_000 }, '12000 50000'],
