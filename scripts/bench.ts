@@ -24,7 +24,7 @@ interface Suite {
 const COUNTING_SIZE: MachineSize = { ...DEFAULT_SIZE, countsInstructions: true };
 
 const SUITES: Readonly<Record<string, Suite>> = {
-  runtime: { what: 'tskata run beside runc and crun', runs: 5 },
+  runtime: { what: 'verbs of tskata, and the life of a container, beside runc and crun', runs: 5 },
   boot: { what: "start of tsvm to the guest's agent, and exits, beside QEMU's microvm", runs: 5, isCounted: true },
   restore: { what: "tsvm restore of a snapshot beside a boot, and beside QEMU's", runs: 5, isCounted: true },
   memory: { what: "memory of tsvm besides the guest's, for one VM and ten, beside QEMU's microvm", runs: 3 },

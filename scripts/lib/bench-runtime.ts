@@ -1,14 +1,28 @@
-// Runs on the host: `RUNTIME run` of a bundle whose program ends at once, as whole processes, the runtimes in turn.
+// Runs on the host: verbs of the runtimes as whole processes, in turn, and what the life of a container costs the machine.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runSuite, takeTurns } from './bench-suite.ts';
-import { buildDirectory } from './paths.ts';
+import { runSuite, say, takeTurns } from './bench-suite.ts';
+import type { Comparison } from './comparison.ts';
+import { buildDirectory, pinnedNode } from './paths.ts';
+import { countWork, type Work } from './system-calls.ts';
 
 const TSKATA = join(buildDirectory, 'bin/tskata');
 const PEERS = [['/usr/sbin/runc', '/usr/bin/runc'], ['/usr/bin/crun']].flatMap(
   (places) => places.find((path) => existsSync(path)) ?? [],
 );
+
+interface Runtime {
+  readonly name: string;
+  readonly program: string;
+}
+
+const RUNTIMES: readonly Runtime[] = [TSKATA, ...PEERS].map((program) => ({
+  program,
+  name: program.split('/').at(-1) ?? program,
+}));
+/** What no verb of a program for Node can do without. */
+const BARE_NODE = { name: 'node -e 0', command: [pinnedNode, '-e', '0'] };
 
 function makeBundle(folder: string): string {
   const bundle = mkdtempSync(join(folder, 'bundle-'));
@@ -22,22 +36,92 @@ function makeBundle(folder: string): string {
   return bundle;
 }
 
-function timeOnce(program: string, bundle: string, run: number): number {
+/** @returns how long it took, milliseconds @throws Error when it fails */
+function timeCommand(command: readonly string[]): number {
+  const [program = '', ...args] = command;
   const startMs = performance.now();
-  const { status, stderr } = spawnSync(program, ['run', '--bundle', bundle, `bench-${process.pid}-${run}`], {
-    encoding: 'utf8',
+  // Not a pipe: the container would hold it after the command's end.
+  const { status } = spawnSync(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const timeMs = performance.now() - startMs;
+  if (status !== 0) throw new Error(`${command.join(' ')} ended with status ${status}`);
+  return timeMs;
+}
+
+let containers = 0;
+function newId(): string {
+  return `bench-${process.pid}-${containers++}`;
+}
+
+/** `--version` and `state`, beside a Node that does nothing. */
+async function verbs(runs: number, bundle: string): Promise<Comparison[]> {
+  const made = RUNTIMES.map(({ name, program }) => {
+    const id = newId();
+    timeCommand([program, 'create', '--bundle', bundle, id]);
+    return { name, program, id };
   });
-  if (status !== 0) throw new Error(`${program} run ended with status ${status}: ${stderr}`);
-  return performance.now() - startMs;
+  try {
+    const competitors = (args: (id: string) => string[]) => [
+      ...made.map(({ name, program, id }) => ({ name, command: [program, ...args(id)] })),
+      BARE_NODE,
+    ];
+    const compare = (title: string, args: (id: string) => string[]): Promise<Comparison[]> =>
+      takeTurns(competitors(args), runs, { verb: { title, unit: 'ms' } }, async ({ command }) => ({
+        verb: timeCommand(command),
+      }));
+    return [
+      ...(await compare('--version', () => ['--version'])),
+      ...(await compare('state of a container', (id) => ['state', id])),
+    ];
+  } finally {
+    for (const { program, id } of made) timeCommand([program, 'delete', '--force', id]);
+  }
+}
+
+/** The commands of a container's life, as an engine calls them. */
+function lifeOf({ program }: Runtime, bundle: string, id: string): string[][] {
+  return [
+    [program, 'create', '--bundle', bundle, id],
+    [program, 'start', id],
+    [program, 'delete', '--force', id],
+  ];
+}
+
+async function lives(runs: number, bundle: string): Promise<Comparison[]> {
+  const figures = {
+    run: { title: 'run of /bin/true, as a whole process', unit: 'ms' },
+    life: { title: 'create, start and delete of /bin/true, three processes', unit: 'ms' },
+  };
+  return await takeTurns(RUNTIMES, runs, figures, async (runtime) => ({
+    run: timeCommand([runtime.program, 'run', '--bundle', bundle, newId()]),
+    life: lifeOf(runtime, bundle, newId()).reduce((sum, command) => sum + timeCommand(command), 0),
+  }));
+}
+
+const COUNTED: readonly { readonly key: keyof Work; readonly title: string; readonly unit: string }[] = [
+  { key: 'processes', title: 'create, start and delete: processes made', unit: 'processes' },
+  { key: 'executions', title: 'create, start and delete: programs started', unit: 'programs' },
+  { key: 'bytesWritten', title: 'create, start and delete: written to files, pipes and sockets', unit: 'bytes' },
+];
+
+/** The same life under strace: counts hardly vary, so one is enough. */
+function counts(bundle: string, folder: string): Comparison[] {
+  say('counting processes, programs and bytes');
+  const counted = RUNTIMES.flatMap((runtime) => {
+    const commands = lifeOf(runtime, bundle, newId()).map((command) => command.join(' '));
+    const work = countWork(['/bin/sh', '-c', commands.join(' && ')], folder);
+    return work === undefined ? [] : [{ name: runtime.name, work }];
+  });
+  if (counted.length === 0) return [];
+  return COUNTED.map(({ key, title, unit }) => ({
+    title,
+    unit,
+    entries: counted.map(({ name, work }) => ({ name, samples: [work[key]] })),
+  }));
 }
 
 await runSuite(async (runs, folder) => {
   const bundle = makeBundle(folder);
-  const programs = [TSKATA, ...PEERS].map((program) => ({ program, name: program.split('/').at(-1) ?? program }));
-  const figures = { run: { title: 'run of /bin/true, create to delete, as whole processes', unit: 'ms' } };
   return {
-    comparisons: await takeTurns(programs, runs, figures, async ({ program }, turn) => ({
-      run: timeOnce(program, bundle, turn),
-    })),
+    comparisons: [...(await verbs(runs, bundle)), ...(await lives(runs, bundle)), ...counts(bundle, folder)],
   };
 });
