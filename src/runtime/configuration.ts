@@ -90,6 +90,8 @@ function key<Value>(kind: Kind<Value>, rest: Omit<Key<NoInfer<Value>>, 'kind'> =
 /** The least memory that a guest of ours boots and works with. */
 export const MINIMUM_MEMORY_MIB = 64;
 const MAXIMUM_MEMORY_MIB = 1024 * 1024;
+/** Below it, the VMM is killed before its guest has started. */
+const MINIMUM_HOST_OVERHEAD_MIB = 128;
 const MAXIMUM_SECONDS = 24 * 60 * 60;
 const mebibytes = (minimum: number): Kind<number> => integer(minimum, MAXIMUM_MEMORY_MIB, ' (MiB)');
 const seconds = integer(1, MAXIMUM_SECONDS, ' (seconds)');
@@ -104,6 +106,7 @@ const ANNOTATION_KEYS = {
   default_memory: key(mebibytes(MINIMUM_MEMORY_MIB), { otherwise: 512, kata: 'hypervisor.default_memory' }),
   default_maxmemory: key(mebibytes(0), { otherwise: 0 }),
   guest_memory_overhead: key(mebibytes(0), { otherwise: 0 }),
+  host_memory_overhead: key(mebibytes(MINIMUM_HOST_OVERHEAD_MIB), { otherwise: 256 }),
   enable_hugepages: key(flag, { otherwise: false, kata: 'hypervisor.enable_hugepages' }),
   hugepage_size: key(oneOf(HUGE_PAGE_SIZES), { otherwise: '2M' }),
   virtio_rng: key(flag, { otherwise: true }),

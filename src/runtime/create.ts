@@ -58,7 +58,8 @@ export async function createContainer(
   checkStartOptions(options, bundle.config.process);
   checkInstallation(installation);
   const plan = await planSandbox(installation, bundle.config, options.configFile);
-  const cgroup = await SandboxCgroup.plan(directory, id, bundle.config, options, warn);
+  const cgroupOptions = { ...options, overheadMib: plan.overheadMib };
+  const cgroup = await SandboxCgroup.plan(directory, id, bundle.config, cgroupOptions, warn);
   const resources = bundle.config.linux?.resources ?? {};
   const { memoryMib } = plan.machine;
   const token = newToken();

@@ -4,6 +4,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HostCgroup } from '../host/cgroup/host-cgroup.ts';
 import { type CgroupLayout, hostLayout } from '../host/cgroup/layout.ts';
+import type { SandboxLimits } from '../host/cgroup/limits.ts';
 import { type CgroupRecord, planCgroup } from '../host/cgroup/plan.ts';
 import { runningSystemd } from '../host/cgroup/systemd.ts';
 import { setOomScoreAdj } from '../host/oom-score-adj.ts';
@@ -14,17 +15,12 @@ import type { CgroupFlags } from './cgroup-flags.ts';
 import type { Warn } from './operations.ts';
 import { CGROUP_FILE } from './state-store.ts';
 
-/**
- * What the processes around a guest may take besides its memory, where nobody has said: the VMM under Node takes about half of it,
- * virtiofsd and a proxy for each process a few MiB each; the rest is for files that virtiofsd reads, which the host keeps until
- * it needs the memory.
- */
-const DEFAULT_OVERHEAD_MIB = 256;
-
 interface HostRecord {
   readonly cgroup: CgroupRecord;
   readonly oomScoreAdj?: number;
   readonly rootless: boolean;
+  /** What the processes around the guest may take besides its memory: `host_memory_overhead` of the configuration. */
+  readonly overheadMib: number;
 }
 
 export class SandboxCgroup {
@@ -47,7 +43,7 @@ export class SandboxCgroup {
     directory: string,
     id: string,
     { linux, process }: Config,
-    { systemdCgroup, rootless }: CgroupFlags,
+    { systemdCgroup, rootless, overheadMib }: CgroupFlags & Pick<HostRecord, 'overheadMib'>,
     warn: Warn,
   ): Promise<SandboxCgroup> {
     const systemd = systemdCgroup ? runningSystemd(globalThis.process.geteuid?.() !== 0) : undefined;
@@ -60,6 +56,7 @@ export class SandboxCgroup {
       cgroup,
       ...(typeof process.oomScoreAdj === 'number' ? { oomScoreAdj: process.oomScoreAdj } : {}),
       rootless,
+      overheadMib,
     });
   }
 
@@ -83,14 +80,14 @@ export class SandboxCgroup {
   make(resources: HostResources, vmMemoryMib: number): void {
     this.#cgroup.claim();
     this.#write();
-    this.#cgroup.make(limitsOf(resources, vmMemoryMib));
+    this.#cgroup.make(this.#limits(resources, vmMemoryMib));
     // Some may have been left out.
     this.#write();
   }
 
   /** Moves the sandbox process there, before it has children. @throws CgroupError, Error of its OOM score */
   admitSandbox(pid: number, id: string, resources: HostResources, vmMemoryMib: number): void {
-    this.#cgroup.enterFirst(pid, id, limitsOf(resources, vmMemoryMib));
+    this.#cgroup.enterFirst(pid, id, this.#limits(resources, vmMemoryMib));
     this.#setOomScoreAdj(pid);
   }
 
@@ -107,7 +104,7 @@ export class SandboxCgroup {
    * @throws CgroupError CANNOT_LIMIT, SYSTEMD_FAILED
    */
   limit(resources: HostResources, vmMemoryMib: number): void {
-    this.#cgroup.limit(limitsOf(resources, vmMemoryMib));
+    this.#cgroup.limit(this.#limits(resources, vmMemoryMib));
   }
 
   /** Kills what is left there and removes it; may be done again. @throws CgroupError CANNOT_REMOVE */
@@ -118,6 +115,10 @@ export class SandboxCgroup {
   #setOomScoreAdj(pid: number): void {
     const { oomScoreAdj, rootless } = this.#record;
     if (oomScoreAdj !== undefined) setOomScoreAdj(pid, oomScoreAdj, rootless);
+  }
+
+  #limits(resources: HostResources, vmMemoryMib: number): SandboxLimits {
+    return { resources, vmMemoryBytes: vmMemoryMib * MIB, overheadBytes: this.#record.overheadMib * MIB };
   }
 
   #write(): void {
@@ -135,8 +136,4 @@ function layoutFor(rootless: boolean): CgroupLayout {
     if (!rootless) throw error;
     return { version: 2, hierarchies: [] };
   }
-}
-
-function limitsOf(resources: HostResources, vmMemoryMib: number) {
-  return { resources, vmMemoryBytes: vmMemoryMib * MIB, overheadBytes: DEFAULT_OVERHEAD_MIB * MIB };
 }

@@ -14,6 +14,8 @@ export interface SandboxPlan {
   readonly machine: SandboxMachine;
   /** Whether the guest's console goes into the log, whatever the command says. */
   readonly debug: boolean;
+  /** What the processes around the guest may take of the host besides its memory. */
+  readonly overheadMib: number;
   /** How long the guest may take to its agent's first word, milliseconds. */
   readonly dialTimeoutMs: number;
   /** How long the making of a container may take, milliseconds. */
@@ -48,6 +50,7 @@ export async function planSandbox(
       virtiofsExtraArgs: values.virtio_fs_extra_args,
     },
     debug: values.enable_debug,
+    overheadMib: values.host_memory_overhead,
     dialTimeoutMs: values.dial_timeout * 1000,
     createTimeoutMs: values.create_container_timeout * 1000,
   };
