@@ -5,7 +5,7 @@ import { RuntimeError } from '../runtime/runtime-error.ts';
 import { StateStore } from '../runtime/state-store.ts';
 import type { GlobalOptions } from './tskata.ts';
 
-/** @param signalText a number or a name; SIGTERM when absent */
+/** @param signalText a number or a name; SIGTERM when absent or empty, as with runc */
 export async function kill(
   globals: GlobalOptions,
   id: string,
@@ -15,7 +15,7 @@ export async function kill(
   const store = new StateStore(globals.root);
   // As runc does: that there is no such container is said before what is wrong with the signal.
   store.read(id);
-  const signal = signalText === undefined ? SIGTERM : parseSignal(signalText);
+  const signal = signalText ? parseSignal(signalText) : SIGTERM;
   if (signal === undefined) throw new RuntimeError('INVALID_SIGNAL', `unknown signal ${JSON.stringify(signalText)}`);
   await killContainer(store, id, signal, all);
 }

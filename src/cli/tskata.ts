@@ -232,7 +232,7 @@ const VERBS: readonly Verb[] = [
       usage: '[options] ID [SIGNAL]',
       about: "Send a signal (default: SIGTERM) to a container's first process.",
       arguments: [1, 2],
-      flags: { all: switched({ short: 'a', about: 'send it to all processes of the container' }) },
+      flags: { all: switched({ short: 'a', about: 'send it to all processes of the container', isHidden: true }) },
     },
     async (globals, [id = '', signal], { all = false }) => {
       const { kill } = await import('./tskata-kill.ts');
@@ -341,11 +341,14 @@ const VERBS: readonly Verb[] = [
       usage: '[options]',
       about: 'Write a config.json to start from.',
       arguments: [0, 0],
-      flags: { bundle: textOr('.', { placeholder: 'path', short: 'b', about: 'folder to write it into' }) },
+      flags: {
+        bundle: textOr('.', { placeholder: 'path', short: 'b', about: 'folder to write it into' }),
+        rootless: switched({ about: "for a user who is not root: the container's root is the one who calls" }),
+      },
     },
-    async (_globals, _args, { bundle }) => {
+    async (_globals, _args, { bundle, rootless = false }) => {
       const { spec } = await import('./tskata-spec.ts');
-      spec(bundle);
+      spec(bundle, rootless);
     },
   ),
   verb(
@@ -404,7 +407,14 @@ function globalOptions(flags: GlobalFlags, installation: Installation): GlobalOp
   };
   const { config, report } = flags;
   const cgroup = { systemdCgroup: flags.systemdCgroup === true, rootless: isRootless(flags.rootless) };
-  return { root: resolve(flags.root), log, warn, installation, cgroup, config, report };
+  return { root: stateRoot(flags.root), log, warn, installation, cgroup, config, report };
+}
+
+/** @throws Error as runc does: an empty text, or "." at the wrong place, must not fill the root of the file system */
+function stateRoot(flag: string): string {
+  const root = resolve(flag);
+  if (root === '/') throw new Error('Option --root argument should not be set to /');
+  return root;
 }
 
 async function printHelp(verb?: Verb): Promise<void> {

@@ -84,3 +84,33 @@ export function defaultConfig(): Config {
   } as const;
   return config;
 }
+
+/** Who runs a rootless container, in numbers of the host. */
+export interface RootlessUser {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Options of mounts that name owners: a rootless container has one user and one group. */
+const OWNER_OPTION = /^(uid|gid)=/;
+
+/**
+ * The same for a user who is not root, as runc makes it: the container's root is that user, it joins the user's network, and it has
+ * no limits, for which he has no rights. (/sys stays a file system of its own: it shows the virtual machine, not the host.)
+ */
+export function rootlessConfig({ uid, gid }: RootlessUser): Config {
+  const { linux, mounts, ...config } = defaultConfig();
+  const { resources: _resources, namespaces, ...rest } = linux ?? {};
+  return {
+    ...config,
+    mounts: (mounts ?? []).map(({ options, ...mount }) =>
+      options === undefined ? mount : { ...mount, options: options.filter((option) => !OWNER_OPTION.test(option)) },
+    ),
+    linux: {
+      ...rest,
+      namespaces: [...(namespaces ?? []).filter(({ type }) => type !== 'network'), { type: 'user' }],
+      uidMappings: [{ containerID: 0, hostID: uid, size: 1 }],
+      gidMappings: [{ containerID: 0, hostID: gid, size: 1 }],
+    },
+  };
+}

@@ -28,16 +28,16 @@ export function currentState(record: ContainerRecord, owner = ''): State {
   };
 }
 
-/** The name of a user; the number where there is none. */
+/** The name of a user; where there is none the number, in runc's form. */
 export function userName(uid: number): string {
   try {
     if (uid === userInfo().uid) return userInfo().username;
     const line = readFileSync('/etc/passwd', 'utf8')
       .split('\n')
       .find((line) => line.split(':')[2] === String(uid));
-    return line?.split(':')[0] ?? String(uid);
+    return line?.split(':')[0] ?? `#${uid}`;
   } catch {
     // A small image has no list of users, or one without us.
-    return String(uid);
+    return `#${uid}`;
   }
 }

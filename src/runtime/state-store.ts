@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolders } from '../lib/node/make-folders.ts';
 import type { Hooks } from '../oci/config.ts';
 import { isContainerId } from '../oci/state.ts';
 import type { Phase } from '../oci/status.ts';
@@ -81,6 +82,7 @@ export class StateStore {
 
   /** The container's folder. @throws RuntimeError INVALID_ID */
   directory(id: string): string {
+    if (id === '') throw new RuntimeError('INVALID_ID', 'container id cannot be empty');
     if (!isContainerId(id)) throw new RuntimeError('INVALID_ID', 'invalid container ID format', { id });
     return join(this.root, id);
   }
@@ -91,7 +93,7 @@ export class StateStore {
    */
   create(record: ContainerRecord): Disposable {
     const directory = this.directory(record.id);
-    mkdirSync(this.root, { recursive: true, mode: 0o711 });
+    makeFolders(this.root, 0o711);
     // No id has an @: this folder is nobody's container.
     const scratch = `${directory}@${process.pid}`;
     mkdirSync(scratch, { mode: 0o700 });
