@@ -6,9 +6,12 @@ import { buildDirectory } from '../../scripts/lib/paths.ts';
 import { run } from '../../scripts/lib/run.ts';
 
 const COMPILER = 'musl-gcc';
-const FLAGS = '-static -std=gnu17 -Os -Wall -Wextra -Wshadow -Wconversion -Werror -fstack-protector-strong -s'.split(
-  ' ',
-);
+/** The kernel's headers, which musl leaves to others. */
+const KERNEL_HEADERS = '-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu';
+const FLAGS =
+  `-static -std=gnu17 -Os -Wall -Wextra -Wshadow -Wconversion -Werror -fstack-protector-strong -s ${KERNEL_HEADERS}`.split(
+    ' ',
+  );
 
 /** Builds it into build/lib/tskata-proxy. @returns that path. @throws CommandError with the compiler's messages */
 export async function buildProxy(): Promise<string> {

@@ -10,11 +10,11 @@
 
 /* report.c */
 
-/* Where fail() writes until ready() closes it; -1 for standard error. */
-extern int ready_fd;
+/* Where the starter sends the request and waits for the answer; -1 once it has that. */
+extern int starter_fd;
 /* Tells the starter that the streams are connected, and lets it go. */
 void ready(void);
-/* Ends the proxy with status 1 and a message: what was tried, on what, and the error's text if `error` is not 0. */
+/* Ends the proxy with status 1, and tells the starter what was tried, on what, and the error's text if `error` is not 0. */
 _Noreturn void fail(int error, const char *tried, const char *subject);
 
 /* control.c: the line protocol on proxy.sock (ARCHITECTURE.md) */
@@ -48,9 +48,44 @@ void forward_size(int control);
 /* Sends one descriptor over the Unix stream socket at `path` (SCM_RIGHTS), with `name` as the message. */
 void send_descriptor(const char *path, int fd, const char *name);
 
+/* namespaces.c */
+
+/* Puts this process into a new namespace of a kind: "net", "ipc" or "uts". The loopback interface of a new network is up. */
+void make_namespace(const char *kind);
+/* Puts this process into the namespace KIND:PATH, which must be of that kind. */
+void join_namespace(const char *kind_and_path);
+/* Puts this process into all namespaces, and at the root, of another proxy. */
+void join_proxy(const char *pid);
+
+/* root.c */
+
+/* A folder or file of the host that the container sees in its root. */
+struct volume {
+  const char *source;
+  const char *target; /* in the root */
+  bool read_only, recursive;
+};
+
+struct root_request {
+  const char *path; /* NULL to stay where we are */
+  bool read_only;
+  struct volume *volumes; /* in the order in which they are mounted */
+  size_t count;
+};
+
+/* Makes the container's root file system, with its volumes, the root of a mount namespace of our own. */
+void enter_root(const struct root_request *request);
+
 /* relay.c */
 
-/* Opens the guest's streams and relays them and the signals until the guest process and its output have ended. */
-int relay(int control, int signals, const char *token, bool terminal);
+/* Opens the guest's streams. */
+void open_streams(const char *token, bool terminal);
+/* Relays the streams and the signals until the guest process and its output have ended. */
+int relay(int control, int signals, bool terminal);
+
+/* request.c */
+
+/* Reads the strings that the starter sends, each ended by NUL, up to an empty one. Gives them as main gets its arguments. */
+char **read_request(int *count);
 
 #endif

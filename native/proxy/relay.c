@@ -123,7 +123,7 @@ static int open_guest_stream(const char *token, const char *name) {
   return fd;
 }
 
-static void open_streams(const char *token, bool terminal) {
+void open_streams(const char *token, bool terminal) {
   own_nonblocking(STDIN_FILENO, terminal ? O_RDWR : O_RDONLY);
   own_nonblocking(STDOUT_FILENO, terminal ? O_RDWR : O_WRONLY);
   if (terminal) {
@@ -151,10 +151,8 @@ static void forward_signals(int signals, int control, bool terminal) {
   }
 }
 
-int relay(int control, int signals, const char *token, bool terminal) {
-  open_streams(token, terminal);
+int relay(int control, int signals, bool terminal) {
   if (terminal) forward_size(control);
-  ready();
   int status = -1; /* not known yet */
   bool lost = false, had_output = false;
   while (status < 0 || streams[1].from >= 0 || streams[2].from >= 0) {

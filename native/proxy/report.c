@@ -3,22 +3,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-int ready_fd = -1;
+/* The first one behind the standard streams. */
+int starter_fd = STDERR_FILENO + 1;
+
+/* A starter that is gone is no reason for SIGPIPE. */
+static void tell_starter(const char *line) { send(starter_fd, line, strlen(line), MSG_NOSIGNAL); }
 
 void ready(void) {
-  if (ready_fd < 0) return;
-  dprintf(ready_fd, "READY\n");
-  close(ready_fd);
-  ready_fd = -1;
+  tell_starter("READY\n");
+  close(starter_fd);
+  starter_fd = -1;
 }
 
 _Noreturn void fail(int error, const char *tried, const char *subject) {
-  const char *prefix = ready_fd < 0 ? "tskata-proxy: " : "ERROR ";
   const char *separator = error != 0 ? ": " : "";
   const char *text = error != 0 ? strerror(error) : "";
-  dprintf(ready_fd < 0 ? STDERR_FILENO : ready_fd, "%s%s %s%s%s\n", prefix, tried, subject, separator, text);
+  char line[512];
+  snprintf(line, sizeof line - 1, "ERROR %s %s%s%s", tried, subject, separator, text);
+  strcat(line, "\n");
+  if (starter_fd >= 0)
+    tell_starter(line);
+  else
+    dprintf(STDERR_FILENO, "tskata-proxy: %s", line + strlen("ERROR "));
   restore_terminal();
   exit(1);
 }

@@ -37,7 +37,7 @@ export async function create(globals: GlobalOptions, flags: CreateFlags, id: str
       commandStartNs: commandStartNs(),
     };
     const { sandbox, proxy } = await createContainer(store, globals.installation, options, globals.warn);
-    letGo(sandbox);
+    sandbox.letGo();
     letGo(proxy);
   } catch (error) {
     throw failedVerb('create', error);

@@ -5,7 +5,7 @@ import { messageOf } from '../lib/errors.ts';
 import { createContainer } from '../runtime/create.ts';
 import { letGo } from '../runtime/launch.ts';
 import { deleteContainer, failedVerb, startContainer } from '../runtime/operations.ts';
-import { type ProcessIdentity, waitForEnd } from '../runtime/process-identity.ts';
+import { isAlive, type ProcessIdentity, waitForEnd } from '../runtime/process-identity.ts';
 import { REPORT_FILE, StateStore } from '../runtime/state-store.ts';
 import type { StartReport } from '../vmm/timeline.ts';
 import { exitStatus, forwardSignals } from './foreground.ts';
@@ -40,14 +40,19 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
       await deleteContainer(store, id, true, globals.warn);
       throw error;
     }
-    letGo(sandbox);
+    sandbox.letGo();
     letGo(proxy);
     if (ended === undefined) return 0;
     proxy.child.ref();
     const status = await ended;
-    if (status === LOST_STATUS) await explainLoss(globals, join(store.directory(id), REPORT_FILE), sandbox.identity);
+    // In a VM of its own: another's goes on.
+    const endsSandbox = sandbox.sandboxId === undefined;
+    if (status === LOST_STATUS && (endsSandbox || !isAlive(sandbox.identity))) {
+      await explainLoss(globals, join(store.directory(id), REPORT_FILE), sandbox.identity);
+    }
     try {
-      if (globals.report !== undefined || flags.keep === true) await waitForEnd(sandbox.identity, SANDBOX_END_MS);
+      const isAwaited = endsSandbox && (globals.report !== undefined || flags.keep === true);
+      if (isAwaited) await waitForEnd(sandbox.identity, SANDBOX_END_MS);
       if (globals.report !== undefined) copyFileSync(join(store.directory(id), REPORT_FILE), globals.report);
     } finally {
       // Its program's status is known: what cannot be cleared away does not change it.

@@ -1,6 +1,6 @@
 // config.json as the guest needs it: what names the host's files is exchanged for what the guest sees in their place.
 import { ConfigError } from './check.ts';
-import type { Config, Hooks, LinuxConfig, Mount, Namespace } from './config.ts';
+import type { Config, Hooks, LinuxConfig, Mount, Namespace, NamespaceType } from './config.ts';
 import { hooksForGuest } from './guest-hooks.ts';
 import { mountsForGuest } from './guest-mounts.ts';
 import { resourcesForGuest } from './resources.ts';
@@ -24,9 +24,21 @@ export interface GuestPlan {
   readonly seccomp: SeccompFilter | undefined;
 }
 
+/** By type, the path in the guest of a namespace that others have already; empty for the VM's own. */
+export type SharedNamespaces = Readonly<Partial<Record<NamespaceType, string>>>;
+
+/** Names in /proc/PID/ns that are not those of the types. */
+const PROC_NAMES: Readonly<Partial<Record<NamespaceType, string>>> = { network: 'net', mount: 'mnt' };
+
+/** Where a kernel shows the namespace of a process. */
+export function namespacePath(type: NamespaceType, pid: number | 'self'): string {
+  return `/proc/${pid}/ns/${PROC_NAMES[type] ?? type}`;
+}
+
 /**
  * Exchanges the paths of the host for the guest's.
  * @param sharedPath where the guest sees the shared folder
+ * @param shared what of the namespaces with a path the guest has already; for the others it makes new ones
  * @param isDisk whether the source of a mount is a disk of the guest
  * @throws ConfigError for what a container in a VM cannot have
  */
@@ -34,30 +46,37 @@ export function planForGuest(
   config: Config,
   containerId: string,
   sharedPath: string,
+  shared: SharedNamespaces = {},
   isDisk?: (source: string) => boolean,
 ): GuestPlan {
   const { mounts, shares } = mountsForGuest(config.mounts ?? [], containerId, sharedPath, isDisk);
   const { config: unfiltered, seccomp } = takeSeccomp(config);
   const hooks = hooksForGuest(config.hooks, containerId, sharedPath);
   return {
-    config: guestConfig(unfiltered, containerId, mounts, hooks.hooks),
+    config: guestConfig(unfiltered, containerId, shared, { mounts, hooks: hooks.hooks }),
     shares: [...shares, ...hooks.shares],
     seccomp,
   };
 }
 
-function guestConfig(config: Config, containerId: string, mounts: readonly Mount[], hooks: Hooks): Config {
+function guestConfig(
+  config: Config,
+  containerId: string,
+  shared: SharedNamespaces,
+  guest: { readonly mounts: readonly Mount[]; readonly hooks: Hooks },
+): Config {
   const { linux } = config;
   // Some write null for what is not there.
-  if (!linux) return { ...config, mounts, hooks };
+  if (!linux) return { ...config, ...guest };
+  // They belong to the namespace, and the VM's own has none.
+  const { uidMappings, gidMappings, ...withoutMappings } = linux;
   return {
     ...config,
-    mounts,
-    hooks,
+    ...guest,
     linux: {
-      ...linux,
+      ...(shared.user === '' ? withoutMappings : linux),
       ...(linux.resources ? { resources: resourcesForGuest(linux.resources) } : {}),
-      ...(linux.namespaces ? { namespaces: guestNamespaces(linux, linux.namespaces) } : {}),
+      ...(linux.namespaces ? { namespaces: guestNamespaces(linux, linux.namespaces, shared) } : {}),
       // The caller's path, and systemd's form of it, belong to the host's hierarchy.
       cgroupsPath: `/${containerId}`,
     },
@@ -72,15 +91,17 @@ export function takeSeccomp(config: Config): Pick<GuestPlan, 'config' | 'seccomp
   return { config: { ...config, linux }, seccomp: isNone ? undefined : compileSeccomp(seccomp) };
 }
 
-/** A namespace of the host that the container would join has none like it in the guest: it gets a new one there. */
-function guestNamespaces(linux: LinuxConfig, namespaces: readonly Namespace[]): Namespace[] {
+/** Without a path a namespace is new in the guest: one of the host that the container would join has none like it there. */
+function guestNamespaces(linux: LinuxConfig, namespaces: readonly Namespace[], shared: SharedNamespaces): Namespace[] {
   const found = namespaces.findIndex(({ type, path }) => type === 'user' && path !== undefined && path !== '');
   const isMapped = (linux.uidMappings ?? []).length > 0 && (linux.gidMappings ?? []).length > 0;
-  if (found >= 0 && !isMapped) {
+  if (found >= 0 && !isMapped && shared.user === undefined) {
     const allowed =
       "a new user namespace, or linux.uidMappings and linux.gidMappings beside the host's: the guest makes one";
     throw new ConfigError(`linux.namespaces[${found}].path`, namespaces[found]?.path, allowed);
   }
   // The VM has the network that the container would have, and so stands for its network namespace, new or joined.
-  return namespaces.filter(({ type }) => type !== 'network').map(({ type }) => ({ type }));
+  return namespaces
+    .filter(({ type }) => type !== 'network' && shared[type] !== '')
+    .map(({ type }) => ({ type, ...(shared[type] === undefined ? {} : { path: shared[type] }) }));
 }

@@ -40,6 +40,11 @@ function isKernelPath(path: string): boolean {
   return top === 'proc' || top === 'sys' || (top === 'dev' && (second !== 'shm' || third === undefined));
 }
 
+/** Whether a mount shows a path of the host. */
+export function isOfHost(mount: Pick<Mount, 'type' | 'options' | 'source'>): boolean {
+  return !(mount.options ?? []).includes('remount') && isBind(mount) && !isKernelPath(mount.source ?? '');
+}
+
 export interface GuestMounts {
   readonly mounts: readonly Mount[];
   readonly shares: readonly HostShare[];

@@ -23,6 +23,16 @@ export interface CreateContainerRequest {
   /** Names the streams of the init process: see StdioRequest in agent.proto. */
   stdioToken: string;
   terminal: boolean;
+  /**
+   * By type (as in linux.namespaces), the container of this VM whose namespace is shared; empty for the VM's own. All others
+   * are new.
+   */
+  sharedNamespaces: { [key: string]: string };
+}
+
+export interface CreateContainerRequest_SharedNamespacesEntry {
+  key: string;
+  value: string;
 }
 
 export interface CreateContainerResponse {
@@ -88,7 +98,8 @@ export const CreateContainerRequest = messages.add<CreateContainerRequest>('Crea
   1 string containerId
   2 string bundle
   3 string stdioToken
-  4 bool terminal`);
+  4 bool terminal
+  5 string% sharedNamespaces`);
 export const CreateContainerResponse = messages.add<CreateContainerResponse>('CreateContainerResponse', `
   1 uint32 guestPid`);
 export const ContainerRequest = messages.add<ContainerRequest>('ContainerRequest', `

@@ -1,4 +1,5 @@
 // Settings of one sandbox in the annotations of its container: ours, `io.tskata.KEY`, and those of Kata's that mean the same.
+import { SANDBOX_ID_ANNOTATION } from '../oci/cri-annotations.ts';
 import {
   ANNOTATION_KEY_NAMES,
   type AnnotationKey,
@@ -28,7 +29,8 @@ export function withAnnotations(settings: Settings, annotations: Annotations = {
     const key = KATA_ANNOTATIONS.get(name);
     if (key !== undefined) found.set(key, name);
   }
-  for (const name of names.filter((name) => name.startsWith(PREFIX))) found.set(ownKey(name), name);
+  const ours = names.filter((name) => name.startsWith(PREFIX) && name !== SANDBOX_ID_ANNOTATION);
+  for (const name of ours) found.set(ownKey(name), name);
   let result = settings;
   for (const [key, name] of found) {
     if (!settings.values.enable_annotations.includes(key)) {

@@ -1,6 +1,7 @@
 // `create`, and the first half of `run`: from a bundle to a container that waits for its start.
+import { resolve } from 'node:path';
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
-import { SIGKILL } from '../oci/signals.ts';
+import { isOfHost } from '../oci/guest-mounts.ts';
 import { namedResources } from '../oci/update-merge.ts';
 import { type Bundle, readBundle } from './bundle.ts';
 import type { CgroupFlags } from './cgroup-flags.ts';
@@ -8,9 +9,11 @@ import { currentState } from './container-state.ts';
 import { runHooks } from './hooks.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
 import { checkInstallation, type Installation } from './installation.ts';
-import { endInput, type Launched, launchSandbox } from './launch.ts';
+import type { Launched } from './launch.ts';
+import { planNamespaces } from './namespaces.ts';
 import type { Warn } from './operations.ts';
-import { endProcess, identify, signalIdentity } from './process-identity.ts';
+import { findPod, running } from './pod.ts';
+import { endProcess, identify } from './process-identity.ts';
 import {
   checkStartOptions,
   failedToStart,
@@ -20,10 +23,12 @@ import {
   startProxy,
   writePidFile,
 } from './process-start.ts';
+import type { HostNamespace, HostPlace } from './proxy-request.ts';
 import { RuntimeError } from './runtime-error.ts';
-import { COMMIT_LINE } from './sandbox-arguments.ts';
+import type { SandboxArguments } from './sandbox-arguments.ts';
 import { callSandbox } from './sandbox-client.ts';
-import { planSandbox } from './sandbox-plan.ts';
+import { joinHome, type SandboxHome, startHome } from './sandbox-home.ts';
+import { planHost, planSandbox, type SandboxPlan } from './sandbox-plan.ts';
 import type { ContainerRecord, StateStore } from './state-store.ts';
 
 export interface CreateOptions extends StartOptions, CgroupFlags {
@@ -38,7 +43,7 @@ export interface CreateOptions extends StartOptions, CgroupFlags {
 }
 
 export interface CreatedContainer {
-  readonly sandbox: Launched;
+  readonly sandbox: SandboxHome;
   readonly proxy: Launched;
 }
 
@@ -57,59 +62,101 @@ export async function createContainer(
   const bundle = readBundle(options.bundle);
   checkStartOptions(options, bundle.config.process);
   checkInstallation(installation);
-  const plan = await planSandbox(installation, bundle.config, options.configFile);
-  const cgroupOptions = { ...options, overheadMib: plan.overheadMib };
+  const pod = findPod(store, id, bundle.config);
+  const namespaces = planNamespaces(bundle.config.linux?.namespaces ?? [], pod?.sandboxId, running(store));
+  const plan = pod ?? (await planSandbox(installation, bundle.config, options.configFile));
+  const host = 'machine' in plan ? plan : await planHost(installation, options.configFile);
+  const cgroupOptions = { ...options, overheadMib: host.overheadMib };
   const cgroup = await SandboxCgroup.plan(directory, id, bundle.config, cgroupOptions, warn);
   const resources = bundle.config.linux?.resources ?? {};
-  const { memoryMib } = plan.machine;
+  const memoryMib = 'machine' in plan ? plan.machine.memoryMib : plan.vmMemoryMib;
   const token = newToken();
+  if (pod === undefined && !hasNetwork(bundle)) {
+    await warn("the container gets a network of its own: a virtual machine cannot be in the host's network namespace");
+  }
 
   store.sweep(id);
-  let record = newRecord(id, bundle, memoryMib);
+  let record = { ...newRecord(id, bundle, memoryMib), ...(pod === undefined ? {} : { sandboxId: pod.sandboxId }) };
   using _lock = store.create(record);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.remove(id));
   undo.defer(() => cgroup.remove());
   cgroup.make(resources, memoryMib);
 
-  const sandboxArguments = {
-    id,
-    machine: plan.machine,
-    console: options.debug || plan.debug,
-    dialTimeoutMs: plan.dialTimeoutMs,
-    commandStartNs: options.commandStartNs,
-  };
-  const sandbox = await launchSandbox(installation, directory, sandboxArguments, (pid) =>
-    cgroup.admitSandbox(pid, id, resources, memoryMib),
-  );
-  undo.defer(async () => void (await endProcess(sandbox.identity)));
+  const admitFirst = (pid: number): void => cgroup.admitSandbox(pid, id, resources, memoryMib);
+  const sandbox =
+    'machine' in plan
+      ? await startHome(installation, directory, sandboxArguments(options, plan), admitFirst, undo)
+      : joinHome(store, id, plan, undo);
   const interrupt = new AbortController();
   using _signals = onInterrupt(() => {
-    interrupt.abort();
-    signalIdentity(sandbox.identity, SIGKILL);
+    interrupt.abort(new RuntimeError('SANDBOX_FAILED', 'the command was interrupted', { id }));
+    sandbox.interrupt();
   });
   // Before the slow part: if we are killed in it, `delete --force` knows whom to end.
   record = { ...record, sandbox: sandbox.identity };
   store.write(record);
 
   const { process } = bundle.config;
-  const call = { containerId: id, bundle: bundle.directory, stdioToken: token, terminal: process.terminal === true };
-  const made = callSandbox(directory, 'CreateContainer', call, plan.createTimeoutMs).catch(failedToStart(id));
-  const proxy = await startProxy(installation, directory, proxyOptions(options, process, token), made, (identity) => {
-    undo.defer(async () => void (await endProcess(identity)));
-    cgroup.admit(identity.pid);
+  const call = {
+    containerId: id,
+    bundle: bundle.directory,
+    stdioToken: token,
+    terminal: process.terminal === true,
+    sharedNamespaces: namespaces.shared,
+  };
+  const made = Promise.race([
+    callSandbox(directory, 'CreateContainer', call, host.createTimeoutMs),
+    rejection(interrupt.signal),
+  ]).catch(failedToStart(id));
+  const request = proxyOptions(options, process, token, hostPlace(bundle, namespaces.host));
+  const proxy = await startProxy(installation, directory, request, made, ({ pid, ...identity }) => {
+    undo.defer(async () => void (await endProcess({ pid, ...identity })));
+    // Where the VM is in a control group of another container, the proxy is the first in this one's.
+    if (pod === undefined) cgroup.admit(pid);
+    else admitFirst(pid);
   });
 
-  record = { ...record, init: proxy.identity };
+  record = { ...record, init: proxy.identity, namespaces: namespaces.identities };
   // config.md, "Prestart" and "CreateRuntime Hooks": in this order, when the environment is there and the program has not run.
   const state = currentState(record);
   await runHooks('prestart', record.hooks?.prestart, state, interrupt.signal);
   await runHooks('createRuntime', record.hooks?.createRuntime, state, interrupt.signal);
   store.write({ ...record, phase: 'created' });
   if (options.pidFile !== undefined) writePidFile(options.pidFile, proxy.identity.pid);
-  await endInput(sandbox.child, COMMIT_LINE);
+  await sandbox.commit();
   undo.move();
   return { sandbox, proxy };
+}
+
+function sandboxArguments({ id, debug, commandStartNs }: CreateOptions, plan: SandboxPlan): SandboxArguments {
+  return {
+    id,
+    machine: plan.machine,
+    console: debug || plan.debug,
+    dialTimeoutMs: plan.dialTimeoutMs,
+    commandStartNs,
+  };
+}
+
+/** What `--network host` leaves out. */
+function hasNetwork({ config }: Bundle): boolean {
+  return (config.linux?.namespaces ?? []).some(({ type }) => type === 'network');
+}
+
+/** Where those look for the container who know its pid only: in its root file system, with what it sees there of the host. */
+function hostPlace({ directory, config, rootfs }: Bundle, namespaces: readonly HostNamespace[]): HostPlace {
+  return {
+    namespaces,
+    rootfs,
+    readOnly: config.root.readonly === true,
+    volumes: (config.mounts ?? []).filter(isOfHost).map(({ source = '', destination, options = [] }) => ({
+      source: resolve(directory, source),
+      target: destination,
+      readOnly: options.includes('ro'),
+      recursive: options.includes('rbind'),
+    })),
+  };
 }
 
 /** Signals with which a person or a service manager ends a command. (Not SIGHUP: a handler would undo nohup(1).) */
@@ -123,6 +170,11 @@ function onInterrupt(action: () => void): Disposable {
       for (const signal of INTERRUPTS) process.off(signal, action);
     },
   };
+}
+
+/** Rejects with the reason of an interrupt. */
+function rejection(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
 }
 
 function newRecord(id: string, { directory, config, rootfs }: Bundle, vmMemoryMib: number): ContainerRecord {

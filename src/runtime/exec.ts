@@ -64,7 +64,8 @@ export async function execInContainer(
     ignorePaused,
   };
   const made = callSandbox(directory, 'ExecProcess', call, EXEC_MS).catch(failedToStart(id));
-  const proxy = await startProxy(installation, directory, proxyOptions(options, process, token), made, (identity) => {
+  const request = proxyOptions(options, process, token, { pid: record.init?.pid ?? 0 });
+  const proxy = await startProxy(installation, directory, request, made, (identity) => {
     // With its proxy the process in the guest ends as well.
     undo.defer(async () => void (await endProcess(identity)));
     SandboxCgroup.read(directory)?.admit(identity.pid);

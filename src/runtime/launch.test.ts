@@ -11,11 +11,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+const request = { token: 't', terminal: 'none', place: { pid: 1 }, commandLine: ['sleep'] } as const;
+
 async function launch(script: string): Promise<unknown> {
   const proxy = join(folder, 'proxy');
-  writeFileSync(proxy, `#!/bin/sh\n${script}\n`);
+  writeFileSync(proxy, `#!/bin/sh\ndd bs=4096 count=1 <&3 >/dev/null 2>&1\n${script}\n`);
   chmodSync(proxy, 0o700);
-  return await launchProxy({ ...findInstallation(), proxy }, folder, { token: 't', terminal: 'none' }, () => {});
+  return await launchProxy({ ...findInstallation(), proxy }, folder, request, () => {});
 }
 
 describe('launchProxy', () => {

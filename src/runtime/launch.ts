@@ -2,16 +2,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import type { Installation } from './installation.ts';
 import { identify, type ProcessIdentity } from './process-identity.ts';
+import { encodeProxyRequest, type ProxyOptions } from './proxy-request.ts';
 import { RuntimeError } from './runtime-error.ts';
 import { encodeSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
 import { SANDBOX_LOG } from './state-store.ts';
 
 /** util-linux, on every Debian machine. */
 const UNSHARE = '/usr/bin/unshare';
-/** Where a child says that it is ready. */
+/** Where a child says that it is ready, and a proxy is told what to do. */
 const READY_FD = 3;
 
 /** A process that was started and is ready. */
@@ -61,16 +62,8 @@ export async function launchSandbox(
   }
 }
 
-/** What a proxy is to do besides relaying. */
-export interface ProxyOptions {
-  readonly token: string;
-  readonly terminal: 'none' | 'own' | { readonly consoleSocket: string };
-  readonly consoleSize?: { readonly height: number; readonly width: number };
-  readonly pidfdSocket?: string;
-}
-
 /**
- * Starts a proxy with our own standard streams, in a session of its own. It is ready once the guest's streams are connected.
+ * Starts a proxy with our own standard streams, in a session of its own: to `onSpawn` before it does anything. It is ready once the guest's streams are connected.
  * @throws RuntimeError PROXY_FAILED
  */
 export async function launchProxy(
@@ -79,7 +72,9 @@ export async function launchProxy(
   options: ProxyOptions,
   onSpawn: (identity: ProcessIdentity) => void,
 ): Promise<Launched> {
-  const child = spawn(installation.proxy, [...proxyFlags(options), options.token], {
+  const [argv0 = '', ...args] = options.commandLine;
+  const child = spawn(installation.proxy, args, {
+    argv0,
     cwd: directory,
     detached: true,
     env: {},
@@ -87,16 +82,9 @@ export async function launchProxy(
   });
   const identity = child.pid === undefined ? undefined : identify(child.pid);
   if (identity !== undefined) onSpawn(identity);
+  // It reads before it writes; one that ends before has said why.
+  (child.stdio[READY_FD] as Duplex).write(encodeProxyRequest(options));
   return await whenReady(child, (why) => new RuntimeError('PROXY_FAILED', why, { path: installation.proxy }));
-}
-
-function proxyFlags({ terminal, consoleSize, pidfdSocket }: ProxyOptions): string[] {
-  const flags = [`--ready-fd=${READY_FD}`];
-  if (terminal === 'own') flags.push('--terminal');
-  if (typeof terminal === 'object') flags.push(`--console-socket=${terminal.consoleSocket}`);
-  if (consoleSize !== undefined) flags.push(`--console-size=${consoleSize.height}x${consoleSize.width}`);
-  if (pidfdSocket !== undefined) flags.push(`--pidfd-socket=${pidfdSocket}`);
-  return flags;
 }
 
 /** @param failure makes the error, from why it did not get ready */

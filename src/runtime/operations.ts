@@ -6,9 +6,10 @@ import { StatusError } from '../protocol/status.ts';
 import { currentState, currentStatus } from './container-state.ts';
 import { runHooks } from './hooks.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
-import { isAlive, signalIdentity, waitForEnd } from './process-identity.ts';
+import { hasOwnSandbox, membersOf } from './pod.ts';
+import { isAlive, type ProcessIdentity, signalIdentity, waitForEnd } from './process-identity.ts';
 import { RuntimeError } from './runtime-error.ts';
-import { callSandbox } from './sandbox-client.ts';
+import { callSandbox, ignoreLostSandbox } from './sandbox-client.ts';
 import type { ContainerRecord, StateStore } from './state-store.ts';
 
 /** Longer than the sandbox's own deadline for the same step. */
@@ -17,6 +18,8 @@ const SIGNAL_MS = 15_000;
 /** A sandbox that has not ended by then is killed: nothing in it is worth more waiting. */
 const DELETE_MS = 5_000;
 const KILL_MS = 10_000;
+/** Longer than the agent takes to free what a container had. */
+const LEAVE_MS = 60_000;
 
 /** Told what went wrong without being an error. */
 export type Warn = (message: string) => Promise<void>;
@@ -80,15 +83,33 @@ export async function deleteContainer(store: StateStore, id: string, force: bool
       const message = `cannot delete container ${id} that is not stopped: ${status}`;
       throw new RuntimeError('WRONG_STATUS', message, { id, status });
     }
+    if (!force) checkAlone(store, id);
     if (record !== undefined) await endProcesses(store, record);
-    // Whose pids are not known: the sandbox ends them all when it ends itself.
-    else await callSandbox(store.directory(id), 'Shutdown', {}, DELETE_MS).catch(ignoreLostSandbox);
+    else await endUnknown(store, id);
     SandboxCgroup.read(store.directory(id))?.remove();
     store.remove(id);
     if (record !== undefined) await runLateHooks('poststop', record, warn);
   } catch (error) {
     if (!(force && error instanceof RuntimeError && error.code === 'NOT_FOUND')) throw error;
   }
+}
+
+/** Without force a VM does not end under others that run in it. */
+function checkAlone(store: StateStore, id: string): void {
+  const others = membersOf(store, id).filter((record) => currentStatus(record) !== 'stopped');
+  if (others.length === 0) return;
+  const names = others.map(({ id }) => id).join(', ');
+  const message = `cannot delete container ${id}: in its virtual machine run ${names}; delete them first, or all with --force`;
+  throw new RuntimeError('WRONG_STATUS', message, { id });
+}
+
+/** Whose pids are not known: the sandbox ends them all when it ends itself, and one of others when it is told to. */
+async function endUnknown(store: StateStore, id: string): Promise<void> {
+  const directory = store.directory(id);
+  const call = hasOwnSandbox(store, id)
+    ? callSandbox(directory, 'Shutdown', {}, DELETE_MS)
+    : callSandbox(directory, 'DeleteContainer', { containerId: id, force: true }, LEAVE_MS);
+  await call.catch(ignoreLostSandbox);
 }
 
 /** config.md, "Poststart" and "Poststop": a failure is a warning, and life goes on. */
@@ -106,21 +127,36 @@ function readForDelete(store: StateStore, id: string, force: boolean): Container
   }
 }
 
-async function endProcesses(store: StateStore, { id, sandbox, init }: ContainerRecord): Promise<void> {
+async function endProcesses(store: StateStore, { id, sandbox, sandboxId, init }: ContainerRecord): Promise<void> {
   if (sandbox !== undefined && isAlive(sandbox)) {
-    const request = { containerId: id, force: true };
-    // It may be ending already, or hang: either way it is gone in the end.
-    await callSandbox(store.directory(id), 'DeleteContainer', request, DELETE_MS).catch(ignoreLostSandbox);
-    if (!(await waitForEnd(sandbox, DELETE_MS))) signalIdentity(sandbox, SIGKILL);
-    await expectEnd(sandbox);
+    if (sandboxId === undefined) await endSandbox(store, id, sandbox);
+    else await leaveSandbox(store, id, sandbox);
   }
   if (init === undefined) return;
   signalIdentity(init, SIGKILL);
   await expectEnd(init);
 }
 
-function ignoreLostSandbox(error: unknown): void {
-  if (!(error instanceof StatusError)) throw error;
+async function endSandbox(store: StateStore, id: string, sandbox: ProcessIdentity): Promise<void> {
+  // What others there have left ends with the VM.
+  const isShared = membersOf(store, id).length > 0;
+  const call = isShared
+    ? callSandbox(store.directory(id), 'Shutdown', {}, DELETE_MS)
+    : callSandbox(store.directory(id), 'DeleteContainer', { containerId: id, force: true }, DELETE_MS);
+  // It may be ending already, or hang: either way it is gone in the end.
+  await call.catch(ignoreLostSandbox);
+  if (!(await waitForEnd(sandbox, DELETE_MS))) signalIdentity(sandbox, SIGKILL);
+  await expectEnd(sandbox);
+}
+
+/** @throws StatusError when the container is still there, in a VM that goes on */
+async function leaveSandbox(store: StateStore, id: string, sandbox: ProcessIdentity): Promise<void> {
+  try {
+    await callSandbox(store.directory(id), 'DeleteContainer', { containerId: id, force: true }, LEAVE_MS);
+  } catch (error) {
+    const isGone = error instanceof StatusError && error.code === 'NOT_FOUND';
+    if (!isGone && isAlive(sandbox)) throw error;
+  }
 }
 
 async function expectEnd(identity: { readonly pid: number; readonly startTime: number }): Promise<void> {

@@ -5,8 +5,9 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
 import type { Process } from '../oci/config.ts';
 import type { Installation } from './installation.ts';
-import { type Launched, launchProxy, type ProxyOptions } from './launch.ts';
+import { type Launched, launchProxy } from './launch.ts';
 import type { ProcessIdentity } from './process-identity.ts';
+import { type ProxyOptions, proxyCommandLine } from './proxy-request.ts';
 import { RuntimeError } from './runtime-error.ts';
 
 /** What a caller says of the process that is to be started. */
@@ -68,9 +69,10 @@ export async function startProxy(
 }
 
 export function proxyOptions(
-  { consoleSocket, pidfdSocket }: StartOptions,
-  { terminal, consoleSize }: Process,
+  { id, consoleSocket, pidfdSocket }: StartOptions & { readonly id: string },
+  { terminal, consoleSize, args }: Process,
   token: string,
+  place: ProxyOptions['place'],
 ): ProxyOptions {
   return {
     token,
@@ -78,6 +80,8 @@ export function proxyOptions(
       terminal !== true ? 'none' : consoleSocket === undefined ? 'own' : { consoleSocket: resolve(consoleSocket) },
     ...(consoleSize ? { consoleSize } : {}),
     ...(pidfdSocket === undefined ? {} : { pidfdSocket: resolve(pidfdSocket) }),
+    place,
+    commandLine: proxyCommandLine(args, id),
   };
 }
 

@@ -33,3 +33,8 @@ export async function callSandbox<Name extends UnaryName<SandboxMethods>>(
     client.close();
   }
 }
+
+/** For calls that end something: a sandbox that does not answer may be ending already. @throws what is not a StatusError */
+export function ignoreLostSandbox(error: unknown): void {
+  if (!(error instanceof StatusError)) throw error;
+}

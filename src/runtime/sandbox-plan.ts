@@ -10,6 +10,9 @@ import type { SandboxMachine } from './sandbox-vm.ts';
 import { sizeVm } from './sizing.ts';
 import { readHostSize } from './sizing-host.ts';
 
+/** What of it concerns a container whether or not it gets a VM of its own. */
+export type HostPlan = Pick<SandboxPlan, 'overheadMib' | 'createTimeoutMs'>;
+
 export interface SandboxPlan {
   readonly machine: SandboxMachine;
   /** Whether the guest's console goes into the log, whatever the command says. */
@@ -54,6 +57,12 @@ export async function planSandbox(
     dialTimeoutMs: values.dial_timeout * 1000,
     createTimeoutMs: values.create_container_timeout * 1000,
   };
+}
+
+/** What a container that gets no VM of its own needs of the configuration. */
+export async function planHost(installation: Installation, configFile?: string): Promise<HostPlan> {
+  const { values } = await loadSettings(installation, configFile);
+  return { overheadMib: values.host_memory_overhead, createTimeoutMs: values.create_container_timeout * 1000 };
 }
 
 const FILES = ['kernel', 'initrd', 'virtio_fs_daemon'] as const;

@@ -5,8 +5,8 @@
 // its proxy, which ends when it has passed all output on; the end of the last proxy ends the VM.
 import type { AgentClient } from '../agent-client/agent-client.ts';
 import { messageOf } from '../lib/errors.ts';
-import type { Process } from '../oci/config.ts';
-import { planForGuest } from '../oci/guest-config.ts';
+import type { NamespaceType, Process } from '../oci/config.ts';
+import { namespacePath, planForGuest, type SharedNamespaces } from '../oci/guest-config.ts';
 import { devicesForGuest, type HostDisk } from '../oci/guest-devices.ts';
 import { SIGKILL } from '../oci/signals.ts';
 import { SHARED_DIRECTORY } from '../protocol/agent-service.ts';
@@ -40,6 +40,8 @@ export interface GuestProcess {
 
 interface Container {
   readonly init: GuestProcess;
+  /** The pid of its init in the guest, once it is made; settles when that is tried. */
+  readonly made: Promise<number>;
   /** Those that run, or whose output is still passed on. */
   readonly execs: Set<GuestProcess>;
 }
@@ -76,9 +78,10 @@ export class Sandbox {
       throw new StatusError('ALREADY_EXISTS', `container ${containerId} is in this sandbox already`);
     }
     const init: GuestProcess = { containerId, processId: '' };
-    this.#containers.set(containerId, { init, execs: new Set() });
+    const made = this.#tokens.fulfil(request.stdioToken, init, () => this.#make(request, init));
+    this.#containers.set(containerId, { init, made, execs: new Set() });
     try {
-      return await this.#tokens.fulfil(request.stdioToken, init, () => this.#make(request, init));
+      return await made;
     } catch (error) {
       this.#containers.delete(containerId);
       throw error;
@@ -116,6 +119,8 @@ export class Sandbox {
 
   /** Forgets a container; the last one ends the VM. */
   async delete(id: string, force: boolean): Promise<void> {
+    // Whoever asked for it may be gone: half of a container cannot be deleted.
+    await this.#find(id).made.catch(() => {});
     this.#find(id);
     const agent = await this.#environment.agent;
     await agent.call('DeleteContainer', { containerId: id, force });
@@ -189,7 +194,8 @@ export class Sandbox {
     const { config, warnings: left } = devicesForGuest(bundle.config, disks);
     const withDisks = { ...config, mounts: mountsOfDisks(config.mounts ?? [], disks) };
     const isDisk = (source: string): boolean => disks.some(({ path }) => path === source);
-    const plan = planForGuest(withDisks, containerId, SHARED_DIRECTORY, isDisk);
+    const namespaces = await this.#guestNamespaces(request.sharedNamespaces);
+    const plan = planForGuest(withDisks, containerId, SHARED_DIRECTORY, namespaces, isDisk);
     this.#warnOf(containerId, left);
     mounts.add(containerId, bundle.directory, bundle.rootfs, plan.shares);
     try {
@@ -210,6 +216,15 @@ export class Sandbox {
       mounts.remove(containerId);
       throw error;
     }
+  }
+
+  /** @param shared by type, the container whose namespace it is. @returns by type, its path in the guest; both may be empty */
+  async #guestNamespaces(shared: CreateContainerRequest['sharedNamespaces']): Promise<SharedNamespaces> {
+    const paths: Record<string, string> = {};
+    for (const [type, id] of Object.entries(shared)) {
+      paths[type] = id === '' ? '' : namespacePath(type as NamespaceType, await this.#findRunning(id).made);
+    }
+    return paths;
   }
 
   /** The disks of the VM. */

@@ -5,7 +5,7 @@ import { MS_BIND, MS_REC } from '../ffi/abi.gen.ts';
 import { mount, setPropagation, unmount } from '../ffi/mount.unsafe.ts';
 import type { HostShare } from '../oci/guest-config.ts';
 import { RuntimeError } from './runtime-error.ts';
-import { SHARED_FOLDER } from './state-store.ts';
+import { removeMountPoints, SHARED_FOLDER } from './state-store.ts';
 
 /** On the host the sandbox's folder is closed anyway; in the guest the root of a user namespace must be able to pass. */
 const FOLDER_MODE = 0o711;
@@ -37,10 +37,15 @@ export class SharedFolder {
     undo.move();
   }
 
-  /** Takes a container's mounts away. */
+  /** Takes a container's mounts away, and the points that were made for them: others may come and go for long. */
   remove(containerId: string): void {
     for (const target of (this.#mounted.get(containerId) ?? []).reverse()) unmount(target, { detach: true });
     this.#mounted.delete(containerId);
+    try {
+      removeMountPoints(this.path, containerId);
+    } catch {
+      // The guest can write there too: what it has left goes with the sandbox.
+    }
   }
 
   #bind(containerId: string, source: string, name: string, recursive: boolean): void {

@@ -22,6 +22,7 @@ import type { Hooks } from '../oci/config.ts';
 import { isContainerId } from '../oci/state.ts';
 import type { Phase } from '../oci/status.ts';
 import type { Resources } from '../oci/update-merge.ts';
+import type { NamespaceIdentities } from './namespaces.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { RuntimeError } from './runtime-error.ts';
 
@@ -48,6 +49,10 @@ export interface ContainerRecord {
   /** The verb that makes the container; what counts while `phase` is `creating`. */
   readonly creator: ProcessIdentity;
   readonly sandbox?: ProcessIdentity;
+  /** The container in whose VM it is, if not in one of its own. */
+  readonly sandboxId?: string;
+  /** Once it is made. */
+  readonly namespaces?: NamespaceIdentities;
   /** The proxy that stands for the container's init. */
   readonly init?: ProcessIdentity;
 }
@@ -158,7 +163,9 @@ export class StateStore {
   /** Removes the container's folder. Its sandbox process must have ended. Call it with the lock held. */
   remove(id: string): void {
     const directory = this.directory(id);
-    removeMountPoints(join(directory, SHARED_FOLDER));
+    const shared = join(directory, SHARED_FOLDER);
+    for (const name of names(shared)) removeMountPoints(shared, name);
+    removeEmpty(shared);
     // Out of sight at once: nobody finds half of it, and nobody can put anything into it while it goes.
     const scratch = `${directory}@${process.pid}`;
     rmSync(scratch, { recursive: true, force: true });
@@ -200,19 +207,17 @@ function encode(record: ContainerRecord): string {
 }
 
 /**
- * Takes away the points on which the sandbox mounted things, in the shape that shared-folder.ts makes. They are empty here, as
- * its mounts are its own. Never by a recursive removal: if a mount could be seen after all, that would empty a volume.
+ * Takes away the points on which the sandbox mounts a container's things, in the shape that shared-folder.ts makes. They are
+ * empty where its mounts are not seen, or are no more. Never by a recursive removal: if a mount could be seen after all, that
+ * would empty a volume.
  */
-function removeMountPoints(shared: string): void {
-  for (const id of names(shared)) {
-    removeEmpty(join(shared, id, 'rootfs'));
-    for (const folder of ['mounts', 'hooks']) {
-      for (const name of names(join(shared, id, folder))) removeEmpty(join(shared, id, folder, name));
-      removeEmpty(join(shared, id, folder));
-    }
-    removeEmpty(join(shared, id));
+export function removeMountPoints(shared: string, id: string): void {
+  removeEmpty(join(shared, id, 'rootfs'));
+  for (const folder of ['mounts', 'hooks']) {
+    for (const name of names(join(shared, id, folder))) removeEmpty(join(shared, id, folder, name));
+    removeEmpty(join(shared, id, folder));
   }
-  removeEmpty(shared);
+  removeEmpty(join(shared, id));
 }
 
 function names(folder: string): string[] {

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { readLines } from '../../src/runtime/proxy-connection.ts';
 
 export const TOKEN = 'f'.repeat(64);
@@ -78,14 +78,16 @@ export class FakeSandbox implements AsyncDisposable {
     flags: readonly string[] = [],
     stdio: ('pipe' | number)[] = ['pipe', 'pipe', 'pipe'],
   ): StartedProxy {
-    const child = spawn(program, ['--ready-fd=3', ...flags, TOKEN], {
+    const child = spawn(program, ['1000', '[tskata c1]'], {
+      argv0: '/bin/sleep',
       cwd: this.directory,
       detached: true,
       stdio: [...stdio, 'pipe'],
     });
     this.#children.push(child);
     const exit = once(child, 'exit').then(([status, signal]) => ({ status, signal }));
-    const ready = child.stdio[3] as Readable;
+    const ready = child.stdio[3] as Duplex;
+    ready.write(`${[`--token=${TOKEN}`, ...flags].join('\0')}\0\0`);
     const readiness = once(ready.setEncoding('utf8'), 'data').then(([text]) => String(text).trim());
     return { child, readiness, exit };
   }

@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { Hooks, LinuxConfig, Mount } from '../../src/oci/config.ts';
+import type { Hooks, LinuxConfig, Mount, Namespace, NamespaceType } from '../../src/oci/config.ts';
 import { defaultConfig } from '../../src/oci/default-config.ts';
 import type { State } from '../../src/oci/state.ts';
 
@@ -50,11 +50,22 @@ export interface BundleOptions {
   readonly cgroupsPath?: string;
   readonly resources?: LinuxConfig['resources'];
   readonly oomScoreAdj?: number;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Others than usual: of a kind that is here already, in its place. */
+  readonly namespaces?: readonly Namespace[];
+  /** Kinds that are left out. */
+  readonly withoutNamespaces?: readonly NamespaceType[];
 }
 
 /** Runs `script` in busybox's shell. */
 export function shell(script: string): BundleOptions {
   return { args: ['sh', '-c', script] };
+}
+
+function namespacesOf({ namespaces = [], withoutNamespaces = [] }: BundleOptions): Namespace[] {
+  const without = [...withoutNamespaces, ...namespaces.map(({ type }) => type)];
+  const usual = defaultConfig().linux?.namespaces ?? [];
+  return [...usual.filter(({ type }) => !without.includes(type)), ...namespaces];
 }
 
 /** A folder for bundles and state, removed at the end with all containers in it. */
@@ -87,6 +98,7 @@ export class RuntimeBed implements AsyncDisposable {
     const edited = {
       ...config,
       ...(options.hooks === undefined ? {} : { hooks: options.hooks }),
+      ...(options.annotations === undefined ? {} : { annotations: options.annotations }),
       root: { path: 'rootfs', readonly: options.readonlyRoot === true },
       mounts: [...(config.mounts ?? []), ...(options.mounts ?? [])],
       process: {
@@ -97,6 +109,7 @@ export class RuntimeBed implements AsyncDisposable {
       },
       linux: {
         ...config.linux,
+        namespaces: namespacesOf(options),
         cgroupsPath: options.cgroupsPath ?? `/${this.name}/${basename(folder)}`,
         ...(options.resources === undefined ? {} : { resources: options.resources }),
       },
@@ -203,19 +216,28 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** Processes that work in the folder or name it in their command line. */
+/** Processes that work in the folder, have their root in it or name it in their command line. */
 function processesBelow(folder: string): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid && isRunning(Number(name)))
     .flatMap((pid) => {
       try {
         const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-        const belongs = command.includes(folder) || readlinkSync(`/proc/${pid}/cwd`).startsWith(folder);
+        const belongs =
+          command.includes(folder) ||
+          readlinkSync(`/proc/${pid}/cwd`).startsWith(folder) ||
+          rootOf(pid).includes(`/${basename(folder)}/`);
         return belongs ? [`process ${pid} ${command}`] : [];
       } catch {
         return []; // It has ended since.
       }
     });
+}
+
+/** The folder of its file system that is a process's root: proc_pid_mountinfo(5), field 4 of the line of /. */
+function rootOf(pid: string): string {
+  const lines = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n');
+  return lines.map((line) => line.split(' ')).find((fields) => fields[4] === '/')?.[3] ?? '';
 }
 
 /** Mount points of the trees of control groups. */
