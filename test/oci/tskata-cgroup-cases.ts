@@ -1,10 +1,11 @@
 // The control groups of a sandbox: the processes of one VM, and what holds for all of them.
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ContainerRecord } from '../../src/runtime/state-store.ts';
 import { cgroupsOf, controls } from './cgroup-cases.ts';
-import { ended, type Runtime, RuntimeBed, shell, until } from './harness.ts';
+import { cgroupMounts, ended, isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
 
 const SLEEP = shell('sleep 1000');
 
@@ -16,6 +17,23 @@ function backEnds(pid: number): number[] {
   const children = tasks.flatMap((text) => text.trim().split(' ')).filter(Boolean);
   const nameOf = (child: string): string => readFileSync(`/proc/${child}/comm`, 'utf8').trim();
   return [pid, ...children.filter((child) => nameOf(child).startsWith('virtiofsd')).map(Number)];
+}
+
+/** Makes a control group in all trees with a process in it. */
+function occupy(path: string): { readonly pid: number } & Disposable {
+  const child = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
+  const folders = cgroupMounts().map((mountPoint) => join(mountPoint, path));
+  // A cpuset of version 1 takes nobody before it has processors and memory: it stays empty.
+  for (const folder of folders) mkdirSync(folder, { recursive: true });
+  for (const folder of folders.filter((folder) => !folder.includes('/cpuset/'))) {
+    writeFileSync(join(folder, 'cgroup.procs'), String(child.pid));
+  }
+  return {
+    pid: Number(child.pid),
+    [Symbol.dispose]() {
+      child.kill('SIGKILL');
+    },
+  };
 }
 
 export function describeTskataCgroups(runtime: Runtime): void {
@@ -30,6 +48,21 @@ export function describeTskataCgroups(runtime: Runtime): void {
       const pids = [...backEnds(sandbox?.pid ?? 0), init?.pid ?? 0];
       expect(new Set(pids.flatMap(cgroupsOf))).toEqual(new Set([path]));
       expect(readFileSync(`/proc/${sandbox?.pid}/oom_score_adj`, 'utf8')).toBe('77\n');
+    });
+
+    // runc up to 1.1 warns of them only.
+    test('with processes of others in them are refused, and left as they are', async () => {
+      await using bed = new RuntimeBed(runtime);
+      const path = `/${bed.name}/taken`;
+      using other = occupy(path);
+
+      const result = await bed.call(['run', '-b', bed.bundle({ ...SLEEP, cgroupsPath: path }), 'c1']);
+
+      expect(result.status).toBe(1);
+      expect(result.stderr).toContain("container's cgroup is not empty: 1 process(es) found");
+      expect(isRunning(other.pid)).toBe(true);
+      expect(cgroupsOf(other.pid)).toContain(path);
+      expect(bed.leftovers().filter((line) => !line.startsWith('cgroup'))).toEqual([]);
     });
 
     test('limit memory to what the VM has and its overhead, though nothing was asked for', async () => {
