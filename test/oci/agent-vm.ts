@@ -27,7 +27,8 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
   const folder = 'agent';
   mkdirSync(folder);
   mkdirSync('/run/tskata', { recursive: true });
-  const isolate = ['--pid', '--mount-proc', '--mount', '--propagation', 'slave', '--fork', '--kill-child'];
+  // In a cgroup namespace, what the agent makes is below the sandbox's own control group, and no other agent's.
+  const isolate = ['--pid', '--mount-proc', '--cgroup', '--mount', '--propagation', 'slave', '--fork', '--kill-child'];
   const agent = join(buildDirectory, 'guest/agent');
   const boot = ['/bin/sh', '-c', BOOT, agent, options.sharedDirectory, folder];
   options.onMark('kernel-entry', process.hrtime.bigint());
