@@ -54,6 +54,21 @@ describe('planForGuest', () => {
     expect(guest.hooks).toEqual({ createContainer: [], startContainer: [] });
   });
 
+  test('joins what the guest has already, and leaves out what is of the VM itself', () => {
+    const path = '/proc/7/ns/x';
+    const mappings = [{ containerID: 0, hostID: 100000, size: 65536 }];
+    const namespaces = (['ipc', 'uts', 'user', 'pid'] as const).map((type) => ({ type, path }));
+    const config = { ...defaultConfig(), linux: { namespaces, uidMappings: mappings, gidMappings: mappings } };
+    const shared = { ipc: '/proc/30/ns/ipc', uts: '', user: '' };
+
+    const { config: guest } = planForGuest(config, 'c1', '/shared', shared);
+
+    expect(guest.linux).toEqual({
+      namespaces: [{ type: 'ipc', path: '/proc/30/ns/ipc' }, { type: 'pid' }],
+      cgroupsPath: '/c1',
+    });
+  });
+
   test.each<Namespace>([{ type: 'network' }, { type: 'network', path: '/run/netns/x' }])(
     "lets the VM stand for the container's network namespace: %j",
     (network) => {

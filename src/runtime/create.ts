@@ -63,7 +63,7 @@ export async function createContainer(
   checkStartOptions(options, bundle.config.process);
   checkInstallation(installation);
   const pod = findPod(store, id, bundle.config);
-  const namespaces = planNamespaces(bundle.config.linux?.namespaces ?? [], pod?.sandboxId, running(store));
+  const namespaces = planNamespaces(bundle.config.linux?.namespaces ?? [], pod?.sandboxId, () => running(store));
   const plan = pod ?? (await planSandbox(installation, bundle.config, options.configFile));
   const host = 'machine' in plan ? plan : await planHost(installation, options.configFile);
   const cgroupOptions = { ...options, overheadMib: host.overheadMib };

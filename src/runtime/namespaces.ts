@@ -2,6 +2,7 @@
 // of its own that callers name by path: they configure the network there, and have other containers share the rest. A path that is
 // another container's of the same VM is shared in the guest; nothing of the host, and nothing of another VM, can be.
 import { lstatSync, statfsSync, statSync } from 'node:fs';
+import { getSystemErrorMessage } from 'node:util';
 import type { Namespace, NamespaceType } from '../oci/config.ts';
 import { SANDBOX_ID_ANNOTATION } from '../oci/cri-annotations.ts';
 import { namespacePath } from '../oci/guest-config.ts';
@@ -29,20 +30,20 @@ export type Neighbour = Pick<ContainerRecord, 'id' | 'sandboxId' | 'init' | 'nam
 /**
  * Decides where the namespaces of a container come from.
  * @param sandboxId whose VM it shares; undefined when it gets its own
- * @param neighbours all containers that run
+ * @param neighbours gives all containers that run: many, perhaps, and asked for only where there is a path
  * @throws RuntimeError INVALID_NAMESPACE
  */
 export function planNamespaces(
   namespaces: readonly Namespace[],
   sandboxId: string | undefined,
-  neighbours: readonly Neighbour[],
+  neighbours: () => readonly Neighbour[],
 ): NamespacePlan {
   const host: HostNamespace[] = [];
   const shared: Partial<Record<NamespaceType, string>> = {};
   const identities: Partial<Record<NamespaceType, string>> = {};
   for (const { type, path = '' } of namespaces) {
     if (isHostType(type)) host.push({ type, ...(path === '' ? {} : { path }) });
-    const source = path === '' ? ({ kind: 'new' } as const) : findSource(type, path, neighbours);
+    const source = path === '' ? ({ kind: 'new' } as const) : findSource(type, path, neighbours());
     if (type === 'network') checkNetwork(source, path, sandboxId);
     else if (source.kind === 'neighbour') {
       shared[type] = ownerInVm(type, path, source.neighbour, sandboxId);
@@ -131,8 +132,7 @@ function identityOf(path: string): string {
     const { dev, ino } = statSync(path);
     if (statfsSync(path).type === NSFS_MAGIC) return `${dev}:${ino}`;
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'no such file or directory' : String(code);
+    const why = getSystemErrorMessage((cause as NodeJS.ErrnoException).errno ?? 0);
     const message = `unable to create new parent process: namespace path: lstat ${path}: ${why}`;
     throw new RuntimeError('INVALID_NAMESPACE', message, { path }, { cause });
   }
