@@ -1,5 +1,5 @@
 // Makes tests of the cases, for one engine.
-import { afterAll, beforeAll, describe, type TestContext, test } from 'vitest';
+import { beforeAll, describe, type TestContext, test } from 'vitest';
 import { type Case, type ContainerCase, type Difference, differenceFor, type Expectation } from './case.ts';
 import { suite } from './cases/index.ts';
 import { type ContainerConfig, containerConfig } from './config.ts';
@@ -19,9 +19,7 @@ export function describeSuite(
     let engine: Engine;
     beforeAll(async () => {
       engine = await startEngine();
-    });
-    afterAll(async () => {
-      await engine[Symbol.asyncDispose]();
+      return () => engine[Symbol.asyncDispose]();
     });
     const chosen = Object.entries(suite).map(([concern, cases]) => [concern, cases.filter(choose)] as const);
     for (const [concern, cases] of chosen.filter(([, { length }]) => length > 0)) {
