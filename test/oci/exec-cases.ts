@@ -6,7 +6,10 @@ import { isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts'
 import { holdConsole, manage } from './helpers.ts';
 
 /** A container that runs until it is killed, and says when it does. */
-async function runningContainer(runtime: Runtime, script = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done') {
+export async function runningContainer(
+  runtime: Runtime,
+  script = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done',
+) {
   const bed = new RuntimeBed(runtime);
   const bundle = bed.bundle(shell(script));
   await bed.detached(['run', '--detach', '--bundle', bundle, 'c1']);

@@ -1,0 +1,102 @@
+// `ps`, as every runtime that takes runc's commands must do it, and what is particular to tskata.
+import { describe, expect, test } from 'vitest';
+import { runningContainer } from './exec-cases.ts';
+import { isRunning, type Runtime, until } from './harness.ts';
+
+export function describePs(runtime: Runtime): void {
+  describe('ps', () => {
+    test('--format json prints pids of this host, that of the state among them', async () => {
+      await using bed = await runningContainer(runtime);
+      await bed.detached(['exec', '-d', 'c1', 'sleep', '1000']);
+      const { pid } = await bed.state('c1');
+
+      const { status, stdout, stderr } = await bed.call(['ps', '--format', 'json', 'c1']);
+
+      const pids = JSON.parse(stdout) as number[];
+      expect([status, stderr]).toEqual([0, '']);
+      expect(pids).toContain(pid);
+      expect(pids.length).toBeGreaterThanOrEqual(2);
+      expect(pids.every(isRunning)).toBe(true);
+    });
+
+    test('prints a table of the processes', async () => {
+      await using bed = await runningContainer(runtime);
+      await bed.detached(['exec', '-d', 'c1', 'sleep', '1234']);
+
+      const { status, stdout, stderr } = await bed.call(['ps', 'c1', '-ef']);
+
+      const [head = '', ...rows] = stdout.trimEnd().split('\n');
+      expect([status, stderr]).toEqual([0, '']);
+      expect(head).toMatch(/^UID +PID +PPID .*CMD$/);
+      expect(rows.some((row) => / sh -c trap /.test(row))).toBe(true);
+      expect(rows.some((row) => / sleep 1234$/.test(row))).toBe(true);
+    });
+
+    test('of a container that has stopped finds nothing', async () => {
+      await using bed = await runningContainer(runtime);
+      await bed.call(['kill', 'c1', 'KILL']);
+      await bed.until('c1', 'stopped');
+
+      const pids = await bed.call(['ps', '-f', 'json', 'c1']);
+      const table = await bed.call(['ps', 'c1']);
+
+      expect(pids).toEqual({ status: 0, stdout: 'null\n', stderr: '' });
+      expect(table.stdout.trimEnd().split('\n')).toHaveLength(1);
+    });
+  });
+}
+
+export function describeTskataPs(runtime: Runtime): void {
+  describe('ps', () => {
+    test('has the pids of the container, so that they can be used in it', async () => {
+      await using bed = await runningContainer(runtime);
+      await bed.detached(['exec', '-d', 'c1', 'sleep', '1234']);
+
+      const { stdout } = await bed.call(['ps', 'c1']);
+      const pid = / (\d+) +\d+ .* sleep 1234$/m.exec(stdout)?.[1] ?? '';
+      await bed.call(['exec', 'c1', 'kill', '-9', pid]);
+
+      expect(stdout).toMatch(/^0 +1 +0 .* sh -c trap /m);
+      for (;;) {
+        const later = await bed.call(['ps', 'c1']);
+        if (!later.stdout.includes('sleep 1234')) break;
+      }
+    });
+
+    test('prints to json the processes that take signals: with them those of the guest end', async () => {
+      await using bed = await runningContainer(runtime);
+      await bed.detached(['exec', '-d', 'c1', 'sleep', '1234']);
+      const before = JSON.parse((await bed.call(['ps', '-f', 'json', 'c1'])).stdout) as number[];
+      const [init = 0, exec = 0] = before;
+
+      process.kill(exec, 'SIGKILL');
+      await until(() => !isRunning(exec));
+
+      for (;;) {
+        const { stdout } = await bed.call(['ps', 'c1']);
+        if (!stdout.includes('sleep 1234')) break;
+      }
+      expect(before).toHaveLength(2);
+      expect((await bed.call(['ps', '-f', 'json', 'c1'])).stdout).toBe(`[${init}]\n`);
+    });
+
+    test('says where the processes are when it is asked for other columns', async () => {
+      await using bed = await runningContainer(runtime);
+
+      const { status, stderr } = await bed.call(['ps', 'c1', 'aux']);
+
+      expect(status).toBe(1);
+      expect(stderr).toContain('the processes are in a virtual machine');
+      expect(stderr).toContain('tskata exec c1 ps aux');
+    });
+
+    test('shows nothing to the terminal that a process has chosen to', async () => {
+      await using bed = await runningContainer(runtime);
+      await bed.detached(['exec', '-d', 'c1', 'sh', '-c', 'sleep 1234; exit', '\u001b[31mred\nline']);
+
+      const { stdout } = await bed.call(['ps', 'c1']);
+
+      expect(stdout).toContain('sh -c sleep 1234; exit ?[31mred?line\n');
+    });
+  });
+}
