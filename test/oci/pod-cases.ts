@@ -74,7 +74,7 @@ export function describePods(runtime: Runtime): void {
 
     test('shares the namespaces that are named by path, and has others for each', async () => {
       await using bed = new PodBed(runtime);
-      await bed.startPod();
+      await bed.startPod({ ...SLEEP, annotations: ANNOTATIONS });
       await bed.add('c1');
       await bed.add('c2', { ...SLEEP, namespaces: await bed.shared('network', 'pid') });
       const names = ['ipc', 'mnt', 'net', 'pid', 'uts'].map((name) => `/proc/self/ns/${name}`);
@@ -336,6 +336,20 @@ export function describePods(runtime: Runtime): void {
       expect(await bed.ask('c1', 'readlink', '/proc/self/ns/ipc')).toBe(
         await bed.ask('pod', 'readlink', '/proc/self/ns/ipc'),
       );
+    });
+
+    test("are left out for the network: the container is told that the host's is not its own", async () => {
+      await using bed = new PodBed(runtime);
+
+      const result = await bed.call([
+        'run',
+        '-b',
+        bed.bundle({ ...shell('exit 0'), withoutNamespaces: ['network'] }),
+        'c1',
+      ]);
+
+      expect(result.status).toBe(0);
+      expect(result.stderr).toContain('level=warning msg="the container gets a network of its own');
     });
 
     test('a container of a pod cannot have another network', async () => {
