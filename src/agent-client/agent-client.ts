@@ -15,7 +15,7 @@ const QUICK_MS = 10_000;
 const SLOW_MS = 60_000;
 
 const DEADLINES_MS: Readonly<Record<Exclude<MethodName, 'WaitProcess'>, number>> = {
-  Handshake: QUICK_MS,
+  Handshake: SLOW_MS,
   CreateContainer: SLOW_MS,
   StartContainer: SLOW_MS,
   DeleteContainer: SLOW_MS,

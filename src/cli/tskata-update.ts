@@ -33,7 +33,7 @@ export async function update(globals: GlobalOptions, flags: UpdateVerbFlags, id:
     const name = flag === 'kernelMemory' ? 'kernel-memory' : 'kernel-memory-tcp';
     await globals.warn(`Setting --${name} is ignored and will be removed`);
   }
-  await updateContainer(store, id, change, globals.warn);
+  await updateContainer(store, globals, id, change, globals.warn);
 }
 
 function unsupported(message: string): RuntimeError {

@@ -9,6 +9,7 @@ const methods = {
   DeleteContainer: method(sandbox.DeleteContainerRequest, sandbox.Empty),
   ExecProcess: method(sandbox.ExecProcessRequest, sandbox.ExecProcessResponse),
   ListProxies: method(sandbox.ContainerRequest, sandbox.ListProxiesResponse),
+  Resize: method(sandbox.ResizeRequest, sandbox.ResizeResponse),
   Timeline: method(sandbox.Empty, sandbox.TimelineResponse),
   Shutdown: method(sandbox.Empty, sandbox.Empty),
 } as const;

@@ -74,6 +74,18 @@ export interface ListProxiesResponse {
   pids: number[];
 }
 
+/** What is beyond the VM's bounds counts as the nearest that is not; 0 leaves it as it is. */
+export interface ResizeRequest {
+  memoryMib: number;
+  cpus: number;
+}
+
+/** What the guest has then; processors are 0 where they were not asked for. */
+export interface ResizeResponse {
+  memoryMib: number;
+  cpus: number;
+}
+
 /** The moments of a start, in the order they came. */
 export interface TimelineResponse {
   marks: TimelineMark[];
@@ -121,6 +133,12 @@ export const ExecProcessResponse = messages.add<ExecProcessResponse>('ExecProces
   1 uint32 guestPid`);
 export const ListProxiesResponse = messages.add<ListProxiesResponse>('ListProxiesResponse', `
   1 uint32* pids`);
+export const ResizeRequest = messages.add<ResizeRequest>('ResizeRequest', `
+  1 uint32 memoryMib
+  2 uint32 cpus`);
+export const ResizeResponse = messages.add<ResizeResponse>('ResizeResponse', `
+  1 uint32 memoryMib
+  2 uint32 cpus`);
 export const TimelineResponse = messages.add<TimelineResponse>('TimelineResponse', `
   1 TimelineMark* marks
   2 uint64% exits`);

@@ -6,18 +6,21 @@ import { closeSync, readdirSync, readFileSync, writeFileSync, writeSync } from '
 import { createServer, type Server, type Socket } from 'node:net';
 import { release } from 'node:os';
 import type { Logger } from 'pino';
-import { AgentClient, type AgentDetails } from '../agent-client/agent-client.ts';
+import type { AgentClient, AgentDetails, HandshakeOptions } from '../agent-client/agent-client.ts';
+import { awaitAgent } from '../agent-client/await-agent.ts';
 import { socketStream } from '../agent-client/socket-stream.ts';
 import { messageOf } from '../lib/errors.ts';
+import { present } from '../lib/present.ts';
 import { AGENT_RPC_PORT } from '../protocol/agent-service.ts';
 import { sandboxService } from '../protocol/sandbox-service.ts';
 import { MethodTable, serveConnection } from '../protocol/server.ts';
+import { StatusError } from '../protocol/status.ts';
 import { type StartReport, Timeline } from '../vmm/timeline.ts';
 import { parseProxyLine, readLines } from './proxy-connection.ts';
 import { type GuestProcess, Sandbox } from './sandbox.ts';
 import { COMMIT_LINE, parseSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
 import { openLog } from './sandbox-log.ts';
-import type { SandboxVm, StartVm } from './sandbox-vm.ts';
+import type { SandboxMachine, SandboxVm, SandboxVmSize, StartVm } from './sandbox-vm.ts';
 import { SharedFolder } from './shared-folder.ts';
 import { CONTROL_SOCKET, PROXY_SOCKET, REPORT_FILE, VSOCK_SOCKET } from './state-store.ts';
 
@@ -105,8 +108,8 @@ class SandboxProcess {
   async #boot(agentServer: Server): Promise<void> {
     const { dialTimeoutMs } = this.#options;
     try {
-      const connected = once(agentServer, 'connection', { signal: AbortSignal.timeout(dialTimeoutMs) });
-      connected.catch(() => {});
+      const greeted = awaitAgent(agentServer, handshakeOptions, AbortSignal.timeout(dialTimeoutMs));
+      greeted.catch(() => {});
       this.#vm = await this.#startVm({
         machine: this.#options.machine,
         vsockPath: VSOCK_SOCKET,
@@ -119,17 +122,10 @@ class SandboxProcess {
       const ended = this.#vm.ended.then((reason) => {
         throw new Error(`the VM ended: ${reason}`);
       });
-      const [socket] = (await Promise.race([connected, ended])) as [Socket];
-      // The first is the agent's. A container may connect to any port of the host, so nobody else is let in.
-      agentServer.close();
-      const agent = new AgentClient(socketStream(socket));
-      this.#details = await agent.handshake({
-        realtimeNs: BigInt(Date.now()) * 1_000_000n,
-        entropy: randomBytes(ENTROPY_BYTES),
-        sharedTag: SHARED_TAG,
-      });
+      const { agent, details } = await Promise.race([greeted, ended]);
+      this.#details = details;
       const readyNs = process.hrtime.bigint();
-      const { agentVersion, kernelRelease, agentAgeNs } = this.#details;
+      const { agentVersion, kernelRelease, agentAgeNs } = details;
       this.#timeline.mark('agent-start', readyNs - agentAgeNs);
       this.#timeline.mark('agent-ready', readyNs);
       this.#log.info({ agentVersion, kernelRelease }, 'the agent answers');
@@ -166,6 +162,11 @@ class SandboxProcess {
       },
       ExecProcess: async (request) => ({ guestPid: await sandbox.exec(request) }),
       ListProxies: async ({ containerId }) => ({ pids: sandbox.proxies(containerId) }),
+      Resize: async ({ memoryMib, cpus }) => {
+        if (this.#vm === undefined) throw new StatusError('UNAVAILABLE', 'the virtual machine is not there yet');
+        const size = await this.#vm.resize(sizeWithin(this.#options.machine, memoryMib, cpus));
+        return { memoryMib: size.memoryMib ?? this.#options.machine.memoryMib, cpus: size.cpus ?? 0 };
+      },
       Timeline: async () => {
         const exits = Object.entries(this.#vm?.exitCounts() ?? {}).map(([name, count]) => [name, BigInt(count)]);
         return { marks: this.#timeline.marks, exits: Object.fromEntries(exits) };
@@ -254,6 +255,23 @@ class SandboxProcess {
     vm.kill();
     await vm.ended;
   }
+}
+
+/** What of a size the machine can have. @param memoryMib as `cpus`: 0 for as it is */
+function sizeWithin(machine: SandboxMachine, memoryMib: number, cpus: number): SandboxVmSize {
+  const { maxMemoryMib = machine.memoryMib, maxCpus = machine.cpus } = machine;
+  return present({
+    memoryMib: memoryMib === 0 ? undefined : Math.max(machine.memoryMib, Math.min(memoryMib, maxMemoryMib)),
+    cpus: cpus === 0 ? undefined : Math.min(cpus, maxCpus),
+  });
+}
+
+function handshakeOptions(): HandshakeOptions {
+  return {
+    realtimeNs: BigInt(Date.now()) * 1_000_000n,
+    entropy: randomBytes(ENTROPY_BYTES),
+    sharedTag: SHARED_TAG,
+  };
 }
 
 async function listen(name: string): Promise<Server> {

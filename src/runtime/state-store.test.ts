@@ -104,7 +104,12 @@ describe('StateStore', () => {
     expect(() => store.read('c1')).toThrow(/state\.json is damaged: .* delete --force c1/);
   });
 
-  test.each(['../x', 'a/b', '', '..'])('refuses the id %j', (id) => {
-    expect(() => new StateStore(root).read(id)).toThrow('invalid container ID format');
+  test.each([
+    ['../x', 'invalid container ID format'],
+    ['a/b', 'invalid container ID format'],
+    ['..', 'invalid container ID format'],
+    ['', 'container id cannot be empty'],
+  ])('refuses the id %j', (id, message) => {
+    expect(() => new StateStore(root).read(id)).toThrow(message);
   });
 });

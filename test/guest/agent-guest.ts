@@ -1,9 +1,8 @@
 // A guest that runs the agent, as its host sees it: through the Unix socket of its vsock.
-import { once } from 'node:events';
-import { createServer, type Server, type Socket } from 'node:net';
-import { AgentClient } from '../../src/agent-client/agent-client.ts';
+import { createServer, type Server } from 'node:net';
+import type { AgentClient } from '../../src/agent-client/agent-client.ts';
+import { awaitAgent } from '../../src/agent-client/await-agent.ts';
 import { connectToGuest } from '../../src/agent-client/guest-socket.ts';
-import { socketStream } from '../../src/agent-client/socket-stream.ts';
 import { AGENT_RPC_PORT, AGENT_STDIO_PORT } from '../../src/protocol/agent-service.ts';
 import { collect, stdioRequest } from '../agent/harness.ts';
 
@@ -29,15 +28,12 @@ export class AgentGuest implements Disposable {
 
   /** Waits for the agent's call, and greets it with the time and with randomness. */
   static async greet(server: Server, vsock: string): Promise<AgentGuest> {
-    const [socket] = (await once(server, 'connection')) as [Socket];
-    server.close();
-    const guest = new AgentGuest(vsock, new AgentClient(socketStream(socket)));
-    await guest.agent.handshake({
+    const { agent } = await awaitAgent(server, () => ({
       realtimeNs: BigInt(Date.now()) * 1_000_000n,
       entropy: crypto.getRandomValues(new Uint8Array(32)),
       sharedTag: ROOTS_TAG,
-    });
-    return guest;
+    }));
+    return new AgentGuest(vsock, agent);
   }
 
   /** Runs a program in a container. @param more parts of the OCI process object. @returns what it printed */

@@ -3,12 +3,11 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { AgentClient } from '../../src/agent-client/agent-client.ts';
-import { socketStream } from '../../src/agent-client/socket-stream.ts';
+import { awaitAgent } from '../../src/agent-client/await-agent.ts';
 import { VIRTIO_VSOCK_OP_REQUEST } from '../../src/devices/virtio/abi.gen.ts';
 import { MockMachine, type MockMachineOptions } from '../../src/devices/virtio/testing/mock-driver.ts';
 import { VSOCK_QUEUE } from '../../src/devices/virtio/vsock/device.ts';
@@ -159,15 +158,15 @@ describe('vhost-vsock', () => {
     stack.defer(() => void listener.kill());
     const images = ['--kernel', KERNEL, '--initrd', INITRAMFS, '--cmdline', 'reboot=k panic=-1 quiet 8250.nr_uarts=0'];
     const { ended } = start(['boot', ...images, '--no-serial', '--vsock', '77,vhost=on', '--timeout', '120']);
-    const [socket] = (await once(server, 'connection')) as [Socket];
-    const agent = new AgentClient(socketStream(socket));
-
-    const handshake = { realtimeNs: BigInt(Date.now()) * 1_000_000n, entropy: new Uint8Array(32), sharedTag: '' };
-    const { kernelRelease } = await agent.handshake(handshake);
+    const { agent, details } = await awaitAgent(server, () => ({
+      realtimeNs: BigInt(Date.now()) * 1_000_000n,
+      entropy: new Uint8Array(32),
+      sharedTag: '',
+    }));
     await agent.call('Shutdown', {});
     const { status } = await ended;
 
-    expect(kernelRelease).toContain('tskata');
+    expect(details.kernelRelease).toContain('tskata');
     expect(status).toBe(0);
   });
 

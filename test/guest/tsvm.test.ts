@@ -1,11 +1,9 @@
 // `tsvm boot` with real kernels: what reaches the user, what the devices do, and how a VM ends.
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { AgentClient } from '../../src/agent-client/agent-client.ts';
-import { socketStream } from '../../src/agent-client/socket-stream.ts';
+import { awaitAgent } from '../../src/agent-client/await-agent.ts';
 import { MIB } from '../../src/lib/units.ts';
 import { AGENT_RPC_PORT } from '../../src/protocol/agent-service.ts';
 import type { StartReport } from '../../src/vmm/timeline.ts';
@@ -103,17 +101,17 @@ dd if=/dev/zero of=/dev/vdb bs=512 count=1 || echo refused`;
     const devices = ['--no-serial', '--vsock', `3=${vsock}`, '--share', `data=${files.path('')}`];
     const images = ['--kernel', KERNEL, '--initrd', INITRAMFS, '--cmdline', 'reboot=k panic=-1 quiet 8250.nr_uarts=0'];
     const { ended } = start(['boot', ...images, ...devices, '--report', report, '--timeout', '120']);
-    const [socket] = (await once(server, 'connection')) as [Socket];
-    const agent = new AgentClient(socketStream(socket));
-
-    const handshake = { realtimeNs: BigInt(Date.now()) * 1_000_000n, entropy: new Uint8Array(32), sharedTag: 'data' };
-    const { kernelRelease } = await agent.handshake(handshake);
+    const { agent, details } = await awaitAgent(server, () => ({
+      realtimeNs: BigInt(Date.now()) * 1_000_000n,
+      entropy: new Uint8Array(32),
+      sharedTag: 'data',
+    }));
     const { agentResidentBytes } = await agent.call('GuestDetails', {});
     await agent.call('Shutdown', {});
     const { status } = await ended;
     server.close();
 
-    expect(kernelRelease).toContain('tskata');
+    expect(details.kernelRelease).toContain('tskata');
     expect(Number(agentResidentBytes)).toBeLessThan(2 * MIB);
     const { exits }: StartReport = JSON.parse(readFileSync(report, 'utf8'));
     expect(Object.values(exits).reduce((sum, count) => sum + count, 0)).toBeLessThan(100);
