@@ -1,26 +1,39 @@
 // The folder that the guest sees: bind mounts of root file systems and volumes, in the sandbox's own mount namespace.
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { MS_BIND, MS_REC } from '../ffi/abi.gen.ts';
-import { mount, setPropagation, unmount } from '../ffi/mount.unsafe.ts';
+import { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC } from '../ffi/abi.gen.ts';
+import { bindMount, mount, setPropagation, unmount } from '../ffi/mount.unsafe.ts';
 import type { HostShare } from '../oci/guest-config.ts';
 import { RuntimeError } from './runtime-error.ts';
-import { removeMountPoints, SHARED_FOLDER } from './state-store.ts';
+import { removeMountPoints, SHARED_FOLDER, WRITABLE_FOLDER } from './state-store.ts';
 
 /** On the host the sandbox's folder is closed anyway; in the guest the root of a user namespace must be able to pass. */
 const FOLDER_MODE = 0o711;
 
+/** What mount points may take: they are empty, and a few for each container. */
+const LIMITS = 'size=4m,nr_inodes=16k';
+
 export class SharedFolder {
+  /** What the guest sees: it may write where something is mounted, and nowhere else. */
   readonly path: string;
+  /** The same, where we can write. Mounts that are made here appear there. */
+  readonly #writable: string;
   readonly #mounted = new Map<string, string[]>();
 
-  /** Makes the folder below the sandbox's. This process must have a mount namespace of its own. @throws SystemError */
+  /**
+   * Makes the folder below the sandbox's. This process must have a mount namespace of its own: of what is made here others see
+   * empty folders. @throws SystemError
+   */
   constructor(sandboxDirectory: string) {
     this.path = join(sandboxDirectory, SHARED_FOLDER);
-    mkdirSync(this.path, { mode: FOLDER_MODE });
-    // A mount by itself, and shared: a file server that moved into a namespace of its own still sees what is mounted later.
-    mount({ source: this.path, target: this.path, flags: MS_BIND });
-    setPropagation(this.path, 'shared');
+    this.#writable = join(sandboxDirectory, WRITABLE_FOLDER);
+    for (const folder of [this.path, this.#writable]) mkdirSync(folder, { mode: FOLDER_MODE });
+    // Shared, also with a file server that moves into a namespace of its own.
+    const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    mount({ source: 'tskata', target: this.#writable, type: 'tmpfs', flags, data: `mode=0711,${LIMITS}` });
+    setPropagation(this.#writable, 'shared');
+    // A guest that could make links here would lead us astray when the next container's things are mounted.
+    bindMount(this.#writable, this.path, { readOnly: true });
   }
 
   /**
@@ -42,9 +55,9 @@ export class SharedFolder {
     for (const target of (this.#mounted.get(containerId) ?? []).reverse()) unmount(target, { detach: true });
     this.#mounted.delete(containerId);
     try {
-      removeMountPoints(this.path, containerId);
+      removeMountPoints(this.#writable, containerId);
     } catch {
-      // The guest can write there too: what it has left goes with the sandbox.
+      // One is in use yet: it goes with the sandbox.
     }
   }
 
@@ -54,7 +67,7 @@ export class SharedFolder {
       const message = `cannot share ${source} with the guest: no such file or directory`;
       throw new RuntimeError('INVALID_BUNDLE', message, { path: source });
     }
-    const target = join(this.path, name);
+    const target = join(this.#writable, name);
     mkdirSync(stat.isDirectory() ? target : dirname(target), { recursive: true, mode: FOLDER_MODE });
     if (!stat.isDirectory()) writeFileSync(target, '', { mode: 0o600 });
     mount({ source, target, flags: MS_BIND | (recursive ? MS_REC : 0) });

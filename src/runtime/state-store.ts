@@ -66,6 +66,7 @@ export const CONTROL_SOCKET = 'control.sock';
 export const PROXY_SOCKET = 'proxy.sock';
 export const VSOCK_SOCKET = 'vsock.sock';
 export const SHARED_FOLDER = 'shared';
+export const WRITABLE_FOLDER = 'shared.rw';
 export const SANDBOX_LOG = 'sandbox.log';
 /** A `StartReport`, written when the sandbox ends. */
 export const REPORT_FILE = 'report.json';
@@ -163,9 +164,8 @@ export class StateStore {
   /** Removes the container's folder. Its sandbox process must have ended. Call it with the lock held. */
   remove(id: string): void {
     const directory = this.directory(id);
-    const shared = join(directory, SHARED_FOLDER);
-    for (const name of names(shared)) removeMountPoints(shared, name);
-    removeEmpty(shared);
+    // Empty, as the sandbox's mounts are its own. If one could be seen after all, a recursive removal would empty a volume.
+    for (const name of [SHARED_FOLDER, WRITABLE_FOLDER]) removeEmpty(join(directory, name));
     // Out of sight at once: nobody finds half of it, and nobody can put anything into it while it goes.
     const scratch = `${directory}@${process.pid}`;
     rmSync(scratch, { recursive: true, force: true });

@@ -127,7 +127,6 @@ export function describePods(runtime: Runtime): void {
       expect(readFileSync(join(volume, 'said'), 'utf8')).toBe('from c1\n');
       expect(deleted).toEqual({ status: 0, stdout: '', stderr: '' });
       expect(await bed.statuses()).toEqual({ pod: 'running' });
-      expect(readdirSync(join(bed.root, 'pod/shared'))).toEqual(['pod']);
     });
 
     test('takes a name again that was deleted, and ends with its last container', async () => {
