@@ -338,7 +338,7 @@ describe('a container with a cgroup tree that it may write', () => {
 });
 
 test('a frozen container is killed, and goes', async () => {
-  const box = await start('while true; do :; done', { cpu: { quota: 10000, period: 100000 } });
+  const box = await start('while true; do :; done', { cpu: { quota: 50000, period: 100000 } });
   await guest.agent.call('PauseContainer', { containerId: box.id });
   const usage = async () => (await box.stats()).cpu?.usageUs;
   const before = await usage();
