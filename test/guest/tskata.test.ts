@@ -4,15 +4,12 @@ import { join } from 'node:path';
 import { describe } from 'vitest';
 import { describeRuntime } from '../oci/cases.ts';
 import { describeTskata } from '../oci/tskata-cases.ts';
-import { describeCommandLines } from '../oci/verbs-cases.ts';
 
 const RUNC = ['/usr/sbin/runc', '/usr/bin/runc'].find((path) => existsSync(path));
 const tskata = { name: 'tskata', command: [join(import.meta.dirname, '../../build/bin/tskata')] };
 
 describe.skipIf(RUNC === undefined)('for comparison', () => {
-  const runc = { name: 'runc', command: [String(RUNC)] };
-  describeRuntime(runc, { needsBuild: false });
-  describeCommandLines(runc);
+  describeRuntime({ name: 'runc', command: [String(RUNC)] }, { needsBuild: false });
 });
 describeRuntime(tskata, { needsBuild: false });
 describeTskata(tskata);

@@ -2,13 +2,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { describeEvents } from './events-cases.ts';
 import { describeExec } from './exec-cases.ts';
 import { BUSYBOX, ended, isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
 import { buildHelpers, holdConsole, manage } from './helpers.ts';
-import { describePs } from './ps-cases.ts';
-import { describeUpdate } from './update-cases.ts';
-import { describeVerbs } from './verbs-cases.ts';
 
 /** @param needsBuild whether the helper programs are to be built; inside the emulated host they are there already */
 export function describeRuntime(runtime: Runtime, { needsBuild }: { readonly needsBuild: boolean }): void {
@@ -359,10 +355,6 @@ export function describeRuntime(runtime: Runtime, { needsBuild }: { readonly nee
     });
 
     describeExec(runtime);
-    describeUpdate(runtime);
-    describePs(runtime);
-    describeEvents(runtime);
-    describeVerbs(runtime);
 
     describe('errors', () => {
       test.each([

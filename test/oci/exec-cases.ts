@@ -31,7 +31,7 @@ export function describeExec(runtime: Runtime): void {
       await using bed = await runningContainer(runtime);
       const script = 'echo $(id -u):$(id -g):$(id -G) $PWD $A $B';
 
-      const flags = ['--user', '7:8', '-g', '9', '--cwd', '/tmp', '-e', 'A=one', '--env', 'B=two'];
+      const flags = ['--user', '7:8', '-g', '9', '--cwd', '/tmp', '-e', 'A=one', '-e', 'B=two'];
       const { stdout } = await bed.call(['exec', ...flags, 'c1', 'sh', '-c', script]);
 
       expect(stdout).toBe('7:8:8 9 /tmp one two\n');

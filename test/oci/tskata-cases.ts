@@ -3,22 +3,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ContainerRecord } from '../../src/runtime/state-store.ts';
-import { describeTskataEvents } from './events-cases.ts';
 import { ended, isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
-import { describeTskataPs } from './ps-cases.ts';
-import { describeTskataUpdate } from './update-cases.ts';
-import { describeTskataVerbs } from './verbs-cases.ts';
 
 function record(bed: RuntimeBed, id: string): ContainerRecord {
   return JSON.parse(readFileSync(join(bed.root, id, 'state.json'), 'utf8')) as ContainerRecord;
 }
 
 export function describeTskata(runtime: Runtime): void {
-  describeTskataUpdate(runtime);
-  describeTskataPs(runtime);
-  describeTskataEvents(runtime);
-  describeTskataVerbs(runtime);
-
   describe('when a process behind the container dies', () => {
     test('kill -9 of the sandbox process stops the container, and delete cleans up', async () => {
       await using bed = new RuntimeBed(runtime);
