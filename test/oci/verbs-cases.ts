@@ -4,34 +4,8 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { FAILURE, FLAGS, MISSING, MISUSE } from './command-lines.ts';
 import { runningContainer } from './exec-cases.ts';
 import { type Runtime, RuntimeBed, shell } from './harness.ts';
-
-/** What tskata's own tests show without a process for each (src/cli/tskata-command-lines.test.ts), shown of another runtime. */
-export function describeCommandLines(runtime: Runtime): void {
-  describe('command lines', () => {
-    test.each(FLAGS)('%s takes %j', async (verb, flags, args) => {
-      await using bed = new RuntimeBed(runtime);
-
-      const { status, stdout, stderr } = await bed.call([verb, ...flags, 'c1', ...args], '{}');
-
-      expect(stdout).toBe('');
-      expect(stderr).toMatch(MISSING);
-      expect(status).toBe(FAILURE[verb] ?? 1);
-    });
-
-    test.each(MISUSE)('%j is told apart from others', async (args, status, message) => {
-      await using bed = new RuntimeBed(runtime);
-      mkdirSync(bed.root);
-
-      const result = await bed.call(args);
-
-      expect(result.status).toBe(status);
-      expect(result.stderr.replaceAll('\\"', '"')).toContain(message);
-    });
-  });
-}
 
 export function describeVerbs(runtime: Runtime): void {
   describe('command lines', () => {
