@@ -11,5 +11,4 @@ const tskata = { name: 'tskata', command: [join(import.meta.dirname, '../../buil
 describe.skipIf(RUNC === undefined)('for comparison', () => {
   describeNamespaces({ name: 'runc', command: [String(RUNC)] });
 });
-describeNamespaces(tskata);
 describePods(tskata);
