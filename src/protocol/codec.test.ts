@@ -11,16 +11,17 @@ interface Outer {
   numbers: number[];
   choice: { $case: 'count'; value: number } | { $case: 'name'; value: string } | undefined;
   limit?: bigint | undefined;
+  marks: Record<string, number>;
 }
 
 const types = new MessageTypes();
 // The outer one is first: tables are read when they are needed.
 const outer = types.add<Outer>(
   'Outer',
-  '1 Inner inner 2 uint32* numbers 3 uint32 choice.count 4 string choice.name 5 uint64? limit',
+  '1 Inner inner 2 uint32* numbers 3 uint32 choice.count 4 string choice.name 5 uint64? limit 6 uint32% marks',
 );
 const inner = types.add<Inner>('Inner', '1 string text');
-const EMPTY: Outer = { inner: undefined, numbers: [], choice: undefined };
+const EMPTY: Outer = { inner: undefined, numbers: [], choice: undefined, marks: {} };
 
 describe('a message is read', () => {
   test('with the lists of numbers packed or not', () => {
@@ -63,6 +64,10 @@ describe('a message is written', () => {
     const message: Outer = { ...EMPTY, inner: { text: '' }, choice: { $case: 'count', value: 0 } };
 
     expect(outer.encode(message)).toEqual(new Uint8Array([0x0a, 0, 0x18, 0]));
+  });
+
+  test('with a zero that a map has', () => {
+    expect(outer.encode({ ...EMPTY, marks: { a: 0 } })).toEqual(new Uint8Array([0x32, 5, 0x0a, 1, 0x61, 0x10, 0]));
   });
 
   test.each<[string, Outer]>([

@@ -28,11 +28,14 @@ const SCALARS = {
 /** Names of the scalar types that a table may have. */
 export type ScalarType = keyof typeof SCALARS;
 
-/** How often a field is there: once, left out if zero (''); once or not at all ('?'); a list; a map of scalars by text. */
-export type Presence = '' | '?' | '*' | '%';
+/**
+ * How often a field is there: once, left out if zero (''); once, written if zero ('!'); once or not at all ('?'); a list; a
+ * map of scalars by text.
+ */
+export type Presence = '' | '!' | '?' | '*' | '%';
 
 /** What `fieldLine` writes. */
-const FIELD = /(\d+) (\w+)([?*%]?) (?:(\w+)\.)?(\w+)/g;
+const FIELD = /(\d+) (\w+)([!?*%]?) (?:(\w+)\.)?(\w+)/g;
 
 /**
  * A line of a table.
@@ -117,7 +120,7 @@ class MessageType implements MessageCodec<Message> {
       : (SCALARS as Record<string, { wire: WireType; zero: unknown } | undefined>)[typeName];
     let type = scalar === undefined ? this.#types.get(typeName) : (typeName as ScalarType);
     // Protocol Buffers, "Encoding", Maps: a list of messages of these two fields.
-    if (isMap) type = new MessageType(this.#types, `1 string key 2 ${typeName} value`);
+    if (isMap) type = new MessageType(this.#types, `1 string! key 2 ${typeName}! value`);
     if (type === undefined)
       throw new TypeError(`the table of a message names the type ${typeName}, which there is not`);
     return {
@@ -127,7 +130,7 @@ class MessageType implements MessageCodec<Message> {
       presence: presence as Presence,
       type,
       wire: scalar?.wire ?? WireType.LengthDelimited,
-      absent: presence === '' && oneof === undefined ? scalar?.zero : undefined,
+      absent: (presence === '' || presence === '!') && oneof === undefined ? scalar?.zero : undefined,
     };
   }
 
@@ -182,6 +185,7 @@ function valuesOf({ name, oneof, presence, absent }: Field, message: Message): r
   const value = message[name];
   if (presence === '*') return value as unknown[];
   if (presence === '%') return Object.entries(value as Message).map(([key, item]) => ({ key, value: item }));
+  if (presence === '!') return [value];
   const isAbsent = value === absent || (value instanceof Uint8Array && value.length === 0 && absent !== undefined);
   return isAbsent ? [] : [value];
 }
