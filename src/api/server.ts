@@ -12,6 +12,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { listenOwnerOnly } from '../host/unix-listener.ts';
+import { TIMER_MAX_MS } from '../lib/units.ts';
 import { StatusError } from '../protocol/status.ts';
 import { callError, streamError } from './call-error.ts';
 import { ConsoleSessions } from './console-sessions.ts';
@@ -46,8 +47,6 @@ const MAXIMUM_CALLS = 32;
 const MAXIMUM_EVENTS = 1024;
 /** What callers get to read their last answers when the API ends, milliseconds. */
 const GRACE_MS = 500;
-/** What setTimeout() takes. */
-const MAXIMUM_TIMER_MS = 2 ** 31 - 1;
 
 /** A served API. Disposing it ends all calls and removes the socket. */
 export interface ApiServer extends AsyncDisposable {
@@ -161,7 +160,7 @@ class Calls {
       timedOut = true;
       vm.kill();
     };
-    const timer = timeoutMs === 0 ? undefined : setTimeout(giveUp, Math.min(timeoutMs, MAXIMUM_TIMER_MS));
+    const timer = timeoutMs === 0 ? undefined : setTimeout(giveUp, Math.min(timeoutMs, TIMER_MAX_MS));
     try {
       await vm.shutdown(shutdownMethod(method));
       return { stopped: stoppedMessage(await vm.stopped), timedOut };

@@ -1,5 +1,7 @@
 // How a program that holds a VM ends: by what happens first, in order; by what happens second, at once.
+
 import { messageOf } from '../lib/errors.ts';
+import { statusOfSignal } from '../oci/signals.ts';
 
 /** Exit statuses beside 0, 1 and 2, as shells and coreutils have them. */
 export const EXIT_STATUS = {
@@ -34,8 +36,8 @@ export class Ending implements Disposable {
     this.#ask = resolve;
     for (const [signal, number] of Object.entries(SIGNAL_NUMBERS)) {
       this.#listen(process, signal, () => {
-        if (this.#status === undefined) this.end(128 + number);
-        else if (performance.now() - this.#askedAt > SAME_SIGNAL_MS) process.exit(128 + number);
+        if (this.#status === undefined) this.end(statusOfSignal(number));
+        else if (performance.now() - this.#askedAt > SAME_SIGNAL_MS) process.exit(statusOfSignal(number));
       });
     }
     this.#listen(process.stdout, 'error', () => this.end(EXIT_STATUS.brokenPipe));

@@ -1,6 +1,8 @@
 // A command that stays for as long as its process: signals go on to it, and its status is the command's.
+
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
+import { statusOfSignal } from '../oci/signals.ts';
 import { type ProcessIdentity, signalIdentity } from '../runtime/process-identity.ts';
 
 /** Signals that go on to the process: all that can be caught, but those that are about the command itself. */
@@ -18,7 +20,6 @@ const FORWARDED: readonly NodeJS.Signals[] = [
   'SIGIO',
   'SIGPWR',
 ];
-const SIGNAL_STATUS_BASE = 128;
 
 export function forwardSignals(identity: ProcessIdentity): void {
   for (const signal of FORWARDED) process.on(signal, () => signalIdentity(identity, constants.signals[signal]));
@@ -28,7 +29,7 @@ export function forwardSignals(identity: ProcessIdentity): void {
 export function exitStatus(child: ChildProcess): Promise<number> {
   return new Promise((resolve) => {
     child.once('exit', (status, signal) => {
-      resolve(signal === null ? (status ?? 0) : SIGNAL_STATUS_BASE + constants.signals[signal]);
+      resolve(signal === null ? (status ?? 0) : statusOfSignal(constants.signals[signal]));
     });
   });
 }

@@ -1,6 +1,8 @@
 // What `tsvm boot` and `tsvm restore` share: a VM with the user's terminal, its API, its time limit and its report.
+
 import { setImmediate } from 'node:timers/promises';
 import { serveApi } from '../api/serve.ts';
+import { TIMER_MAX_MS } from '../lib/units.ts';
 import { describeStop, type StopReason, stopDetails } from '../vmm/stop-reason.ts';
 import type { Vm } from '../vmm/vm.ts';
 import { Ending, EXIT_STATUS } from './ending.ts';
@@ -21,9 +23,6 @@ export interface RunOptions extends RunFlags {
 }
 
 type MakeVm = (connections: { readonly log: (line: string) => void }) => Promise<Vm>;
-
-/** What setTimeout() takes, milliseconds. */
-const MAXIMUM_TIMER_MS = 2 ** 31 - 1;
 
 function log(line: string): void {
   process.stderr.write(`tsvm: ${line}\n`);
@@ -72,7 +71,7 @@ function limitTime(seconds: number | undefined, ending: Ending): Disposable | un
       log(`ended after ${seconds} s (--timeout)`);
       ending.end(EXIT_STATUS.timedOut);
     },
-    Math.min(seconds * 1000, MAXIMUM_TIMER_MS),
+    Math.min(seconds * 1000, TIMER_MAX_MS),
   );
   return { [Symbol.dispose]: () => clearTimeout(timer) };
 }

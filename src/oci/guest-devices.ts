@@ -2,22 +2,17 @@
 // container in a VM has the devices of its own kernel. Of the host's it can have disks, which the VM gets as disks.
 import { ConfigError } from './check.ts';
 import type { Config, Device, DeviceRule } from './config.ts';
-
-/** A block device by its numbers. */
-export interface DeviceNumbers {
-  readonly major: number;
-  readonly minor: number;
-}
+import type { DeviceNumber } from './resources.ts';
 
 /** A disk of the host that the VM is to have. */
-export interface HostDisk extends DeviceNumbers {
+export interface HostDisk extends DeviceNumber {
   readonly readOnly: boolean;
 }
 
 /** The same disk on both sides. */
 export interface GuestDisk {
-  readonly host: DeviceNumbers;
-  readonly guest: DeviceNumbers;
+  readonly host: DeviceNumber;
+  readonly guest: DeviceNumber;
 }
 
 /**
@@ -110,7 +105,7 @@ function isGuestDevice({ type, major = 0, minor = 0 }: Device): boolean {
 }
 
 /** Of several rules the last that fits counts. */
-function mayWrite({ linux }: Config, disk: DeviceNumbers): boolean {
+function mayWrite({ linux }: Config, disk: DeviceNumber): boolean {
   const rule = (linux?.resources?.devices ?? []).findLast(
     ({ access = '', type, major, minor }) =>
       access.includes('w') &&
@@ -122,12 +117,13 @@ function mayWrite({ linux }: Config, disk: DeviceNumbers): boolean {
 }
 
 /** A number of a disk that the VM has not may be another disk's in the guest: nothing is said of it. */
-function guestRules(rule: DeviceRule, guestOf: ReadonlyMap<string, DeviceNumbers>): DeviceRule[] {
+function guestRules(rule: DeviceRule, guestOf: ReadonlyMap<string, DeviceNumber>): DeviceRule[] {
   if (rule.type !== 'b' || (isAny(rule.major) && isAny(rule.minor))) return [rule];
   const guest = guestOf.get(keyOf(rule));
   return guest === undefined ? [] : [{ ...rule, ...guest }];
 }
 
-function keyOf({ major, minor }: { readonly major?: number; readonly minor?: number }): string {
+/** What a device is told apart by. */
+export function keyOf({ major, minor }: { readonly major?: number; readonly minor?: number }): string {
   return `${major}:${minor}`;
 }

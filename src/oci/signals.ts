@@ -8,6 +8,11 @@ const ALIASES: Readonly<Record<string, string>> = { IOT: 'ABRT', CLD: 'CHLD', PO
 
 export const SIGKILL = 9;
 export const SIGTERM = 15;
+/** The exit status of a process that a signal ended, as shells count. */
+export function statusOfSignal(signal: number): number {
+  return 128 + signal;
+}
+
 /** The C library's own: the kernel's first two real-time signals serve its threads. */
 const SIGRTMIN = 34;
 export const SIGRTMAX = 64;

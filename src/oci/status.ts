@@ -3,6 +3,11 @@
 /** runtime.md, "State": status. `paused` is runc's addition. */
 export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped';
 
+/** Whether a container has an init, and processes can be looked at and put into it. */
+export function hasInit(status: Status): boolean {
+  return status !== 'creating' && status !== 'stopped';
+}
+
 /** runtime.md, "Start": an error, and no effect, unless the container is `created`. */
 export function canStart(status: Status): boolean {
   return status === 'created';
@@ -10,7 +15,7 @@ export function canStart(status: Status): boolean {
 
 /** runtime.md, "Kill": an error, and no effect, unless the container is `created` or `running`. */
 export function canKill(status: Status): boolean {
-  return status === 'created' || status === 'running' || status === 'paused';
+  return hasInit(status);
 }
 
 /** runtime.md, "Delete": only what is `stopped`. As in runc, one that never started is killed and deleted as well. */

@@ -110,11 +110,11 @@ export async function createContainer(
     rejection(interrupt.signal),
   ]).catch(failedToStart(id));
   const request = proxyOptions(options, process, token, hostPlace(bundle, namespaces.host));
-  const proxy = await startProxy(installation, directory, request, made, ({ pid, ...identity }) => {
-    undo.defer(async () => void (await endProcess({ pid, ...identity })));
+  const proxy = await startProxy(installation, directory, request, made, (identity) => {
+    undo.defer(async () => void (await endProcess(identity)));
     // Where the VM is in a control group of another container, the proxy is the first in this one's.
-    if (pod === undefined) cgroup.admit(pid);
-    else admitFirst(pid);
+    if (pod === undefined) cgroup.admit(identity.pid);
+    else admitFirst(identity.pid);
   });
 
   record = { ...record, init: proxy.identity, namespaces: namespaces.identities };

@@ -1,6 +1,8 @@
 // `events`: a container's statistics, and the times when its memory was not enough, as they come.
 import { setTimeout } from 'node:timers/promises';
 import type { AgentClient } from '../agent-client/agent-client.ts';
+import { TIMER_MAX_MS } from '../lib/units.ts';
+import { hasInit } from '../oci/status.ts';
 import type { ContainerStatsResponse, Event } from '../protocol/agent.gen.ts';
 import { StatusError } from '../protocol/status.ts';
 import { callAgent } from './agent-call.ts';
@@ -52,7 +54,7 @@ async function follow(
   await agent.call('ContainerStats', { containerId: id });
   const ended = new AbortController();
   const interval = (): Promise<'tick'> =>
-    setTimeout(Math.min(intervalMs, LONGEST_TIMEOUT_MS), 'tick', { signal: ended.signal });
+    setTimeout(Math.min(intervalMs, TIMER_MAX_MS), 'tick', { signal: ended.signal });
   let tick = interval();
   try {
     while (isRunning(store, id)) {
@@ -80,8 +82,7 @@ function isEnd({ kind }: Event): boolean {
 
 function isRunning(store: StateStore, id: string): boolean {
   try {
-    const status = currentStatus(store.read(id));
-    return status !== 'stopped' && status !== 'creating';
+    return hasInit(currentStatus(store.read(id)));
   } catch (error) {
     // Deleted meanwhile.
     if (error instanceof RuntimeError && error.code === 'NOT_FOUND') return false;
@@ -94,6 +95,3 @@ function requireRunning(store: StateStore, id: string): void {
   store.read(id);
   if (!isRunning(store, id)) throw new RuntimeError('NOT_RUNNING', `container with id ${id} is not running`, { id });
 }
-
-/** Node's longest timeout; a longer one would be none at all. */
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;

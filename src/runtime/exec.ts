@@ -1,5 +1,7 @@
 // `exec`: one more process in a container that is there.
+
 import type { Process } from '../oci/config.ts';
+import { hasInit } from '../oci/status.ts';
 import { currentStatus } from './container-state.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
 import { checkInstallation, type Installation } from './installation.ts';
@@ -42,7 +44,7 @@ export async function execInContainer(
   const { id, process, ignorePaused } = options;
   const record = store.read(id);
   const status = currentStatus(record);
-  if (status === 'stopped' || status === 'creating') {
+  if (!hasInit(status)) {
     throw new RuntimeError('WRONG_STATUS', `cannot exec in a ${status} container`, { id, status });
   }
   if (status === 'paused' && !ignorePaused) {

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { messageOf } from '../lib/errors.ts';
+import { TIMER_MAX_MS } from '../lib/units.ts';
 import type { Hook, HookPoint } from '../oci/config.ts';
 import type { State } from '../oci/state.ts';
 import { RuntimeError } from './runtime-error.ts';
@@ -26,9 +27,6 @@ export async function runHooks(
     throw new RuntimeError('HOOK_FAILED', message, { path: hook.path, point, index });
   }
 }
-
-/** Node's timers take a longer time for none at all. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
 
 interface HookResult {
   /** How it failed; undefined when it did not. */

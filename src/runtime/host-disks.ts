@@ -2,8 +2,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { messageOf } from '../lib/errors.ts';
 import type { Config, Mount } from '../oci/config.ts';
-import { type DeviceNumbers, disksOf, type GuestDisk, type HostDisk } from '../oci/guest-devices.ts';
+import { disksOf, type GuestDisk, type HostDisk, keyOf } from '../oci/guest-devices.ts';
 import { isGuestFilesystem } from '../oci/guest-mounts.ts';
+import type { DeviceNumber } from '../oci/resources.ts';
 import type { GuestDetailsResponse } from '../protocol/agent.gen.ts';
 import { RuntimeError } from './runtime-error.ts';
 
@@ -48,21 +49,17 @@ export function mountsOfDisks(mounts: readonly Mount[], disks: readonly PlacedDi
 }
 
 /** The block device of the host that a mount mounts; undefined for other mounts. */
-function diskOf({ type = '', source = '', options }: Mount): DeviceNumbers | undefined {
+function diskOf({ type = '', source = '', options }: Mount): DeviceNumber | undefined {
   if (isGuestFilesystem({ type, ...(options ? { options } : {}) }) || !source.startsWith('/')) return undefined;
   const stat = statSync(source, { throwIfNoEntry: false });
   return stat?.isBlockDevice() === true ? deviceNumbers(stat.rdev) : undefined;
-}
-
-function keyOf({ major, minor }: DeviceNumbers): string {
-  return `${major}:${minor}`;
 }
 
 /**
  * The path of a block device of the host.
  * @throws RuntimeError INVALID_BUNDLE where there is none with these numbers
  */
-export function blockDevicePath({ major, minor }: DeviceNumbers): string {
+export function blockDevicePath({ major, minor }: DeviceNumber): string {
   const missing = (why: string, cause?: unknown): RuntimeError => {
     const message = `cannot give the block device ${major}:${minor} to the guest: ${why}`;
     return new RuntimeError('INVALID_BUNDLE', message, { major, minor }, { cause });
@@ -82,6 +79,6 @@ export function blockDevicePath({ major, minor }: DeviceNumbers): string {
 }
 
 /** Of a number as stat(2) gives it: 12 bits of the major between the lower 8 and the upper 12 of the minor (makedev(3)). */
-function deviceNumbers(number: number): DeviceNumbers {
+function deviceNumbers(number: number): DeviceNumber {
   return { major: (number >>> 8) & 0xfff, minor: (number & 0xff) | ((number >>> 12) & 0xfff00) };
 }

@@ -63,7 +63,8 @@ export async function launchSandbox(
 }
 
 /**
- * Starts a proxy with our own standard streams, in a session of its own: to `onSpawn` before it does anything. It is ready once the guest's streams are connected.
+ * Starts a proxy with our own standard streams, in a session of its own. It is ready once the guest's streams are connected.
+ * @param onSpawn told of it before it does anything
  * @throws RuntimeError PROXY_FAILED
  */
 export async function launchProxy(

@@ -17,9 +17,9 @@ export async function pauseContainer(store: StateStore, id: string): Promise<voi
 /** Lets them go on. @throws RuntimeError NOT_FOUND, WRONG_STATUS; StatusError */
 export async function resumeContainer(store: StateStore, id: string): Promise<void> {
   using _lock = store.lock(id);
-  const { paused, ...record } = store.read(id);
-  const status = currentStatus({ ...record, ...(paused === undefined ? {} : { paused }) });
+  const record = store.read(id);
+  const status = currentStatus(record);
   if (status !== 'paused') throw new RuntimeError('WRONG_STATUS', 'container not paused', { id, status });
   await callAgent(store.directory(id), (agent) => agent.call('ResumeContainer', { containerId: id }));
-  store.write(record);
+  store.write({ ...record, paused: false });
 }

@@ -56,20 +56,12 @@ function sharedBy(store: StateStore, namespaces: readonly Namespace[]): Containe
 
 /** All containers that have a process. */
 export function running(store: StateStore): ContainerRecord[] {
-  return store
-    .list()
-    .map((id) => readIfThere(store, id))
-    .filter((record) => record !== undefined)
-    .filter((record) => record.init !== undefined && currentStatus(record) !== 'stopped');
+  return records(store).filter((record) => record.init !== undefined && currentStatus(record) !== 'stopped');
 }
 
 /** The other containers in a container's VM, if that was made for it. */
 export function membersOf(store: StateStore, sandboxId: string): ContainerRecord[] {
-  return store
-    .list()
-    .map((id) => readIfThere(store, id))
-    .filter((record) => record !== undefined)
-    .filter((record) => record.sandboxId === sandboxId);
+  return records(store).filter((record) => record.sandboxId === sandboxId);
 }
 
 /** Links the sandbox's sockets and reports into a container's folder. */
@@ -83,6 +75,13 @@ export function linkSockets(store: StateStore, id: string, sandboxId: string): v
 export function hasOwnSandbox(store: StateStore, id: string): boolean {
   const socket = join(store.directory(id), CONTROL_SOCKET);
   return lstatSync(socket, { throwIfNoEntry: false })?.isSymbolicLink() !== true;
+}
+
+function records(store: StateStore): ContainerRecord[] {
+  return store
+    .list()
+    .map((id) => readIfThere(store, id))
+    .filter((record) => record !== undefined);
 }
 
 /** Others come and go while we look. */

@@ -1,4 +1,5 @@
 // `ps`: the processes of a container, as the host has them and as the guest has them.
+import { hasInit } from '../oci/status.ts';
 import type { ListProcessesResponse_Process } from '../protocol/agent.gen.ts';
 import { callAgent } from './agent-call.ts';
 import { currentStatus } from './container-state.ts';
@@ -16,8 +17,7 @@ const LIST_MS = 10_000;
  * @throws RuntimeError NOT_FOUND; StatusError
  */
 export async function hostPids(store: StateStore, id: string): Promise<number[] | undefined> {
-  const status = currentStatus(store.read(id));
-  if (status === 'stopped' || status === 'creating') return undefined;
+  if (!hasInit(currentStatus(store.read(id)))) return undefined;
   const { pids } = await callSandbox(store.directory(id), 'ListProxies', { containerId: id }, LIST_MS);
   return [...pids];
 }
@@ -31,8 +31,7 @@ export async function guestProcesses(
   store: StateStore,
   id: string,
 ): Promise<{ readonly processes: readonly GuestProcessInfo[]; readonly bootMs: number }> {
-  const status = currentStatus(store.read(id));
-  if (status === 'stopped' || status === 'creating') return { processes: [], bootMs: 0 };
+  if (!hasInit(currentStatus(store.read(id)))) return { processes: [], bootMs: 0 };
   return await callAgent(store.directory(id), async (agent) => {
     const { processes } = await agent.call('ListProcesses', { containerId: id });
     const { uptimeNs } = await agent.call('GuestDetails', {});

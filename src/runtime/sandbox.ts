@@ -8,7 +8,7 @@ import { messageOf } from '../lib/errors.ts';
 import type { NamespaceType, Process } from '../oci/config.ts';
 import { namespacePath, planForGuest, type SharedNamespaces } from '../oci/guest-config.ts';
 import { devicesForGuest, type HostDisk } from '../oci/guest-devices.ts';
-import { SIGKILL } from '../oci/signals.ts';
+import { SIGKILL, statusOfSignal } from '../oci/signals.ts';
 import { SHARED_DIRECTORY } from '../protocol/agent-service.ts';
 import type { CreateContainerRequest, ExecProcessRequest } from '../protocol/sandbox.gen.ts';
 import { StatusError } from '../protocol/status.ts';
@@ -16,9 +16,6 @@ import type { TimelineMarkName } from '../vmm/timeline.ts';
 import { readBundle } from './bundle.ts';
 import { mountsOfDisks, type PlacedDisk, placeDisks } from './host-disks.ts';
 import { ProxyTokens } from './proxy-tokens.ts';
-
-/** The status of a process that a signal ended, as shells count. */
-const SIGNAL_STATUS_BASE = 128;
 
 /** A proxy as the sandbox sees it. */
 export interface AttachedProxy {
@@ -254,12 +251,12 @@ export class Sandbox {
     try {
       const { exitStatus, signal } = await agent.wait({ containerId, processId });
       if (processId === '') this.#environment.mark('container-exited');
-      this.#ended(process, signal === 0 ? exitStatus & 0xff : SIGNAL_STATUS_BASE + signal);
+      this.#ended(process, signal === 0 ? exitStatus & 0xff : statusOfSignal(signal));
     } catch (error) {
       // A lost agent ends the whole sandbox: the one who watches the connection does that.
       this.#environment.warn(`cannot wait for ${describe(process)}: ${messageOf(error)}`);
       // Another error is of a container that was deleted with its processes in it.
-      this.#ended(process, SIGNAL_STATUS_BASE + SIGKILL);
+      this.#ended(process, statusOfSignal(SIGKILL));
     }
   }
 

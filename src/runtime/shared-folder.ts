@@ -1,11 +1,11 @@
 // The folder that the guest sees: bind mounts of root file systems and volumes, in the sandbox's own mount namespace.
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC } from '../ffi/abi.gen.ts';
 import { bindMount, mount, setPropagation, unmount } from '../ffi/mount.unsafe.ts';
 import type { HostShare } from '../oci/guest-config.ts';
 import { RuntimeError } from './runtime-error.ts';
-import { removeMountPoints, SHARED_FOLDER, WRITABLE_FOLDER } from './state-store.ts';
+import { removeEmpty, SHARED_FOLDER, WRITABLE_FOLDER } from './state-store.ts';
 
 /** On the host the sandbox's folder is closed anyway; in the guest the root of a user namespace must be able to pass. */
 const FOLDER_MODE = 0o711;
@@ -55,7 +55,7 @@ export class SharedFolder {
     for (const target of (this.#mounted.get(containerId) ?? []).reverse()) unmount(target, { detach: true });
     this.#mounted.delete(containerId);
     try {
-      removeMountPoints(this.#writable, containerId);
+      removeMountPoints(join(this.#writable, containerId));
     } catch {
       // One is in use yet: it goes with the sandbox.
     }
@@ -73,4 +73,18 @@ export class SharedFolder {
     mount({ source, target, flags: MS_BIND | (recursive ? MS_REC : 0) });
     this.#mounted.set(containerId, [...(this.#mounted.get(containerId) ?? []), target]);
   }
+}
+
+/**
+ * Takes away the points on which a container's things were mounted. Never by a recursive removal: if a mount could be seen after
+ * all, that would empty a volume.
+ * @param folder the container's: `rootfs`, and what the guest's configuration names (`HostShare`) in `mounts` and `hooks`
+ */
+function removeMountPoints(folder: string): void {
+  removeEmpty(join(folder, 'rootfs'));
+  for (const shares of [join(folder, 'mounts'), join(folder, 'hooks')].filter((path) => existsSync(path))) {
+    for (const name of readdirSync(shares)) removeEmpty(join(shares, name));
+    removeEmpty(shares);
+  }
+  removeEmpty(folder);
 }

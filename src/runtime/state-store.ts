@@ -206,20 +206,6 @@ function encode(record: ContainerRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;
 }
 
-/**
- * Takes away the points on which the sandbox mounts a container's things, in the shape that shared-folder.ts makes. They are
- * empty where its mounts are not seen, or are no more. Never by a recursive removal: if a mount could be seen after all, that
- * would empty a volume.
- */
-export function removeMountPoints(shared: string, id: string): void {
-  removeEmpty(join(shared, id, 'rootfs'));
-  for (const folder of ['mounts', 'hooks']) {
-    for (const name of names(join(shared, id, folder))) removeEmpty(join(shared, id, folder, name));
-    removeEmpty(join(shared, id, folder));
-  }
-  removeEmpty(join(shared, id));
-}
-
 function names(folder: string): string[] {
   try {
     return readdirSync(folder);
@@ -229,7 +215,11 @@ function names(folder: string): string[] {
   }
 }
 
-function removeEmpty(path: string): void {
+/**
+ * Removes an empty file or folder, where there is one.
+ * @throws RuntimeError STATE_DAMAGED, and Node's error for a folder that is not empty
+ */
+export function removeEmpty(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (stat.isDirectory()) rmdirSync(path);

@@ -1,6 +1,7 @@
 // `update`: changes limits of a container that is there, in its guest and on the host.
 import { messageOf } from '../lib/errors.ts';
 import { resourcesForGuest } from '../oci/resources.ts';
+import { hasInit } from '../oci/status.ts';
 import { effectiveUpdate, mergeResources, namedResources, type Resources, undoOf } from '../oci/update-merge.ts';
 import { callAgent } from './agent-call.ts';
 import { currentStatus } from './container-state.ts';
@@ -26,7 +27,7 @@ export async function updateContainer(
   using _lock = store.lock(id);
   const record = store.read(id);
   const status = currentStatus(record);
-  if (status === 'stopped' || status === 'creating') {
+  if (!hasInit(status)) {
     throw new RuntimeError('NOT_RUNNING', 'container not running', { id, status });
   }
   const named = namedResources(change);

@@ -5,12 +5,13 @@ import { messageOf } from '../../../src/lib/errors.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { close, open, tryRead, withFd } from '../linux/file.ts';
+import type { IdRange } from '../linux/id-map.ts';
 import { copyMount, mapIds, setPropagation } from '../linux/mount.ts';
 import { exit, fork, waitForChild } from '../linux/process.ts';
 import { pipe } from '../linux/socket.ts';
 import { codeOf } from './channel.ts';
 import { parseMountOptions } from './config/mount-options.ts';
-import type { ContainerPlan, IdMapping, MountIdMap, MountPlan } from './config/plan.ts';
+import type { ContainerPlan, MountIdMap, MountPlan } from './config/plan.ts';
 import { setMappings } from './outside.ts';
 
 /** Open, detached mounts, by the index of the mount that they are for. */
@@ -70,7 +71,7 @@ function openIdMap(plan: ContainerPlan, idMap: MountIdMap, userNamespace: number
 }
 
 /** Mappings are a user namespace's, and that is some process's, for as long as nobody has it open. */
-function makeUserNamespace(uidMappings: readonly IdMapping[], gidMappings: readonly IdMapping[]): number {
+function makeUserNamespace(uidMappings: readonly IdRange[], gidMappings: readonly IdRange[]): number {
   const [readEnd, writeEnd] = pipe();
   const pid = fork(abi.CLONE_NEWUSER);
   if (pid === 0) {

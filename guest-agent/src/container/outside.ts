@@ -5,9 +5,10 @@ import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
 import { changeOwner, open, statusOfFd, typeOf, withFd, writeText } from '../linux/file.ts';
-import { outerId, readIdMap } from '../linux/namespace.ts';
+import { type IdRange, outerId } from '../linux/id-map.ts';
+import { readIdMap } from '../linux/namespace.ts';
 import { setLimit } from '../linux/process.ts';
-import type { ContainerPlan, IdMapping, ProcessPlan, TimeOffset } from './config/plan.ts';
+import type { ContainerPlan, ProcessPlan, TimeOffset } from './config/plan.ts';
 
 /** For a process that has just come into its container's new namespaces. @throws StatusError */
 export function settleNamespaces(pid: number, plan: ContainerPlan): void {
@@ -44,8 +45,8 @@ export function settleUser(pid: number, plan: ProcessPlan): void {
 }
 
 /** user_namespaces(7), "Defining user and group ID mappings" */
-export function setMappings(pid: number, file: string, mappings: readonly IdMapping[]): void {
-  const lines = mappings.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`);
+export function setMappings(pid: number, file: string, mappings: readonly IdRange[]): void {
+  const lines = mappings.map(({ inner, outer, size }) => `${inner} ${outer} ${size}\n`);
   refine(
     () => writeText(`/proc/${pid}/${file}`, lines.join('')),
     `the kernel refuses linux.${fieldOf(file)}: at most 340 ranges, in a page of text, and none may overlap on either side`,
@@ -53,10 +54,10 @@ export function setMappings(pid: number, file: string, mappings: readonly IdMapp
 }
 
 /** Engines say both, the namespace and what it has, and runc lets them as long as that is true. */
-function requireMappings(pid: number, file: 'uid_map' | 'gid_map', mappings: readonly IdMapping[]): void {
+function requireMappings(pid: number, file: 'uid_map' | 'gid_map', mappings: readonly IdRange[]): void {
   const found = readIdMap(pid, file);
-  const isSame = (one: IdMapping): boolean =>
-    found.some(({ inner, outer, size }) => inner === one.containerId && outer === one.hostId && size === one.size);
+  const isSame = (one: IdRange): boolean =>
+    found.some(({ inner, outer, size }) => inner === one.inner && outer === one.outer && size === one.size);
   if (found.length === mappings.length && mappings.every(isSame)) return;
   throw new StatusError(
     'INVALID_ARGUMENT',

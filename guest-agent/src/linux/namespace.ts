@@ -2,18 +2,12 @@
 import * as abi from './abi.gen.ts';
 import { tryCall } from './call.ts';
 import { readText } from './file.ts';
+import type { IdRange } from './id-map.ts';
 
 /** Kind of the namespace that is open (`CLONE_NEW*`); undefined when the file is no namespace. (ioctl_ns(2)) */
 export function namespaceTypeOf(fd: number): number | undefined {
   const type = tryCall(abi.SYS_ioctl, fd, abi.NS_GET_NSTYPE);
   return type < 0 ? undefined : type;
-}
-
-/** `size` ids in a row: from `inner` on in the namespace, from `outer` on outside of it. */
-export interface IdRange {
-  readonly inner: number;
-  readonly outer: number;
-  readonly size: number;
 }
 
 /** A process's uid_map or gid_map, with outer ids as this process sees them. (user_namespaces(7)) */
@@ -25,10 +19,4 @@ export function readIdMap(pid: number, file: 'uid_map' | 'gid_map'): IdRange[] {
       const [inner = 0, outer = 0, size = 0] = line.trim().split(/ +/).map(Number);
       return { inner, outer, size };
     });
-}
-
-/** The outer id of an inner one; undefined when it has none. */
-export function outerId(map: readonly IdRange[], inner: number): number | undefined {
-  const range = map.find((one) => inner >= one.inner && inner < one.inner + one.size);
-  return range && range.outer + (inner - range.inner);
 }

@@ -1,11 +1,9 @@
 // Token buckets that bound what a guest takes of a back end. The form is Firecracker's: a bucket of `size` tokens that
 // refills evenly in `refillTimeMs`, and a burst on top that is there once. An operation may begin when there is a token left,
 // and is charged for all of what it takes, so a large one is never stuck: what follows waits until the debt is paid.
+import { TIMER_MAX_MS } from '../../lib/units.ts';
 import type { JsonValue } from './device.ts';
 import type { Timers } from './timers.ts';
-
-/** Node's timers take no longer delay: about 25 days. */
-const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
 /** Timers, and the time that they go by. */
 export interface Clock extends Timers {
@@ -134,10 +132,10 @@ export class RateLimiter {
     this.#operations?.take(1, nowMs);
   }
 
-  /** Calls back once when an operation may begin again, or after LONGEST_WAIT_MS, unless disposed before. */
+  /** Calls back once when an operation may begin again, or after TIMER_MAX_MS, unless disposed before. */
   whenAdmitted(callback: () => void): Disposable {
     this.#throttled += 1;
-    return this.#clock.after(Math.min(this.#waitMs(), LONGEST_WAIT_MS), callback);
+    return this.#clock.after(Math.min(this.#waitMs(), TIMER_MAX_MS), callback);
   }
 
   get state(): RateLimiterState {

@@ -15,8 +15,8 @@ const plan = {
   process: { uid: 1000 },
 };
 const uidMappings = [
-  { containerId: 0, hostId: 100000, size: 1000 },
-  { containerId: 1000, hostId: 5000, size: 2 },
+  { inner: 0, outer: 100000, size: 1000 },
+  { inner: 1000, outer: 5000, size: 2 },
 ];
 
 test.each([

@@ -1,4 +1,5 @@
 // Whose cgroup a container's is: of the user that its program runs as, where the program may make cgroups below it.
+import { outerId } from '../../linux/id-map.ts';
 import type { ContainerPlan } from '../config/plan.ts';
 
 type OwnerPlan = Pick<ContainerPlan, 'namespaces' | 'mounts' | 'userNamespace'> & {
@@ -13,11 +14,6 @@ export function cgroupOwner({ namespaces, mounts, userNamespace, process: { uid 
   const hasOwnNamespace = namespaces.has('cgroup') && namespaces.get('cgroup') === undefined;
   const isWritable = mounts.some(({ type, options }) => type.startsWith('cgroup') && !options.includes('ro'));
   if (!hasOwnNamespace || !isWritable) return undefined;
-  const owner = userNamespace === undefined ? uid : hostId(uid, userNamespace.uidMappings);
+  const owner = userNamespace === undefined ? uid : outerId(userNamespace.uidMappings, uid);
   return owner === 0 ? undefined : owner;
-}
-
-function hostId(id: number, mappings: NonNullable<OwnerPlan['userNamespace']>['uidMappings']): number | undefined {
-  const mapping = mappings.find(({ containerId, size }) => id >= containerId && id - containerId < size);
-  return mapping && mapping.hostId + (id - mapping.containerId);
 }

@@ -24,8 +24,8 @@ describe('parseMount', () => {
       { type: 'bind', source: '/s', uidMappings: mapping, gidMappings: mapping },
       {
         recursive: false,
-        uidMappings: [{ containerId: 0, hostId: 1000, size: 1 }],
-        gidMappings: [{ containerId: 0, hostId: 1000, size: 1 }],
+        uidMappings: [{ inner: 0, outer: 1000, size: 1 }],
+        gidMappings: [{ inner: 0, outer: 1000, size: 1 }],
       },
     ],
   ])('reads id mappings: %j', (mount, idMap) => {

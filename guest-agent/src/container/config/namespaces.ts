@@ -1,8 +1,9 @@
 // linux.namespaces, linux.uidMappings, linux.gidMappings and linux.timeOffsets (OCI runtime-spec 1.2, config-linux:
 // "Namespaces", "User namespace mappings", "Offset for Time Namespace"). Where texts are runc's, callers match them.
 import { StatusError } from '../../../../src/protocol/status.ts';
+import type { IdRange } from '../../linux/id-map.ts';
 import type { JsonObject } from './json.ts';
-import type { ContainerPlan, IdMapping, NamespaceKind, TimeOffset, UserNamespacePlan } from './plan.ts';
+import type { ContainerPlan, NamespaceKind, TimeOffset, UserNamespacePlan } from './plan.ts';
 import { unsupported } from './problems.ts';
 
 const KINDS: readonly string[] = [
@@ -65,19 +66,19 @@ function parseUser(
 }
 
 /** The container is put together by the root of its user namespace. */
-function requireRoot(ids: string, whose: string, mappings: readonly IdMapping[]): void {
+function requireRoot(ids: string, whose: string, mappings: readonly IdRange[]): void {
   if (mappings.length === 0) throw invalid(`user namespaces enabled, but no ${ids} mappings found`);
-  if (!mappings.some(({ containerId }) => containerId === 0)) {
+  if (!mappings.some(({ inner }) => inner === 0)) {
     throw invalid(`user namespaces enabled, but no ${whose} mapping found for 0, the root: linux.${ids}Mappings`);
   }
 }
 
-export function parseMapping(mapping: JsonObject): IdMapping {
+export function parseMapping(mapping: JsonObject): IdRange {
   const number = (name: string, least: number): number => {
     mapping.requiredNumber(name);
     return mapping.numberWithin(name, least, U32_MAX) ?? 0;
   };
-  return { containerId: number('containerID', 0), hostId: number('hostID', 0), size: number('size', 1) };
+  return { inner: number('containerID', 0), outer: number('hostID', 0), size: number('size', 1) };
 }
 
 function parseOffsets(linux: JsonObject | undefined, namespaces: NamespacesPlan['namespaces']): TimeOffset[] {

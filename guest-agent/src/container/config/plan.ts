@@ -1,4 +1,5 @@
 // What config.json asks for, parsed and checked: what the rest of this folder's neighbours carry out.
+import type { IdRange } from '../../linux/id-map.ts';
 import type { SeccompProgram } from '../../linux/seccomp.ts';
 import type { HookPlans } from './hooks.ts';
 import type { ResourcesPlan } from './resources.ts';
@@ -7,17 +8,10 @@ import type { AffinityPlan, IoPriorityPlan, SchedulerPlan } from './scheduling.t
 /** Kinds of namespaces, by their names in config.json. */
 export type NamespaceKind = 'user' | 'mount' | 'pid' | 'network' | 'ipc' | 'uts' | 'cgroup' | 'time';
 
-/** `size` ids in a row: those from `containerId` on in a user namespace are those from `hostId` on outside of it. */
-export interface IdMapping {
-  readonly containerId: number;
-  readonly hostId: number;
-  readonly size: number;
-}
-
 export interface UserNamespacePlan {
   /** Of a namespace that is there already both lists are empty, or say what it has. */
-  readonly uidMappings: readonly IdMapping[];
-  readonly gidMappings: readonly IdMapping[];
+  readonly uidMappings: readonly IdRange[];
+  readonly gidMappings: readonly IdRange[];
 }
 
 /** What a clock of a new time namespace is ahead of the guest's. */
@@ -40,8 +34,8 @@ export interface MountPlan {
 export interface MountIdMap {
   /** Of the mounts below as well. */
   readonly recursive: boolean;
-  readonly uidMappings: readonly IdMapping[];
-  readonly gidMappings: readonly IdMapping[];
+  readonly uidMappings: readonly IdRange[];
+  readonly gidMappings: readonly IdRange[];
 }
 
 export interface DevicePlan {
