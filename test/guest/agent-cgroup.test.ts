@@ -1,15 +1,12 @@
 // Limits of containers by the guest's kernel, which has every controller. One VM for the whole file.
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectToGuest } from '../../src/agent-client/guest-socket.ts';
-import { buildVm, type Vm } from '../../src/index.ts';
 import type { Event } from '../../src/protocol/agent.gen.ts';
 import { AGENT_STDIO_PORT } from '../../src/protocol/agent-service.ts';
 import { config, stdioRequest, uniqueId } from '../agent/harness.ts';
-import { AgentGuest, ROOTS_PATH, ROOTS_TAG } from './agent-guest.ts';
-import { BUILD, INITRAMFS, KERNEL, useGuestFiles } from './tsvm-harness.ts';
+import { type AgentGuest, type AgentVm, BOX, ROOTS_PATH, startAgentVm } from './agent-guest.ts';
+import { useGuestFiles } from './tsvm-harness.ts';
 
 const MIB = 1 << 20;
 const MEMORY_MIB = 192;
@@ -17,40 +14,20 @@ const MEMORY_MIB = 192;
 let disk = { major: 0, minor: 0 };
 
 const files = useGuestFiles();
-let vm: Vm;
+let machine: AgentVm;
 let guest: AgentGuest;
-let vsock: string;
 
 beforeAll(async () => {
-  const roots = files.path('roots');
-  vsock = files.path('agent.vsock');
-  mkdirSync(roots);
   execFileSync('truncate', ['-s', '16M', files.path('disk.img')]);
-  cpSync(join(BUILD, 'guest/rootfs'), join(roots, 'box'), { recursive: true, verbatimSymlinks: true });
-  const server = AgentGuest.listen(vsock);
-  vm = await buildVm(
-    {
-      kernelPath: KERNEL,
-      initrdPath: INITRAMFS,
-      commandLine: 'reboot=k panic=-1 quiet 8250.nr_uarts=0',
-      memoryMib: MEMORY_MIB,
-      cpus: 2,
-      disks: [{ path: files.path('disk.img') }],
-      vsock: { guestCid: 3, path: vsock },
-      shares: [{ tag: ROOTS_TAG, directory: roots }],
-    },
-    { log: () => undefined },
-  );
-  vm.start();
-  guest = await AgentGuest.greet(server, vsock);
+  machine = await startAgentVm(files, { memoryMib: MEMORY_MIB, cpus: 2, disks: [{ path: files.path('disk.img') }] });
+  guest = machine.guest;
   await using box = await start();
   const [, major, minor] = /^ *(\d+) +(\d+) +\d+ vda$/m.exec(await box.sh('cat /proc/partitions')) ?? [];
   disk = { major: Number(major), minor: Number(minor) };
 });
 
 afterAll(async () => {
-  guest[Symbol.dispose]();
-  await vm[Symbol.asyncDispose]();
+  await machine?.[Symbol.asyncDispose]();
 });
 
 const SLEEPER = 'sleep 100000';
@@ -63,12 +40,12 @@ async function start(script = SLEEPER, resources: object = {}, more: { linux?: o
   await guest.agent.call('CreateContainer', {
     containerId,
     ociConfigJson: JSON.stringify(config(['sh', '-c', script], { linux: { resources, ...linux }, ...rest })),
-    rootfsPath: `${ROOTS_PATH}/box`,
+    rootfsPath: `${ROOTS_PATH}/${BOX}`,
     stdio,
     seccomp: undefined,
     bundle: '',
   });
-  const stdout = await connectToGuest(vsock, AGENT_STDIO_PORT);
+  const stdout = await connectToGuest(machine.vsock, AGENT_STDIO_PORT);
   stdout.write(`${stdio.token} stdout\n`);
   let output = '';
   stdout.on('data', (bytes: Buffer) => {

@@ -1,52 +1,33 @@
 // Mounts of containers by the guest's kernel, on a shared folder of the host: what a machine without a VM cannot show.
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildVm, type Vm } from '../../src/index.ts';
 import { config, stdioRequest, uniqueId } from '../agent/harness.ts';
-import { AgentGuest, ROOTS_PATH, ROOTS_TAG } from './agent-guest.ts';
-import { BUILD, INITRAMFS, KERNEL, useGuestFiles } from './tsvm-harness.ts';
+import { type AgentGuest, type AgentVm, BOX, ROOTS_PATH, startAgentVm } from './agent-guest.ts';
+import { useGuestFiles } from './tsvm-harness.ts';
 
 const files = useGuestFiles();
 const MAPPING = [{ containerID: 0, hostID: 1000, size: 1 }];
 const IDS = { uidMappings: MAPPING, gidMappings: MAPPING };
-let vm: Vm;
+let machine: AgentVm;
 let guest: AgentGuest;
 
 beforeAll(async () => {
-  const roots = files.path('roots');
-  const vsock = files.path('agent.vsock');
-  mkdirSync(join(roots, 'volume/sub'), { recursive: true });
-  writeFileSync(join(roots, 'volume/sub/file'), 'shared\n');
   const disk = files.path('disk.img');
   mkdirSync(files.path('content'));
   writeFileSync(files.path('content/on-disk'), 'disk\n');
   execFileSync('truncate', ['-s', '8M', disk]);
   execFileSync('mkfs.ext4', ['-q', '-d', files.path('content'), disk]);
-  cpSync(join(BUILD, 'guest/rootfs'), join(roots, 'box'), { recursive: true, verbatimSymlinks: true });
-  writeFileSync(join(roots, 'box/etc/in-image'), 'image\n');
-  const server = AgentGuest.listen(vsock);
-  vm = await buildVm(
-    {
-      kernelPath: KERNEL,
-      initrdPath: INITRAMFS,
-      commandLine: 'reboot=k panic=-1 quiet 8250.nr_uarts=0',
-      memoryMib: 192,
-      cpus: 1,
-      disks: [{ path: disk }],
-      vsock: { guestCid: 3, path: vsock },
-      shares: [{ tag: ROOTS_TAG, directory: roots }],
-    },
-    { log: () => undefined },
-  );
-  vm.start();
-  guest = await AgentGuest.greet(server, vsock);
+  machine = await startAgentVm(files, { disks: [{ path: disk }] });
+  guest = machine.guest;
+  mkdirSync(join(machine.roots, 'volume/sub'), { recursive: true });
+  writeFileSync(join(machine.roots, 'volume/sub/file'), 'shared\n');
+  writeFileSync(join(machine.roots, BOX, 'etc/in-image'), 'image\n');
 });
 
 afterAll(async () => {
-  guest[Symbol.dispose]();
-  await vm[Symbol.asyncDispose]();
+  await machine?.[Symbol.asyncDispose]();
 });
 
 /** Makes a container with these mounts besides the usual ones, and runs a script in it. @returns the lines it printed */
@@ -60,7 +41,7 @@ async function lines(
   await guest.agent.call('CreateContainer', {
     containerId,
     ociConfigJson: JSON.stringify(config(['sleep', '100000'], { mounts: [...config([]).mounts, ...mounts], linux })),
-    rootfsPath: `${ROOTS_PATH}/box`,
+    rootfsPath: `${ROOTS_PATH}/${BOX}`,
     stdio: stdioRequest({ stdout: false, stderr: false }),
     seccomp: undefined,
     bundle: '',

@@ -6,10 +6,9 @@ import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildVm, type Vm } from '../../src/index.ts';
 import { config, stdioRequest } from '../agent/harness.ts';
-import { AgentGuest, ROOTS_PATH, ROOTS_TAG } from './agent-guest.ts';
-import { BUILD, INITRAMFS, KERNEL, useGuestFiles } from './tsvm-harness.ts';
+import { type AgentGuest, type AgentVm, BOX, ROOTS_PATH, startAgentVm } from './agent-guest.ts';
+import { useGuestFiles } from './tsvm-harness.ts';
 
 const files = useGuestFiles();
 
@@ -22,10 +21,9 @@ const [HOST6, GUEST6] = ['2001:db8::1', '2001:db8::7'];
 const BEYOND = '203.0.113.9';
 const [HOST_PORT, GUEST_PORT] = [5101, 5102];
 const CPUS = 2;
-const BOX = 'box';
 const CAPABILITY_SETS = ['bounding', 'effective', 'permitted'];
 
-let vm: Vm;
+let machine: AgentVm;
 let guest: AgentGuest;
 let server: Server;
 
@@ -47,41 +45,27 @@ const NETWORK = {
 const shell = (line: string): Promise<string> => guest.exec(BOX, ['sh', '-c', line]);
 
 beforeAll(async () => {
-  const [roots, second, disk] = [files.path('roots'), files.path('second'), files.path('disk.img')];
-  mkdirSync(roots);
+  const [second, disk] = [files.path('second'), files.path('disk.img')];
   mkdirSync(second);
   writeFileSync(join(second, 'here'), 'shared\n');
-  execFileSync('cp', ['-a', join(BUILD, 'guest/rootfs'), join(roots, BOX)]);
   execFileSync('truncate', ['-s', '8M', disk]);
   execFileSync('/usr/sbin/mkfs.ext4', ['-q', '-F', disk]);
   execFileSync('ip', ['tuntap', 'add', 'dev', TAP, 'mode', 'tap']);
   for (const address of [`${HOST}/24`, `${BEYOND}/32`]) execFileSync('ip', ['address', 'add', address, 'dev', TAP]);
   execFileSync('ip', ['address', 'add', `${HOST6}/64`, 'dev', TAP, 'nodad']);
   execFileSync('ip', ['link', 'set', TAP, 'up']);
-  const vsock = files.path('vsock');
-  const awaited = AgentGuest.listen(vsock);
-  vm = await buildVm(
-    {
-      kernelPath: KERNEL,
-      initrdPath: INITRAMFS,
-      commandLine: 'reboot=k panic=-1 quiet 8250.nr_uarts=0 maxcpus=1',
-      memoryMib: 128,
-      cpus: CPUS,
-      vsock: { guestCid: 3, path: vsock },
-      shares: [
-        { tag: ROOTS_TAG, directory: roots },
-        { tag: 'second', directory: second },
-      ],
-      disks: [{ path: disk }],
-      nets: [
-        { end: { kind: 'tap', name: TAP }, mac: MAC },
-        { end: { kind: 'none' }, mac: SECOND_MAC },
-      ],
-    },
-    { log: () => undefined },
-  );
-  vm.start();
-  guest = await AgentGuest.greet(awaited, vsock);
+  machine = await startAgentVm(files, {
+    words: 'maxcpus=1',
+    memoryMib: 128,
+    cpus: CPUS,
+    shares: [{ tag: 'second', directory: second }],
+    disks: [{ path: disk }],
+    nets: [
+      { end: { kind: 'tap', name: TAP }, mac: MAC },
+      { end: { kind: 'none' }, mac: SECOND_MAC },
+    ],
+  });
+  guest = machine.guest;
   await guest.agent.call('ConfigureNetwork', NETWORK);
   const document = config(['sleep', '100000'], {
     // The VM's network is the container's.
@@ -107,8 +91,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   server?.close();
-  guest?.[Symbol.dispose]();
-  await vm?.[Symbol.asyncDispose]();
+  await machine?.[Symbol.asyncDispose]();
   execFileSync('ip', ['link', 'delete', TAP]);
 });
 
@@ -253,9 +236,9 @@ test('a disk gets files, and is left clean when the guest ends', async () => {
   const content = { $case: 'data' as const, value: data };
   const rest = { mode: 0o640, uid: 1, gid: 2, offset: 0n, size: BigInt(data.length) };
   await guest.agent.call('CopyFile', { path: `${path}/folder/file`, content, ...rest });
-  await vm.shutdown('agent');
+  await machine.vm.shutdown('agent');
 
-  expect(await vm.stopped).toEqual({ kind: 'guest-reset' });
+  expect(await machine.vm.stopped).toEqual({ kind: 'guest-reset' });
   const image = files.path('disk.img');
   const debugfs = (command: string): string =>
     execFileSync('/usr/sbin/debugfs', ['-R', command, image], {

@@ -1,46 +1,28 @@
 // Pid 1 of a guest outlives what containers do to the guest, and says why when it cannot live.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectToGuest } from '../../src/agent-client/guest-socket.ts';
-import { buildVm, type Vm } from '../../src/index.ts';
+import { buildVm } from '../../src/index.ts';
 import { AGENT_STDIO_PORT } from '../../src/protocol/agent-service.ts';
 import { type ConfigParts, collect, config, stdioRequest } from '../agent/harness.ts';
-import { AgentGuest, ROOTS_PATH, ROOTS_TAG } from './agent-guest.ts';
+import { type AgentGuest, type AgentVm, BOX, ROOTS_PATH, startAgentVm } from './agent-guest.ts';
 import { runVm } from './library-harness.ts';
-import { BUILD, INITRAMFS, KERNEL, QUIET, useGuestFiles } from './tsvm-harness.ts';
+import { INITRAMFS, KERNEL, QUIET, useGuestFiles } from './tsvm-harness.ts';
 
 const files = useGuestFiles();
+const otherFiles = useGuestFiles();
 const MEMORY_MIB = 128;
 
-let vm: Vm;
+let machine: AgentVm;
 let guest: AgentGuest;
 let vsock: string;
 beforeAll(async () => {
-  const roots = files.path('roots');
-  vsock = files.path('agent.vsock');
-  mkdirSync(roots);
-  execFileSync('cp', ['-a', join(BUILD, 'guest/rootfs'), join(roots, 'box')]);
-  const server = AgentGuest.listen(vsock);
-  const machine = {
-    kernelPath: KERNEL,
-    initrdPath: INITRAMFS,
-    commandLine: 'reboot=k panic=-1 quiet 8250.nr_uarts=0',
-    memoryMib: MEMORY_MIB,
-    cpus: 1,
-    vsock: { guestCid: 3, path: vsock },
-    shares: [{ tag: ROOTS_TAG, directory: roots }],
-  };
-  vm = await buildVm(machine, { log: () => undefined });
-  vm.start();
-  guest = await AgentGuest.greet(server, vsock);
+  machine = await startAgentVm(files, { memoryMib: MEMORY_MIB });
+  ({ guest, vsock } = machine);
   await start('bystander', 'while :; do sleep 1000; done');
 });
 afterAll(async () => {
-  guest[Symbol.dispose]();
-  await vm[Symbol.asyncDispose]();
+  await machine?.[Symbol.asyncDispose]();
 });
 
 async function start(
@@ -52,7 +34,7 @@ async function start(
   await guest.agent.call('CreateContainer', {
     containerId,
     ociConfigJson: JSON.stringify(config(['sh', '-c', script], more)),
-    rootfsPath: `${ROOTS_PATH}/box`,
+    rootfsPath: `${ROOTS_PATH}/${BOX}`,
     stdio: { ...stdio, stderr: false },
     seccomp: undefined,
     bundle: '',
@@ -141,10 +123,36 @@ test('output of 8 MiB comes whole through vsock to a reader that stalls', async 
   await remove('talker');
 });
 
+test('a console whose output somebody has stopped stops nothing but that', async () => {
+  await using other = await startAgentVm(otherFiles, { serial: true, words: '8250.nr_uarts=1 console=ttyS0' });
+  let printed = '';
+  const console = other.vm.attachConsole('serial', (bytes) => {
+    printed += Buffer.from(bytes).toString();
+  });
+  // XOFF and XON (termios(3), IXON)
+  console.write(Buffer.from('\x13'));
+  await delay(1000);
+  const unknown = Array.from({ length: 200 }, (_, index) => `CAP_UNKNOWN_${index}`);
+  const create = (containerId: string) =>
+    other.guest.agent.call('CreateContainer', {
+      containerId,
+      ociConfigJson: JSON.stringify(config(['true'], { process: { capabilities: { bounding: unknown } } })),
+      rootfsPath: `${ROOTS_PATH}/${BOX}`,
+      stdio: stdioRequest({ stdout: false, stderr: false }),
+      seccomp: undefined,
+      bundle: '',
+    });
+  for (const containerId of ['one', 'two']) expect((await create(containerId)).warnings).toHaveLength(200);
+
+  expect(printed).not.toContain('CAP_UNKNOWN');
+  console.write(Buffer.from('\x11'));
+  await expect.poll(() => printed, { timeout: 60_000 }).toContain('CAP_UNKNOWN_0');
+});
+
 test('a fatal error is told on the console, and ends the guest', async () => {
-  const machine = { kernelPath: KERNEL, initrdPath: INITRAMFS, memoryMib: 96, cpus: 1, serial: true };
+  const parts = { kernelPath: KERNEL, initrdPath: INITRAMFS, memoryMib: 96, cpus: 1, serial: true };
   const commandLine = `${QUIET} -- --bogus`;
-  await using running = await runVm((connections) => buildVm({ ...machine, commandLine }, connections));
+  await using running = await runVm((connections) => buildVm({ ...parts, commandLine }, connections));
   await running.printed('tskata-agent: fatal: Error: usage: agent (as pid 1 of a guest)');
   await running.printed('Attempted to kill init!');
   expect(await running.vm.stopped).toEqual({ kind: 'guest-reset' });
