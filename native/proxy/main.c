@@ -104,6 +104,7 @@ int main(int argc, char **argv) {
   if (argc > 0) take_name(argv[0]);
   struct request request = {0};
   take_request(&request);
+  placed();
   bool terminal = request.terminal.on_stdio || request.terminal.console_socket != NULL;
   if (request.pidfd_socket != NULL) send_pidfd(request.pidfd_socket);
   open_terminal(&request.terminal);

@@ -12,6 +12,8 @@
 
 /* Where the starter sends the request and waits for the answer; -1 once it has that. */
 extern int starter_fd;
+/* Tells the starter that the namespaces are entered. */
+void placed(void);
 /* Tells the starter that the streams are connected, and lets it go. */
 void ready(void);
 /* Ends the proxy with status 1, and tells the starter what was tried, on what, and the error's text if `error` is not 0. */

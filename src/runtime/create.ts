@@ -9,7 +9,7 @@ import { currentState } from './container-state.ts';
 import { runHooks } from './hooks.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
 import { checkInstallation, type Installation } from './installation.ts';
-import type { Launched } from './launch.ts';
+import { type Launched, launchProxy } from './launch.ts';
 import { planNamespaces } from './namespaces.ts';
 import type { Warn } from './operations.ts';
 import { findPod, running } from './pod.ts';
@@ -20,7 +20,7 @@ import {
   newToken,
   proxyOptions,
   type StartOptions,
-  startProxy,
+  whenBothAre,
   writePidFile,
 } from './process-start.ts';
 import type { HostNamespace, HostPlace } from './proxy-request.ts';
@@ -98,6 +98,21 @@ export async function createContainer(
   store.write(record);
 
   const { process } = bundle.config;
+  const request = proxyOptions(options, process, token, hostPlace(bundle, namespaces.host));
+  const proxy = await launchProxy(installation, directory, request, (identity) => {
+    undo.defer(async () => void (await endProcess(identity)));
+    // Where the VM is in a control group of another container, the proxy is the first in this one's.
+    if (pod === undefined) cgroup.admit(identity.pid);
+    else admitFirst(identity.pid);
+  });
+
+  record = { ...record, init: proxy.identity, namespaces: namespaces.identities };
+  // config.md, "Prestart" and "CreateRuntime Hooks": in this order, in namespaces that are there and before all that is in them.
+  const state = currentState(record);
+  await runHooks('prestart', record.hooks?.prestart, state, interrupt.signal);
+  await runHooks('createRuntime', record.hooks?.createRuntime, state, interrupt.signal);
+
+  interrupt.signal.throwIfAborted();
   const call = {
     containerId: id,
     bundle: bundle.directory,
@@ -109,19 +124,7 @@ export async function createContainer(
     callSandbox(directory, 'CreateContainer', call, host.createTimeoutMs),
     rejection(interrupt.signal),
   ]).catch(failedToStart(id));
-  const request = proxyOptions(options, process, token, hostPlace(bundle, namespaces.host));
-  const proxy = await startProxy(installation, directory, request, made, (identity) => {
-    undo.defer(async () => void (await endProcess(identity)));
-    // Where the VM is in a control group of another container, the proxy is the first in this one's.
-    if (pod === undefined) cgroup.admit(identity.pid);
-    else admitFirst(identity.pid);
-  });
-
-  record = { ...record, init: proxy.identity, namespaces: namespaces.identities };
-  // config.md, "Prestart" and "CreateRuntime Hooks": in this order, when the environment is there and the program has not run.
-  const state = currentState(record);
-  await runHooks('prestart', record.hooks?.prestart, state, interrupt.signal);
-  await runHooks('createRuntime', record.hooks?.createRuntime, state, interrupt.signal);
+  await whenBothAre(proxy.ready, made);
   store.write({ ...record, phase: 'created' });
   if (options.pidFile !== undefined) writePidFile(options.pidFile, proxy.identity.pid);
   await sandbox.commit();

@@ -5,7 +5,7 @@ import { hasInit } from '../oci/status.ts';
 import { currentStatus } from './container-state.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
 import { checkInstallation, type Installation } from './installation.ts';
-import type { Launched } from './launch.ts';
+import { type Launched, launchProxy } from './launch.ts';
 import { endProcess } from './process-identity.ts';
 import {
   checkStartOptions,
@@ -13,7 +13,7 @@ import {
   newToken,
   proxyOptions,
   type StartOptions,
-  startProxy,
+  whenBothAre,
   writePidFile,
 } from './process-start.ts';
 import { RuntimeError } from './runtime-error.ts';
@@ -67,11 +67,16 @@ export async function execInContainer(
   };
   const made = callSandbox(directory, 'ExecProcess', call, EXEC_MS).catch(failedToStart(id));
   const request = proxyOptions(options, process, token, { pid: record.init?.pid ?? 0 });
-  const proxy = await startProxy(installation, directory, request, made, (identity) => {
+  const placed = launchProxy(installation, directory, request, (identity) => {
     // With its proxy the process in the guest ends as well.
     undo.defer(async () => void (await endProcess(identity)));
     SandboxCgroup.read(directory)?.admit(identity.pid);
   });
+  const ready = placed.then(async (proxy) => {
+    await proxy.ready;
+    return proxy;
+  });
+  const proxy = await whenBothAre(ready, made);
   if (options.pidFile !== undefined) writePidFile(options.pidFile, proxy.identity.pid);
   undo.move();
   return proxy;

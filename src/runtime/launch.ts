@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { Installation } from './installation.ts';
 import { identify, type ProcessIdentity } from './process-identity.ts';
@@ -15,10 +16,16 @@ const UNSHARE = '/usr/bin/unshare';
 /** Where a child says that it is ready, and a proxy is told what to do. */
 const READY_FD = 3;
 
-/** A process that was started and is ready. */
+/** A process that was started. */
 export interface Launched {
   readonly identity: ProcessIdentity;
   readonly child: ChildProcess;
+}
+
+/** A proxy that is in the namespaces of its container. */
+export interface PlacedProxy extends Launched {
+  /** Settles once the guest's streams are connected. Rejects with RuntimeError PROXY_FAILED. */
+  readonly ready: Promise<void>;
 }
 
 /** What long-lived children see of our environment: nothing of the caller's. */
@@ -52,18 +59,18 @@ export async function launchSandbox(
       child.kill('SIGKILL');
       throw error;
     }
-    return await whenReady(child, (why) => {
+    return await new Starter(child, (why) => {
       const lines = readFileSync(logPath, 'utf8').trim().split('\n').slice(-5).join('\n');
       const message = `cannot start the sandbox process: ${why}${why.startsWith('it ended') ? `\n${lines}` : ''}`;
       return new RuntimeError('SANDBOX_FAILED', message, { path: logPath });
-    });
+    }).hear('READY');
   } finally {
     closeSync(log);
   }
 }
 
 /**
- * Starts a proxy with our own standard streams, in a session of its own. It is ready once the guest's streams are connected.
+ * Starts a proxy with our own standard streams, in a session of its own.
  * @param onSpawn told of it before it does anything
  * @throws RuntimeError PROXY_FAILED
  */
@@ -72,7 +79,7 @@ export async function launchProxy(
   directory: string,
   options: ProxyOptions,
   onSpawn: (identity: ProcessIdentity) => void,
-): Promise<Launched> {
+): Promise<PlacedProxy> {
   const [argv0 = '', ...args] = options.commandLine;
   const child = spawn(installation.proxy, args, {
     argv0,
@@ -85,28 +92,50 @@ export async function launchProxy(
   if (identity !== undefined) onSpawn(identity);
   // It reads before it writes; one that ends before has said why.
   (child.stdio[READY_FD] as Duplex).write(encodeProxyRequest(options));
-  return await whenReady(child, (why) => new RuntimeError('PROXY_FAILED', why, { path: installation.proxy }));
+  const starter = new Starter(child, (why) => new RuntimeError('PROXY_FAILED', why, { path: installation.proxy }));
+  const placed = await starter.hear('PLACED');
+  const ready = starter.hear('READY').then(() => {});
+  // It may fail long before anybody waits for that.
+  ready.catch(() => {});
+  return { ...placed, ready };
 }
 
-/** @param failure makes the error, from why it did not get ready */
-async function whenReady(child: ChildProcess, failure: (why: string) => RuntimeError): Promise<Launched> {
+/** Who has started a process, and hears what it says of itself: a word a line, or ERROR and why not. */
+class Starter {
+  readonly #child: ChildProcess;
+  readonly #failure: (why: string) => RuntimeError;
+  readonly #lines: AsyncIterator<string>;
+
+  /** @param failure makes the error, from why the process did not get as far as it should */
+  constructor(child: ChildProcess, failure: (why: string) => RuntimeError) {
+    this.#child = child;
+    this.#failure = failure;
+    this.#lines = linesOf(child);
+  }
+
+  /** Waits for a word; READY is the last. @throws what `failure` makes */
+  async hear(word: string): Promise<Launched> {
+    const { value: line = '' } = await this.#lines.next();
+    const identity = this.#child.pid === undefined ? undefined : identify(this.#child.pid);
+    if (line !== word || word === 'READY') (this.#child.stdio[READY_FD] as Readable).destroy();
+    if (line === word && identity !== undefined) return { identity, child: this.#child };
+    throw this.#failure(line.replace(/^ERROR /, ''));
+  }
+}
+
+/** What a child says, and at last, as ERROR, how it ended. */
+async function* linesOf(child: ChildProcess): AsyncGenerator<string, string> {
   const pipe = child.stdio[READY_FD] as Readable;
-  const line = await new Promise<string>((resolve) => {
-    let text = '';
-    pipe.setEncoding('utf8');
-    pipe.on('data', (chunk: string) => {
-      text += chunk;
-      if (text.includes('\n')) resolve(text.slice(0, text.indexOf('\n')));
-    });
-    pipe.on('error', () => {});
-    child.on('error', (error) => resolve(`ERROR ${error.message}`));
-    // Not 'exit': that may come before what it wrote has been read, and it may come after the pipe has closed.
-    child.on('close', (status, signal) => resolve(`ERROR it ended with ${signal ?? `status ${status}`}`));
+  const lines = createInterface(pipe);
+  pipe.on('error', () => {});
+  pipe.on('close', () => lines.close());
+  // Not 'exit': that may come before what it wrote has been read, and it may come after the pipe has closed.
+  const end = new Promise<string>((resolve) => {
+    child.on('error', (error) => resolve(error.message));
+    child.on('close', (status, signal) => resolve(`it ended with ${signal ?? `status ${status}`}`));
   });
-  pipe.destroy();
-  const identity = child.pid === undefined ? undefined : identify(child.pid);
-  if (line === 'READY' && identity !== undefined) return { identity, child };
-  throw failure(line.replace(/^ERROR /, ''));
+  yield* lines;
+  return `ERROR ${await end}`;
 }
 
 /** Lets this process end before the child does. */

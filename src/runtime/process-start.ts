@@ -4,9 +4,6 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
 import type { Process } from '../oci/config.ts';
-import type { Installation } from './installation.ts';
-import { type Launched, launchProxy } from './launch.ts';
-import type { ProcessIdentity } from './process-identity.ts';
 import { type ProxyOptions, proxyCommandLine } from './proxy-request.ts';
 import { RuntimeError } from './runtime-error.ts';
 
@@ -47,20 +44,12 @@ export function checkStartOptions(options: StartOptions, { terminal }: Process):
 }
 
 /**
- * Starts the proxy for a process that the sandbox has been asked for.
- * @param directory the sandbox's
- * @param made the sandbox's answer to that
- * @param onSpawn told the proxy before it is ready
+ * Waits until a process and its proxy have found each other.
+ * @param attached settles when the proxy is ready
+ * @param made the sandbox's answer to the call for the process
  * @throws RuntimeError PROXY_FAILED; what `made` rejects with
  */
-export async function startProxy(
-  installation: Installation,
-  directory: string,
-  options: ProxyOptions,
-  made: Promise<unknown>,
-  onSpawn: (identity: ProcessIdentity) => void,
-): Promise<Launched> {
-  const attached = launchProxy(installation, directory, options, onSpawn);
+export async function whenBothAre<Proxy>(attached: Promise<Proxy>, made: Promise<unknown>): Promise<Proxy> {
   const [proxy] = await Promise.all([attached, made]).catch(async (error: unknown) => {
     // When both fail, the sandbox knows why, and says so at once.
     throw (await Promise.race([failureOf(made), delay(SECOND_FAILURE_MS)])) ?? error;

@@ -291,6 +291,23 @@ export function describeRuntime(runtime: Runtime, { needsBuild }: { readonly nee
         expect(last).toEqual(['tskata', 'given']);
       });
 
+      test('of both sides run in their order', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const path = join(bed.folder, 'bundle0/rootfs/etc/order');
+        const add = (name: string, file: string) => ({ args: ['sh', '-c', `echo ${name} >>${file}`] });
+        const hooks = {
+          startContainer: [{ path: '/bin/sh', ...add('startContainer', '/etc/order') }],
+          createContainer: [{ path: BUSYBOX, ...add('createContainer', 'etc/order') }],
+          createRuntime: [{ path: '/bin/sh', ...add('createRuntime', path) }],
+          prestart: [{ path: '/bin/sh', ...add('prestart', path) }],
+        };
+        const bundle = bed.bundle({ ...shell('cat /etc/order'), hooks });
+
+        const { stdout } = await bed.call(['run', '-b', bundle, 'c1']);
+
+        expect(stdout).toBe('prestart\ncreateRuntime\ncreateContainer\nstartContainer\n');
+      });
+
       test('of the container that fail fail the call, and leave nothing', async () => {
         await using bed = new RuntimeBed(runtime);
         const createContainer = [{ path: BUSYBOX, args: ['sh', '-c', 'echo because >&2; exit 3'] }];

@@ -6,6 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { readLines } from '../../src/runtime/proxy-connection.ts';
 
 export const TOKEN = 'f'.repeat(64);
@@ -29,7 +30,7 @@ export class Mailbox<T> {
 
 export interface StartedProxy {
   readonly child: ChildProcess;
-  /** The line that it writes when it is ready, or why not. */
+  /** All that it says to its starter: that it is placed, and then that it is ready, or why not. */
   readonly readiness: Promise<string>;
   readonly exit: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
 }
@@ -88,7 +89,7 @@ export class FakeSandbox implements AsyncDisposable {
     const exit = once(child, 'exit').then(([status, signal]) => ({ status, signal }));
     const ready = child.stdio[3] as Duplex;
     ready.write(`${[`--token=${TOKEN}`, ...flags].join('\0')}\0\0`);
-    const readiness = once(ready.setEncoding('utf8'), 'data').then(([text]) => String(text).trim());
+    const readiness = text(ready).then((lines) => lines.trim());
     return { child, readiness, exit };
   }
 

@@ -21,7 +21,7 @@ async function connected(
   fake: FakeSandbox,
 ): Promise<StartedProxy & { stdin: Writable; stdout: Readable; stderr: Readable }> {
   const proxy = fake.startProxy(program);
-  expect(await proxy.readiness).toBe('READY');
+  expect(await proxy.readiness).toBe('PLACED\nREADY');
   expect(await fake.lines.take()).toBe(`ATTACH ${TOKEN} ${proxy.child.pid}`);
   const [stdin, stdout, stderr] = proxy.child.stdio as unknown as [Writable, Readable, Readable];
   return { ...proxy, stdin, stdout, stderr };
@@ -208,7 +208,7 @@ describe('a terminal', () => {
     const lines = [await fake.lines.take(), await fake.lines.take()];
     console.endInput();
 
-    expect(readiness).toBe('READY');
+    expect(readiness).toBe('PLACED\nREADY');
     expect(await console.until('\n')).toContain('name /dev/ptmx');
     expect(lines).toEqual([`ATTACH ${TOKEN} ${proxy.child.pid}`, 'RESIZE 24 80']);
     expect(await fake.lines.take()).toBe('RESIZE 50 132');
@@ -252,7 +252,7 @@ describe('failures', () => {
 
     const proxy = fake.startProxy(program);
 
-    expect(await proxy.readiness).toBe('ERROR the sandbox refused: no such streams');
+    expect(await proxy.readiness).toBe('PLACED\nERROR the sandbox refused: no such streams');
     expect((await proxy.exit).status).toBe(1);
   });
 
@@ -261,7 +261,7 @@ describe('failures', () => {
 
     const proxy = fake.startProxy(program, ['--console-socket', '/nonexistent']);
 
-    expect(await proxy.readiness).toBe('ERROR cannot connect to /nonexistent: No such file or directory');
+    expect(await proxy.readiness).toBe('PLACED\nERROR cannot connect to /nonexistent: No such file or directory');
   });
 });
 
