@@ -30,7 +30,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['src/hypervisor/kvm', 'src/hypervisor/testing'],
   ['src/ffi'],
   ['src/lib/node'],
-  ['src/arch', 'src/devices', 'src/bus', 'src/memory', 'src/hypervisor', 'src/oci', 'src/protocol'],
+  ['src/arch', 'src/devices', 'src/bus', 'src/memory', 'src/hypervisor', 'src/oci', 'src/protocol', 'src/netlink'],
   ['src/lib'],
 ];
 
@@ -39,7 +39,7 @@ const PURE_ROWS: readonly number[] = [LAYERS.length - 2, LAYERS.length - 1];
 /** The packages pure code may use: the runtime of the generated message codecs. */
 const PURE_PACKAGES = /^@bufbuild\/protobuf(\/|$)/;
 /** What the guest agent may use of the host's source. Its modules: the C one with the system calls, and those of QuickJS. */
-const GUEST_AGENT_USES: readonly string[] = ['guest-agent', 'src/protocol', 'src/oci', 'src/lib'];
+const GUEST_AGENT_USES: readonly string[] = ['guest-agent', 'src/protocol', 'src/oci', 'src/netlink', 'src/lib'];
 const GUEST_AGENT_MODULES: readonly string[] = ['tskata-sys', 'std', 'os'];
 /** Folders that make something at build time: outside of themselves they use `scripts/lib` and each other's builds. */
 const BUILD_FOLDERS: readonly string[] = ['images', 'kernel-config', 'native', 'guest-agent/native'];

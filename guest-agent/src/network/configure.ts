@@ -1,18 +1,19 @@
 // Brings the kernel's network into a planned state, by the changes that are missing and no others.
 import { messageOf } from '../../../src/lib/errors.ts';
+import * as abi from '../../../src/netlink/abi.gen.ts';
+import { describeNetwork } from '../../../src/netlink/describe.ts';
+import { formatPrefix } from '../../../src/netlink/ip.ts';
+import type { Link } from '../../../src/netlink/link.ts';
+import { type ExistingRoute, type Route, routeKey } from '../../../src/netlink/route.ts';
+import { Rtnetlink } from '../../../src/netlink/rtnetlink.ts';
 import type { NetworkDetailsResponse } from '../../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import type { EventLoop } from '../event-loop.ts';
-import * as abi from '../linux/abi.gen.ts';
 import { SystemError } from '../linux/call.ts';
+import { NetlinkSocket } from '../linux/netlink.ts';
 import { log } from '../log.ts';
-import { describe } from './describe.ts';
 import { findLink } from './find-link.ts';
-import { formatPrefix } from './ip.ts';
-import type { Link } from './link.ts';
 import { type InterfacePlan, type NetworkPlan, planNetwork } from './plan.ts';
-import { type ExistingRoute, type Route, routeKey } from './route.ts';
-import { Rtnetlink } from './rtnetlink.ts';
 
 /** How long an interface that the VM gets while it runs may take to be there, and how often it is looked for. */
 const ARRIVAL_MAX_MS = 3000;
@@ -20,11 +21,11 @@ const ARRIVAL_INTERVAL_MS = 20;
 
 /** @returns how many changes were made. @throws StatusError, and the network is as it was then */
 export async function configureNetwork(plan: NetworkPlan, loop: EventLoop): Promise<number> {
-  const network = new Rtnetlink();
+  const network = new Rtnetlink(new NetlinkSocket());
   try {
     await awaitInterfaces(network, plan.interfaces, loop);
     // From here on nothing waits: two requests cannot get between each other's changes.
-    const before = describe(network, { kernels: false });
+    const before = describeNetwork(network, { kernels: false });
     const links = network.links();
     const changed = plan.interfaces.flatMap((one) => findLink(links, one)?.name ?? []);
     try {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import * as abi from '../linux/abi.gen.ts';
+import * as abi from '../../../src/netlink/abi.gen.ts';
+import type { Link } from '../../../src/netlink/link.ts';
 import { findLink } from './find-link.ts';
-import type { Link } from './link.ts';
 
 const MAC = '02:00:5e:00:53:01';
 const link = (name: string, more: Partial<Link> = {}): Link => ({

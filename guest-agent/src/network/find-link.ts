@@ -1,7 +1,8 @@
 // Which of the guest's interfaces the host means. Pure.
+
+import * as abi from '../../../src/netlink/abi.gen.ts';
+import type { Link } from '../../../src/netlink/link.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
-import * as abi from '../linux/abi.gen.ts';
-import type { Link } from './link.ts';
 import type { InterfacePlan } from './plan.ts';
 
 /**

@@ -1,9 +1,11 @@
 // The calls of agent.proto that are about the guest's network.
+import { describeNetwork } from '../../../src/netlink/describe.ts';
+import { Rtnetlink } from '../../../src/netlink/rtnetlink.ts';
 import type { AgentMethods } from '../../../src/protocol/agent-service.ts';
 import type { Handlers } from '../../../src/protocol/service.ts';
 import type { EventLoop } from '../event-loop.ts';
+import { NetlinkSocket } from '../linux/netlink.ts';
 import { configureNetwork } from './configure.ts';
-import { describeNetwork } from './describe.ts';
 import { planNetwork } from './plan.ts';
 import { writeResolverFiles } from './resolver-files.ts';
 
@@ -16,6 +18,13 @@ export function networkHandlers(loop: EventLoop): Pick<Handlers<AgentMethods>, C
       writeResolverFiles(request);
       return { changes };
     },
-    NetworkDetails: async () => describeNetwork(),
+    NetworkDetails: async () => {
+      const network = new Rtnetlink(new NetlinkSocket());
+      try {
+        return describeNetwork(network, { kernels: true });
+      } finally {
+        network.close();
+      }
+    },
   };
 }

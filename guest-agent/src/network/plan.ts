@@ -1,12 +1,6 @@
 // From a request to a checked plan: every text parsed, nothing asked of the kernel. Pure.
-import type {
-  ConfigureNetworkRequest,
-  NetworkInterface,
-  NetworkNeighbour,
-  NetworkRoute,
-} from '../../../src/protocol/agent.gen.ts';
-import { StatusError } from '../../../src/protocol/status.ts';
-import * as abi from '../linux/abi.gen.ts';
+
+import * as abi from '../../../src/netlink/abi.gen.ts';
 import {
   familyOf,
   formatIp,
@@ -18,9 +12,16 @@ import {
   parseMac,
   parsePrefix,
   unspecified,
-} from './ip.ts';
-import type { Neighbour } from './neighbour.ts';
-import type { Route } from './route.ts';
+} from '../../../src/netlink/ip.ts';
+import type { Neighbour } from '../../../src/netlink/neighbour.ts';
+import type { Route } from '../../../src/netlink/route.ts';
+import type {
+  ConfigureNetworkRequest,
+  NetworkInterface,
+  NetworkNeighbour,
+  NetworkRoute,
+} from '../../../src/protocol/agent.gen.ts';
+import { StatusError } from '../../../src/protocol/status.ts';
 
 const LOOPBACK = 'lo';
 

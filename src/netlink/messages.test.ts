@@ -1,12 +1,12 @@
-// Messages against what iproute2 sends and what the kernel answers: guest-agent/testing/capture-netlink.ts has captured both.
+// Messages against what iproute2 sends and what the kernel answers: testing/capture-netlink.ts has captured both.
 import { describe, expect, test } from 'vitest';
-import goldens from '../../testing/netlink-goldens.json' with { type: 'json' };
-import * as abi from '../linux/abi.gen.ts';
-import { decodeMessages, decodePayload, type NetlinkMessage } from '../linux/netlink-message.ts';
+import * as abi from './abi.gen.ts';
 import { decodeAddress, encodeAddress } from './address.ts';
 import { decodeLink, encodeLinkChange } from './link.ts';
+import { decodeMessages, decodePayload, type NetlinkMessage } from './message.ts';
 import { decodeNeighbour, encodeNeighbour } from './neighbour.ts';
 import { decodeRoute, encodeRoute, type Route } from './route.ts';
+import goldens from './testing/netlink-goldens.json' with { type: 'json' };
 
 /** Index of the interface in the captures. */
 const FIRST = 10;

@@ -1,11 +1,11 @@
 // Captures netlink-goldens.json: what iproute2 sends to the kernel, and what the kernel answers. As root, with ip and strace:
-// node guest-agent/testing/capture-netlink.ts
+// node src/netlink/testing/capture-netlink.ts
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import * as abi from '../src/linux/abi.gen.ts';
-import { decodeMessages } from '../src/linux/netlink-message.ts';
+import * as abi from '../abi.gen.ts';
+import { decodeMessages } from '../message.ts';
 
 const PREPARE = `ip link set lo up
 ip link add first index 10 address 02:00:5e:00:53:01 type veth peer name outside index 11

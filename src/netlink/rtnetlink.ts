@@ -1,21 +1,26 @@
-// The guest's network as the kernel has it, and one change at a time to it.
-import * as abi from '../linux/abi.gen.ts';
-import { NetlinkSocket } from '../linux/netlink.ts';
+// A network as the kernel has it, and one change at a time to it.
+import * as abi from './abi.gen.ts';
 import { decodeAddress, encodeAddress, encodeAddressQuery, type InterfaceAddress } from './address.ts';
 import { formatPrefix, type Prefix } from './ip.ts';
 import { decodeLink, encodeLinkChange, encodeLinkQuery, type Link, type LinkChange } from './link.ts';
 import { decodeNeighbour, encodeNeighbour, encodeNeighbourQuery, type Neighbour } from './neighbour.ts';
 import { decodeRoute, type ExistingRoute, encodeRoute, encodeRouteQuery, type Route } from './route.ts';
+import { NetlinkSession, type NetlinkTransport } from './session.ts';
 
 const CREATE = abi.NLM_F_CREATE | abi.NLM_F_EXCL;
 
 const isThere = <T>(value: T | undefined): value is T => value !== undefined;
 
-/** To be closed. Every method may throw `NetlinkError`. */
+/** To be closed. Every method may throw what the socket throws. */
 export class Rtnetlink {
-  readonly #socket = new NetlinkSocket();
+  readonly #socket: NetlinkSession;
   /** Changes made so far. */
   changes = 0;
+
+  /** @param socket in the network namespace that this is about; closed with this */
+  constructor(socket: NetlinkTransport) {
+    this.#socket = new NetlinkSession(socket);
+  }
 
   close(): void {
     this.#socket.close();

@@ -1,7 +1,7 @@
 // Messages about neighbours: which MAC address an IP address has (rtnetlink(7), RTM_NEWNEIGH). Pure.
-import * as abi from '../linux/abi.gen.ts';
-import { decodePayload, encodePayload, viewOf } from '../linux/netlink-message.ts';
+import * as abi from './abi.gen.ts';
 import { familyOf, formatIp, formatMac, ipBytes, macBytes } from './ip.ts';
+import { decodePayload, encodePayload, viewOf } from './message.ts';
 
 export interface Neighbour {
   readonly interfaceIndex: number;

@@ -1,7 +1,7 @@
 // Messages about network interfaces (rtnetlink(7), RTM_NEWLINK). Pure.
-import * as abi from '../linux/abi.gen.ts';
-import { cString, decodePayload, encodePayload, textOf, uint32, uint32Of, viewOf } from '../linux/netlink-message.ts';
+import * as abi from './abi.gen.ts';
 import { formatMac } from './ip.ts';
+import { cString, decodePayload, encodePayload, textOf, uint32, uint32Of, viewOf } from './message.ts';
 
 export interface Link {
   readonly index: number;

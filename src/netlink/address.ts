@@ -1,7 +1,7 @@
 // Messages about addresses of interfaces (rtnetlink(7), RTM_NEWADDR). Pure.
-import * as abi from '../linux/abi.gen.ts';
-import { type Attribute, decodePayload, encodePayload, viewOf } from '../linux/netlink-message.ts';
+import * as abi from './abi.gen.ts';
 import { broadcastOf, familyOf, formatIp, ipBytes, type Prefix } from './ip.ts';
+import { type Attribute, decodePayload, encodePayload, viewOf } from './message.ts';
 
 export interface InterfaceAddress extends Prefix {
   readonly interfaceIndex: number;

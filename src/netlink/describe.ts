@@ -1,20 +1,11 @@
-// NetworkDetails: the kernel's network in the words of a request that would make it.
-import type { NetworkDetailsResponse } from '../../../src/protocol/agent.gen.ts';
-import * as abi from '../linux/abi.gen.ts';
+// A network in the words of a request that would make it (ConfigureNetwork of agent.proto).
+import type { NetworkDetailsResponse } from '../protocol/agent.gen.ts';
+import * as abi from './abi.gen.ts';
 import { formatPrefix } from './ip.ts';
-import { Rtnetlink } from './rtnetlink.ts';
-
-export function describeNetwork(): NetworkDetailsResponse {
-  const network = new Rtnetlink();
-  try {
-    return describe(network, { kernels: true });
-  } finally {
-    network.close();
-  }
-}
+import type { Rtnetlink } from './rtnetlink.ts';
 
 /** @param options.kernels with the addresses that the kernel makes by itself */
-export function describe(network: Rtnetlink, { kernels }: { kernels: boolean }): NetworkDetailsResponse {
+export function describeNetwork(network: Rtnetlink, { kernels }: { kernels: boolean }): NetworkDetailsResponse {
   const links = network.links();
   const addresses = network.addresses().filter(({ isKernels }) => kernels || !isKernels);
   const nameOf = (index: number): string => links.find((link) => link.index === index)?.name ?? '';

@@ -1,5 +1,6 @@
 // Messages about routes (rtnetlink(7), RTM_NEWROUTE). Pure.
-import * as abi from '../linux/abi.gen.ts';
+import * as abi from './abi.gen.ts';
+import { formatIp, formatPrefix, type IpFamily, ipBytes, type Prefix, unspecified } from './ip.ts';
 import {
   type Attribute,
   decodeAttributes,
@@ -9,8 +10,7 @@ import {
   uint32,
   uint32Of,
   viewOf,
-} from '../linux/netlink-message.ts';
-import { formatIp, formatPrefix, type IpFamily, ipBytes, type Prefix, unspecified } from './ip.ts';
+} from './message.ts';
 
 /** A route to one place by one interface. */
 export interface Route {
