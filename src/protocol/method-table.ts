@@ -1,10 +1,10 @@
 // The methods that a server answers, and what an encoded request asks of them.
 import { messageOf } from '../lib/errors.ts';
-import type { AnyMethod, Handlers, Methods, Service, StreamHandler } from './service.ts';
+import type { AnyMethod, Caller, Handlers, Methods, Service, StreamHandler } from './service.ts';
 import { StatusCode, StatusError } from './status.ts';
 import { Request, Response } from './ttrpc.gen.ts';
 
-type UnaryHandler = (request: unknown) => Promise<unknown>;
+type UnaryHandler = (request: unknown, caller: Caller) => Promise<unknown>;
 type Handler = UnaryHandler | StreamHandler<unknown, unknown>;
 
 interface Implementation {
@@ -20,7 +20,7 @@ interface Call {
 
 /** A request that was understood. What its handler throws `run` throws, or its result does. */
 export type FoundCall =
-  | (Call & { readonly kind: 'unary'; run(): Promise<unknown> })
+  | (Call & { readonly kind: 'unary'; run(caller: Caller): Promise<unknown> })
   | (Call & { readonly kind: 'serverStream'; run(): AsyncIterable<unknown> });
 
 /** The methods that a server answers, of any number of services. */
@@ -51,7 +51,7 @@ export class MethodTable {
     const encode = (item: unknown): Uint8Array => method.response.encode(item);
     if (method.kind === 'unary') {
       const handler = implementation.handler as UnaryHandler;
-      return { kind: 'unary', path, encode, run: () => handler(message) };
+      return { kind: 'unary', path, encode, run: (caller) => handler(message, caller) };
     }
     const handler = implementation.handler as StreamHandler<unknown, unknown>;
     return { kind: 'serverStream', path, encode, run: () => handler(message) };

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { Empty, WaitProcessRequest, WaitProcessResponse } from './agent.gen.ts';
+import { ByteBudget } from './byte-budget.ts';
 import type { Timers } from './byte-stream.ts';
 import { TtrpcClient } from './client.ts';
 import { encodeFrame, FrameDecoder, MessageType } from './frame.ts';
 import { memoryConnection } from './memory-stream.ts';
 import { CALLS_MAX, MethodTable, serveConnection } from './server.ts';
-import { method } from './service.ts';
+import { type Caller, method } from './service.ts';
 import { StatusError } from './status.ts';
 import { Request, Response } from './ttrpc.gen.ts';
 
@@ -135,6 +136,34 @@ describe('the end of the connection', () => {
     await expect(call).rejects.toMatchObject({ code: 'CANCELLED' });
     expect(await client.closed).toBeUndefined();
     await served;
+  });
+
+  test('is told to handlers that wait, whose calls are over then and count no more', async () => {
+    const [clientEnd, serverEnd] = memoryConnection();
+    const calls = new ByteBudget(100_000);
+    const waiting = new Set<string>();
+    const wait = ({ processId }: WaitProcessRequest, caller: Caller) =>
+      new Promise<WaitProcessResponse>((_resolve, reject) => {
+        waiting.add(processId);
+        caller.whenGone = () => {
+          waiting.delete(processId);
+          reject(new StatusError('CANCELLED', 'gone'));
+        };
+      });
+    const table = new MethodTable().add(service, { Wait: wait, Nothing: async () => ({}) });
+    const served = serveConnection(serverEnd, table, { frames: new ByteBudget(100_000), calls });
+    const client = new TtrpcClient(clientEnd, new ManualTimers());
+    const failed = Promise.allSettled(['a', 'b'].map((id) => client.call(service, 'Wait', request(id))));
+    await client.call(service, 'Nothing', {});
+    const underWay = [...waiting];
+    const hadRoom = calls.take(100_000);
+    client.close();
+    await served;
+    await failed;
+
+    expect([underWay, hadRoom]).toEqual([['a', 'b'], false]);
+    expect(waiting.size).toBe(0);
+    expect(calls.take(100_000)).toBe(true);
   });
 });
 

@@ -2,7 +2,8 @@
 //
 // Deadlines: `Request.timeout_nano` is not enforced here; the caller stops waiting by itself and drops a late answer. What a
 // handler does (a container half made) cannot be taken back by a clock, and a call that is under way keeps its place among
-// `CALLS_MAX` until it is over, because that bounds what one caller can have pending.
+// `CALLS_MAX` until it is over, because that bounds what one caller can have pending. One that only waits is over when its
+// connection is: see `Caller`.
 //
 // Errors go to the stream that they concern, as a response with a status, and the connection goes on. It ends only where
 // framing is broken or the peer is no ttrpc client.
@@ -18,6 +19,7 @@ import {
   MessageType,
 } from './frame.ts';
 import { encodeAnswer, encodeRefusal, type FoundCall, type MethodTable } from './method-table.ts';
+import type { Caller } from './service.ts';
 import { StatusError } from './status.ts';
 
 export { MethodTable } from './method-table.ts';
@@ -67,7 +69,7 @@ class Connection {
   readonly #table: MethodTable;
   readonly #limits: ServerLimits;
   readonly #streams = new Map<number, OpenStream>();
-  #calls = 0;
+  readonly #callers = new Set<Caller>();
   #lastStreamId = 0;
   #open = true;
 
@@ -92,6 +94,7 @@ class Connection {
       this.#open = false;
       decoder.release();
       for (const streamId of [...this.#streams.keys()]) this.#leave(streamId);
+      for (const caller of this.#callers) caller.whenGone?.(caller);
       this.#stream.close();
     }
   }
@@ -119,7 +122,7 @@ class Connection {
       throw invalid(`stream ${streamId} was used before or comes late: the last one was ${this.#lastStreamId}`);
     }
     this.#lastStreamId = streamId;
-    if (this.#calls >= CALLS_MAX) {
+    if (this.#callers.size >= CALLS_MAX) {
       throw new StatusError('RESOURCE_EXHAUSTED', `more than ${CALLS_MAX} calls at once on one connection`);
     }
     const call = this.#table.find(payload);
@@ -145,10 +148,11 @@ class Connection {
   }
 
   async #run(streamId: number, call: FoundCall, remoteOpen: boolean, weight: number): Promise<void> {
-    this.#calls += 1;
+    const caller: Caller = { whenGone: undefined };
+    this.#callers.add(caller);
     try {
       if (call.kind === 'unary') {
-        const response = checkedLength(call.path, encodeAnswer(call.encode(await call.run())));
+        const response = checkedLength(call.path, encodeAnswer(call.encode(await call.run(caller))));
         await this.#send(streamId, MessageType.RESPONSE, response);
       } else {
         await this.#runStream(streamId, call, remoteOpen);
@@ -156,7 +160,7 @@ class Connection {
     } catch (error) {
       await this.#send(streamId, MessageType.RESPONSE, encodeRefusal(error));
     } finally {
-      this.#calls -= 1;
+      this.#callers.delete(caller);
       this.#limits.calls.give(weight);
     }
   }

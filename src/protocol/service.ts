@@ -47,10 +47,19 @@ export type ServerStreamName<M extends Methods> = Exclude<keyof M & string, Unar
  */
 export type StreamHandler<Request, Response> = (request: Request) => AsyncIterable<Response>;
 
+/** Who waits for the answer of a call. */
+export interface Caller {
+  /**
+   * Called once, should the connection end before the call does. A handler that would wait for long sets it, forgets what it
+   * waits for and throws: what a call holds counts against others until it is over.
+   */
+  whenGone: ((caller: Caller) => void) | undefined;
+}
+
 /** What answers a service: a function per method. What it throws is the call's status. */
 export type Handlers<M extends Methods> = {
   readonly [Name in keyof M]: M[Name] extends AnyUnary
-    ? (request: RequestOf<M[Name]>) => Promise<ResponseOf<M[Name]>>
+    ? (request: RequestOf<M[Name]>, caller: Caller) => Promise<ResponseOf<M[Name]>>
     : StreamHandler<RequestOf<M[Name]>, ResponseOf<M[Name]>>;
 };
 

@@ -82,6 +82,31 @@ describe('calls', () => {
     expect(peakMib()).toBeLessThan(20);
   });
 
+  test('that wait on connections that vanish are forgotten, and count no more', async () => {
+    const containerId = await started(['sleep', '1000']);
+    const waitOn = async (count: number) => {
+      const client = new TtrpcClient(socketStream(await agent.connect('agent.sock')), nodeTimers);
+      const request = { containerId, processId: '' };
+      const waits = Array.from({ length: count }, () => client.call(agentService, 'WaitProcess', request));
+      const answers = Promise.allSettled(waits);
+      // Answered when those before it have been taken.
+      await client.call(agentService, 'GuestDetails', {});
+      return { client, answers };
+    };
+    // All together many times of what there may be at once.
+    for (let index = 0; index < 100; index++) {
+      const { client } = await waitOn(100);
+      client.close();
+    }
+    const last = await waitOn(1000);
+    await agent.call('SignalProcess', { containerId, processId: '', signal: 9, all: false });
+    const answers = await last.answers;
+    last.client.close();
+
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1000);
+    expect(peakMib()).toBeLessThan(20);
+  });
+
   test('of a peer that asks without end and reads no answer stop being read', async () => {
     const socket = await deafConnection();
     const envelope = { service: agentService.name, method: 'GuestDetails', timeoutNano: 0n, metadata: [] };

@@ -9,6 +9,7 @@ import type {
   StdioRequest,
   UpdateContainerResponse,
 } from '../../../src/protocol/agent.gen.ts';
+import type { Caller } from '../../../src/protocol/service.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { isErrno } from '../linux/call.ts';
@@ -273,11 +274,10 @@ export class Container {
     else this.#process(processId).signal(signal);
   }
 
-  /** Settles when the process has ended. @throws StatusError when there is none of this name */
-  wait(processId: string): Promise<Ending> {
+  /** Settles when the process has ended. @throws StatusError when there is none of this name; when the caller is gone */
+  wait(processId: string, caller: Caller): Promise<Ending> {
     const ending = this.#endings.get(processId);
-    // No async function: thousands may wait, and each would cost more than a KiB.
-    return ending === undefined ? this.#process(processId).ended : Promise.resolve(ending);
+    return ending === undefined ? this.#process(processId).wait(caller) : Promise.resolve(ending);
   }
 
   /** @throws StatusError */

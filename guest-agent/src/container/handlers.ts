@@ -29,10 +29,8 @@ export function containerHandlers(containers: ContainerManager): Pick<Handlers<A
       containers.signal(request);
       return nothing;
     },
-    WaitProcess: async (request) => {
-      const { exitStatus, signal, coreDumped } = await containers.wait(request.containerId, request.processId);
-      return { exitStatus, signal, coreDumped };
-    },
+    // No async function: thousands may wait, and each would cost more than a KiB.
+    WaitProcess: ({ containerId, processId }, caller) => containers.wait(containerId, processId, caller),
     ResizeTerminal: async (request) => {
       containers.resize(request);
       return nothing;

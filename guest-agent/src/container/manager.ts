@@ -8,6 +8,7 @@ import type {
   ResizeTerminalRequest,
   SignalProcessRequest,
 } from '../../../src/protocol/agent.gen.ts';
+import type { Caller } from '../../../src/protocol/service.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import type { Ending } from '../linux/process.ts';
 import { log } from '../log.ts';
@@ -80,8 +81,8 @@ export class ContainerManager {
   }
 
   /** @throws StatusError */
-  wait(containerId: string, processId: string): Promise<Ending> {
-    return this.find(containerId).wait(processId);
+  wait(containerId: string, processId: string, caller: Caller): Promise<Ending> {
+    return this.find(containerId).wait(processId, caller);
   }
 
   resize(request: ResizeTerminalRequest): void {

@@ -1,5 +1,6 @@
 // A process of a container, as the agent sees it.
 import type { StdioRequest } from '../../../src/protocol/agent.gen.ts';
+import type { Caller } from '../../../src/protocol/service.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import { type EventLoop, Pollable } from '../event-loop.ts';
 import type { EventHub } from '../events.ts';
@@ -39,6 +40,14 @@ export class ContainerProcess {
   readonly #channel: ParentChannel;
   readonly #settle: (pid: number, what: Settlement) => void;
   #ending: Ending | undefined;
+  /** Callers who wait for the end: thousands come and go while a process runs. */
+  readonly #waiting = new Map<Caller, (ending: Ending | Promise<never>) => void>();
+  /** One function for all: a closure for each of thousands is half a KiB. */
+  readonly #forget = (caller: Caller): void => {
+    const settle = this.#waiting.get(caller);
+    this.#waiting.delete(caller);
+    settle?.(Promise.reject(new StatusError('CANCELLED', 'nobody waits for the answer any more')));
+  };
 
   /**
    * Makes the process.
@@ -74,6 +83,8 @@ export class ContainerProcess {
     this.ended = services.reaper.ending(this.pid).then((ending) => {
       this.#ending = ending;
       this.#streams.processEnded();
+      for (const settle of this.#waiting.values()) settle(ending);
+      this.#waiting.clear();
       return ending;
     });
     this.finished = this.ended.then(async (ending) => {
@@ -84,6 +95,16 @@ export class ContainerProcess {
 
   get running(): boolean {
     return this.#ending === undefined;
+  }
+
+  /** Settles when the process has ended. @throws StatusError when the caller is gone: nothing is held for it any more */
+  wait(caller: Caller): Promise<Ending> {
+    if (this.#ending !== undefined) return Promise.resolve(this.#ending);
+    // Not by `ended`: a promise keeps all who have ever waited for it.
+    return new Promise((settle) => {
+      this.#waiting.set(caller, settle);
+      caller.whenGone = this.#forget;
+    });
   }
 
   /**
