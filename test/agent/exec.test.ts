@@ -1,5 +1,7 @@
 // More processes in a running container.
-import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { collect, config, stdioRequest, TestAgent, uniqueId } from './harness.ts';
 
@@ -22,12 +24,12 @@ afterEach(async () => {
 
 let serial = 0;
 
-async function exec(args: string[], process: object = {}) {
+async function exec(args: string[], process: object = {}, ignorePaused = false) {
   serial += 1;
   const processId = `exec-${serial}`;
   const stdio = stdioRequest({ stderr: false });
   const document = { ...config(args).process, ...process };
-  const request = { containerId, processId, ociProcessJson: JSON.stringify(document), stdio, ignorePaused: false };
+  const request = { containerId, processId, ociProcessJson: JSON.stringify(document), stdio, ignorePaused };
   const { pid, warnings } = await agent.call('ExecProcess', request);
   const output = collect(await agent.stream(stdio, 'stdout'));
   const ended = agent.call('WaitProcess', { containerId, processId });
@@ -115,6 +117,114 @@ test('many at once are kept apart', async () => {
   expect(await Promise.all(all.map(({ output }) => output))).toEqual(all.map((_, index) => `${index}\n`));
   const endings = await Promise.all(all.map(({ ended }) => ended));
   expect(endings.map(({ exitStatus }) => exitStatus)).toEqual(all.map((_, index) => index));
+});
+
+describe('in a container that has not been started', () => {
+  const SCRIPT = 'hostname; cat /program; grep ^0:: /proc/self/cgroup; id -u; exit 3';
+  let rootfs: string;
+  let stdio: ReturnType<typeof stdioRequest>;
+
+  async function create(linux: object = {}) {
+    await agent.call('DeleteContainer', { containerId, force: true });
+    rootfs = agent.makeRootfs();
+    writeFileSync(join(rootfs, 'program'), 'its root\n');
+    stdio = stdioRequest({ stderr: false });
+    const document = config(['sh', '-c', 'cat /left; sleep 1000; true'], { linux });
+    await agent.create(containerId, document, stdio, rootfs);
+  }
+
+  const [namespaces, MAPPING] = [
+    ['pid', 'ipc', 'uts', 'mount', 'cgroup', 'network', 'user'].map((type) => ({ type })),
+    [{ containerID: 0, hostID: 100_000, size: 65_536 }],
+  ];
+
+  test.each<[string, object]>([
+    ['with namespaces of its own', {}],
+    ['with a user namespace', { namespaces, uidMappings: MAPPING, gidMappings: MAPPING }],
+    ['in the pid namespace of the guest', { namespaces: [{ type: 'mount' }, { type: 'uts' }, { type: 'cgroup' }] }],
+  ])('%s, is where its program will be', async (_, linux) => {
+    await create(linux);
+    const { output, ended } = await exec(['sh', '-c', SCRIPT]);
+    const { processes } = await agent.call('ListProcesses', { containerId });
+
+    expect(await output).toBe('box\nits root\n0::/\n0\n');
+    expect(await ended).toEqual({ exitStatus: 3, signal: 0, coreDumped: false });
+    expect(processes.length).toBeGreaterThan(0);
+  });
+
+  test('leaves it to be started', async () => {
+    await create();
+    await (await exec(['sh', '-c', 'echo $$ > /left; echo left >> /left'])).ended;
+    await agent.call('StartContainer', { containerId });
+    const stdout = await agent.stream(stdio, 'stdout');
+    const [first] = await once(stdout, 'data');
+    stdout.destroy();
+
+    expect(String(first)).toBe('2\nleft\n');
+    expect(await (await exec(['cat', '/proc/1/comm'])).output).toBe('sh\n');
+  });
+
+  test('goes on when that is started', async () => {
+    await create();
+    const { output, ended } = await exec(['sh', '-c', 'until grep -q ^sh /proc/1/comm; do sleep 0.05; done; echo on']);
+    await agent.call('StartContainer', { containerId });
+
+    expect(await output).toBe('on\n');
+    expect(await ended).toMatchObject({ exitStatus: 0 });
+  });
+
+  test('sees nothing of what the agent is, nor of its descriptors', async () => {
+    await create();
+    const { output } = await exec([
+      'sh',
+      '-c',
+      'ls /proc/1/root/ /proc/1/cwd/; cd /proc/1; readlink exe fd/0 fd/3; cat environ; :',
+    ]);
+
+    expect(await output).toBe('');
+  });
+
+  test.each<[string, object]>([
+    ['with namespaces of its own', {}],
+    ['in the pid namespace of the guest', { namespaces: [{ type: 'mount' }, { type: 'uts' }] }],
+  ])('%s, ends with it when its init process is killed', async (_, linux) => {
+    await create(linux);
+    const { ended } = await exec(['sleep', '1000']);
+    await agent.call('SignalProcess', { containerId, processId: '', signal: 9, all: false });
+
+    expect(await ended).toMatchObject({ signal: 9 });
+  });
+
+  test('ends when it is deleted, without force', async () => {
+    await create();
+    const { ended } = await exec(['sleep', '1000']);
+    await agent.call('DeleteContainer', { containerId, force: false });
+
+    expect(await ended).toMatchObject({ signal: 9 });
+    // For the one that is removed after each test.
+    await agent.create(containerId, config(['true']), stdioRequest({ stdout: false, stderr: false }));
+  });
+
+  test('has a terminal', async () => {
+    await create();
+    serial += 1;
+    const streams = stdioRequest({ terminal: true });
+    const ociProcessJson = JSON.stringify({ ...config(['tty']).process, terminal: true });
+    const request = { containerId, processId: `exec-${serial}`, ociProcessJson, stdio: streams, ignorePaused: false };
+    await agent.call('ExecProcess', request);
+
+    expect(String(await collect(await agent.stream(streams, 'terminal')))).toBe('/dev/pts/0\r\n');
+  });
+
+  test('and is paused is refused, unless it is told to wait', async () => {
+    await create();
+    await agent.call('PauseContainer', { containerId });
+    await expect(exec(['true'])).rejects.toMatchObject({ message: 'cannot exec in a paused container' });
+    const made = exec(['echo', 'resumed'], {}, true);
+    await agent.call('ResumeContainer', { containerId });
+
+    expect(await (await made).output).toBe('resumed\n');
+  });
 });
 
 /** What a program prints that looks at itself, run in a container with attributes of its own. */

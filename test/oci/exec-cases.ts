@@ -147,6 +147,36 @@ export function describeExec(runtime: Runtime): void {
       expect(bed.leftovers()).toEqual([]);
     });
 
+    test('goes into a container that has not been started, which it leaves as it was', async () => {
+      await using bed = new RuntimeBed(runtime);
+      await bed.detached(['create', '-b', bed.bundle(shell('cat /left; sleep 1000')), 'c1']);
+
+      const exec = await bed.call(['exec', 'c1', 'sh', '-c', 'echo in; echo left > /left; exit 4']);
+      const created = await bed.state('c1');
+      const started = await bed.call(['start', 'c1']);
+      await until(() => bed.output('out') === 'left\n');
+
+      expect(exec).toEqual({ status: 4, stdout: 'in\n', stderr: '' });
+      expect(created.status).toBe('created');
+      expect(started).toEqual({ status: 0, stdout: '', stderr: '' });
+      expect((await bed.state('c1')).status).toBe('running');
+    });
+
+    test('in a container that is deleted without a start, ends with it', async () => {
+      await using bed = new RuntimeBed(runtime);
+      await bed.detached(['create', '-b', bed.bundle(shell('true')), 'c1']);
+      const exec = bed.call(['exec', 'c1', 'sh', '-c', 'echo up > /up; sleep 1000']);
+      await until(
+        () => readFileSync(join(bed.folder, 'bundle0/rootfs/up'), { encoding: 'utf8', flag: 'a+' }) === 'up\n',
+      );
+
+      const deleted = await bed.call(['delete', 'c1']);
+
+      expect(deleted).toEqual({ status: 0, stdout: '', stderr: '' });
+      expect((await exec).status).toBe(137);
+      expect(bed.leftovers()).toEqual([]);
+    });
+
     test('is refused where nothing runs', async () => {
       await using bed = await runningContainer(runtime);
       await bed.call(['kill', 'c1', 'KILL']);

@@ -222,10 +222,9 @@ export class Container {
     await this.#init.execute();
   }
 
-  /** Runs one more process. @throws StatusError */
+  /** Runs one more process; as with runc also while the init process waits to be started. @throws StatusError */
   async exec(request: ExecProcessRequest): Promise<{ pid: number; warnings: string[] }> {
     this.#requireRunning();
-    if (!this.#started) throw new StatusError('FAILED_PRECONDITION', `container ${this.id} has not been started`);
     if (this.#freezing !== 'no' && !request.ignorePaused) {
       throw new StatusError('FAILED_PRECONDITION', 'cannot exec in a paused container');
     }
