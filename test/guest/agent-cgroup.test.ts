@@ -33,7 +33,11 @@ afterAll(async () => {
 const SLEEPER = 'sleep 100000';
 
 /** A container that runs a shell script, and is removed with the test that made it. */
-async function start(script = SLEEPER, resources: object = {}, more: { linux?: object; mounts?: object[] } = {}) {
+async function start(
+  script = SLEEPER,
+  resources: object = {},
+  more: { linux?: object; mounts?: object[]; hooks?: object } = {},
+) {
   const containerId = uniqueId();
   const { linux, ...rest } = more;
   const stdio = stdioRequest({ stderr: false });
@@ -166,6 +170,23 @@ test('processor time beyond the quota has to be waited for', async () => {
   expect(cpu?.periods).toBeGreaterThan(2n);
   expect(cpu?.throttledUs).toBeGreaterThan(0n);
   expect(cpu?.pressure?.someUs).toBeGreaterThan(0n);
+});
+
+test('a quota slows the program and its startContainer hooks, but not what makes the container', async () => {
+  const files = ['cpu.max', 'memory.max', 'pids.max'].map((file) => `sys/fs/cgroup/${file}`).join(' ');
+  const note = (name: string) => `for file in ${files}; do read value < $file; echo $value; done > dev/shm/${name}`;
+  // All begin in the container's root, or in what will be that.
+  const hooks = {
+    createContainer: [{ path: `${ROOTS_PATH}/${BOX}/bin/busybox`, args: ['sh', '-c', note('making')] }],
+    startContainer: [{ path: '/bin/busybox', args: ['sh', '-c', note('starting')] }],
+  };
+  const resources = { cpu: { quota: 50000, period: 100000 }, memory: { limit: 64 * MIB }, pids: { limit: 50 } };
+  await using box = await start(`${note('running')}; echo noted; ${SLEEPER}`, resources, { hooks });
+  await box.printed('noted');
+  const noted = await box.sh('cd /dev/shm; cat making starting running');
+
+  const others = `${64 * MIB}\n50\n`;
+  expect(noted).toBe(`max 100000\n${others}50000 100000\n${others}50000 100000\n${others}`);
 });
 
 test('transfers of a disk are counted, and limited where the filter lets a container have it', async () => {
@@ -315,7 +336,7 @@ describe('a container with a cgroup tree that it may write', () => {
 });
 
 test('a frozen container is killed, and goes', async () => {
-  const box = await start('while true; do :; done', { cpu: { quota: 50000, period: 100000 } });
+  const box = await start('while true; do :; done', { cpu: { quota: 10000, period: 100000 } });
   await guest.agent.call('PauseContainer', { containerId: box.id });
   const usage = async () => (await box.stats()).cpu?.usageUs;
   const before = await usage();

@@ -166,6 +166,7 @@ export class Container {
     }
     try {
       await container.#init.prepare();
+      container.#cgroup.throttle();
       if (mountsDisk(plan)) container.#cgroup.update(NO_RESOURCES, deviceRulesOf(plan));
       container.#tellOfEnd(INIT_ID, container.#init);
       return { container, warnings };

@@ -8,7 +8,7 @@ import { call, isErrno } from '../../linux/call.ts';
 import { makeDirectory, open, readAll, readText, withFd, writeText } from '../../linux/file.ts';
 import { kill } from '../../linux/process.ts';
 import type { DeviceRule } from '../config/device-rules.ts';
-import type { ResourcesPlan } from '../config/resources.ts';
+import type { CgroupWrite, ResourcesPlan } from '../config/resources.ts';
 import { DeviceControl } from './device-control.ts';
 import { applyWrites, checkUsage } from './limits.ts';
 import { lines } from './text.ts';
@@ -28,15 +28,20 @@ const NESTING_LIMITS: readonly (readonly [file: string, value: string])[] = [
   ['cgroup.max.descendants', '4096'],
 ];
 
+/** Limits that only slow: making a container is not to take longer for them. The others hold from the beginning. */
+const THROTTLES: readonly string[] = ['cpu.max', 'cpu.max.burst', 'io.max'];
+
 /** Names the files that belong to whom a cgroup is given (cgroup-v2.rst, "Delegation"). */
 const DELEGATE_FILES = '/sys/kernel/cgroup/delegate';
 
 export class Cgroup {
   readonly path: string;
   readonly #devices: DeviceControl;
+  readonly #throttles: readonly CgroupWrite[];
 
   /**
-   * Makes the cgroup, with its limits and its devices: no process is in it before they hold.
+   * Makes the cgroup, with its limits and its devices: no process is in it before they hold. What only slows is tried, and holds
+   * after `throttle`.
    * @param owner who may make cgroups in it and move processes between them, but not change its limits; undefined for root
    * @throws StatusError, SystemError; nothing is left then
    */
@@ -45,15 +50,24 @@ export class Cgroup {
     // What is left of one whose processes would not end: it is empty by now, or in use.
     removeCgroups(this.path);
     makeDirectory(this.path);
+    this.#throttles = resources.writes.filter(({ file }) => THROTTLES.includes(file));
     try {
       for (const [file, value] of NESTING_LIMITS) writeText(`${this.path}/${file}`, value);
-      applyWrites(this.path, resources.writes);
+      const others = resources.writes.filter((write) => !this.#throttles.includes(write));
+      applyWrites(this.path, others);
+      const lift = applyWrites(this.path, this.#throttles);
+      lift();
       if (owner !== undefined) this.#giveTo(owner);
       this.#devices = new DeviceControl(this.path, deviceRules);
     } catch (error) {
       removeCgroups(this.path);
       throw error;
     }
+  }
+
+  /** Lets those limits hold too that make processes slower: as with runc, not before a container is made. @throws StatusError */
+  throttle(): void {
+    applyWrites(this.path, this.#throttles);
   }
 
   /**
