@@ -127,7 +127,10 @@ describe('a host program that connects', () => {
     expect(client.bytesWritten - client.writableLength).toBeLessThan(8 * 1024 * 1024);
   });
 
-  test('that goes away is told as a failure of the next write', async () => {
+  test.each([
+    ['', 'without a write'],
+    ['last words', 'once what it has sent was read'],
+  ])('that goes away after it has sent "%s" is told as a failure, %s', async (words) => {
     const guest = new FakeGuest();
     await host.listen(guest);
     const client = connect(path);
@@ -135,10 +138,12 @@ describe('a host program that connects', () => {
     client.write('CONNECT 52\n');
     // Closed with the answer unread, the socket would be reset at once.
     await until(() => seen.text !== '');
-    client.destroy();
-    await until(() => guest.streams[0]?.ended === true);
-    guest.streams[0]?.write(new Uint8Array(1), () => {});
+    client.write(words, () => client.destroy());
+    await until(() => guest.streams[0]?.readableLength === words.length);
+    const received = guest.streams[0]?.read(99) ?? new Uint8Array();
     await until(() => guest.told.includes('failed'));
+
+    expect(Buffer.from(received).toString()).toBe(words);
   });
 });
 

@@ -12,6 +12,7 @@ const MAX_CONNECT_LINE = 19;
 const CONNECT_LINE = /^CONNECT ([0-9]{1,10})$/;
 const MAX_PORT = 2 ** 32 - 1;
 const NEWLINE = 0x0a;
+const NOTHING = new Uint8Array();
 
 export class VsockUnixHost implements VsockHost, Disposable {
   readonly #path: string;
@@ -91,6 +92,14 @@ export class VsockUnixHost implements VsockHost, Disposable {
   }
 }
 
+/**
+ * Makes a socket fail whose other end has sent its last byte and reads no more either. Node tells that only to who writes:
+ * nothing is written, which breaks where somebody would have to read it, and not at a half-close (unix(7), EPIPE).
+ */
+export function noticeBreak(socket: Socket): void {
+  if (socket.writable) socket.write(NOTHING);
+}
+
 /** A Unix socket as the device sees it. Node's own buffer is the bound of what waits to be read. */
 class UnixStream implements HostStream {
   readonly #socket: Socket;
@@ -106,6 +115,7 @@ class UnixStream implements HostStream {
     });
     socket.on('end', () => {
       this.#ended = true;
+      noticeBreak(this.#socket);
       this.#tell((events) => events.readable());
     });
   }

@@ -103,6 +103,18 @@ describe('output', () => {
     expect((await agent.shell('echo on')).stdout).toBe('on\n');
   });
 
+  test('to a reader that stalled and then died ends the program by SIGPIPE', async () => {
+    const container = await start('sh -c "exec yes"; exit $?');
+    const socket = await container.stream('stdout');
+    socket.pause();
+    await container.run();
+    // Until all buffers on the way are full.
+    await delay(300);
+    socket.destroy();
+    expect(await container.wait()).toMatchObject({ exitStatus: 128 + 13 });
+    await container.remove();
+  });
+
   test('after its reader has gone fails at the first write, as into a pipe', async () => {
     const container = await start('read go; echo into the void || exit 9; exit 0', { stdin: true });
     const [stdin, stdout] = [await container.stream('stdin'), await container.stream('stdout')];

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { buildDirectory } from '../../scripts/lib/paths.ts';
+import { noticeBreak } from '../../src/host/vsock-unix.ts';
 import { AGENT_RPC_PORT, AGENT_STDIO_PORT, SHARED_DIRECTORY } from '../../src/protocol/agent-service.ts';
 import type { SandboxVm, SandboxVmOptions } from '../../src/runtime/sandbox-vm.ts';
 
@@ -66,14 +67,15 @@ function dial(path: string): Socket {
   return connect({ path, allowHalfOpen: true });
 }
 
-/** Half-closes go through, and so do breaks. */
+/** Half-closes go through, and so do breaks, as with the vsock device of a VM. */
 function join_(a: Socket, b: Socket): void {
   for (const [from, to] of [
     [a, b],
     [b, a],
   ] as const) {
     from.pipe(to);
-    from.on('error', () => to.destroy());
+    from.on('end', () => noticeBreak(from));
+    from.on('error', () => {});
     from.on('close', () => to.destroySoon());
   }
 }

@@ -1,4 +1,5 @@
 // What every runtime that takes runc's commands must do. The same cases run against runc, which shows that they are right.
+import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -47,6 +48,23 @@ export function describeRuntime(runtime: Runtime, { needsBuild }: { readonly nee
 
         expect(result.status).toBe(0);
         expect(result.stdout.length).toBe(1_048_576);
+      });
+
+      test('tells a program whose output nobody reads any more so, at its first write', async () => {
+        await using bed = new RuntimeBed(runtime);
+        const bundle = bed.bundle(
+          shell('echo up; until [ -e /go ]; do sleep 0.1; done; echo void || : > /told; sleep 1000'),
+        );
+        // Detached, as runc hands its own streams over then.
+        const caller = bed.spawn('run', '--detach', '-b', bundle, 'c1');
+        await Promise.all([once(caller, 'exit'), once(caller.stdout ?? caller, 'data')]);
+
+        caller.stdout?.destroy();
+        // It goes a long way where there is no pipe between the two.
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        writeFileSync(join(bundle, 'rootfs/go'), '');
+
+        await until(() => readdirSync(join(bundle, 'rootfs')).includes('told'));
       });
 
       test('ends with 128 + 9 when the container is killed', async () => {
