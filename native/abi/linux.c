@@ -6,11 +6,14 @@
 #include <linux/if_tun.h>
 #include <linux/memfd.h>
 #include <linux/mman.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/stat.h>
 #include <linux/vhost.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -47,6 +50,10 @@ int main(void)
 
   // sys/socket.h, sys/un.h, sys/time.h
   C(AF_UNIX) C(SOCK_STREAM) C(SOCK_DGRAM) C(SOCK_SEQPACKET) X(SOCK_CLOEXEC) X(SOCK_NONBLOCK)
+  C(AF_NETLINK) C(SOCK_RAW) C(NETLINK_ROUTE) C(SOL_NETLINK) C(NETLINK_EXT_ACK) C(NETLINK_CAP_ACK)
+  X(RTMGRP_LINK) X(RTMGRP_IPV4_IFADDR) X(RTMGRP_IPV6_IFADDR) X(RTMGRP_IPV4_ROUTE) X(RTMGRP_IPV6_ROUTE) X(RTMGRP_NEIGH)
+  STRUCT(sockaddr_nl, M(nl_family) M(nl_groups))
+  X(CLONE_NEWNET)
   C(SOL_SOCKET) C(SO_ERROR) C(SO_RCVTIMEO) C(SO_SNDTIMEO) C(SO_PEERCRED) C(SCM_RIGHTS)
   X(MSG_NOSIGNAL) X(MSG_CMSG_CLOEXEC) X(MSG_DONTWAIT) X(MSG_WAITALL) X(MSG_CTRUNC) X(MSG_TRUNC)
   STRUCT(sockaddr_un, M(sun_family) M(sun_path))

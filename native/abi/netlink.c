@@ -12,6 +12,10 @@
 #include <sys/socket.h>
 
 #define SIZE_OF(type) printf("export const SIZEOF_%s = %zu;\n", #type, sizeof(struct type));
+// How tc(8) names the ingress discipline itself, and the place of its filters.
+#define INGRESS_HANDLE TC_H_MAKE(TC_H_INGRESS, 0)
+#define INGRESS_FILTERS TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
+
 #define OFFSET(type, field) printf("export const OFFSETOF_%s_%s = %zu;\n", #type, #field, offsetof(struct type, field));
 
 int main(void)
@@ -25,7 +29,7 @@ int main(void)
 
   // linux/rtnetlink.h: requests
   C(RTM_NEWLINK) C(RTM_DELLINK) C(RTM_GETLINK) C(RTM_NEWADDR) C(RTM_DELADDR) C(RTM_GETADDR) C(RTM_NEWROUTE) C(RTM_DELROUTE)
-  C(RTM_GETROUTE) C(RTM_NEWNEIGH) C(RTM_DELNEIGH) C(RTM_GETNEIGH) C(RTM_NEWQDISC) C(RTM_NEWTFILTER)
+  C(RTM_GETROUTE) C(RTM_NEWNEIGH) C(RTM_DELNEIGH) C(RTM_GETNEIGH) C(RTM_NEWQDISC) C(RTM_DELQDISC) C(RTM_NEWTFILTER)
 
   // linux/if_link.h, linux/if.h
   SIZE_OF(ifinfomsg) OFFSET(ifinfomsg, ifi_type) OFFSET(ifinfomsg, ifi_index) OFFSET(ifinfomsg, ifi_flags)
@@ -51,7 +55,7 @@ int main(void)
 
   // linux/pkt_sched.h, linux/pkt_cls.h, linux/tc_act/tc_mirred.h
   SIZE_OF(tcmsg) OFFSET(tcmsg, tcm_ifindex) OFFSET(tcmsg, tcm_handle) OFFSET(tcmsg, tcm_parent) OFFSET(tcmsg, tcm_info)
-  C(TC_H_INGRESS) C(TCA_KIND) C(TCA_OPTIONS) C(ETH_P_ALL)
+  X(TC_H_INGRESS) X(INGRESS_HANDLE) X(INGRESS_FILTERS) C(TCA_KIND) C(TCA_OPTIONS) C(ETH_P_ALL)
   C(TCA_MATCHALL_ACT) C(TCA_ACT_KIND) C(TCA_ACT_OPTIONS)
   SIZE_OF(tc_mirred) OFFSET(tc_mirred, action) OFFSET(tc_mirred, eaction) OFFSET(tc_mirred, ifindex)
   C(TC_ACT_STOLEN) C(TCA_EGRESS_REDIR) C(TCA_MIRRED_PARMS)

@@ -63,6 +63,25 @@ export const SOCK_DGRAM = 2;
 export const SOCK_SEQPACKET = 5;
 export const SOCK_CLOEXEC = 0x80000;
 export const SOCK_NONBLOCK = 0x800;
+export const AF_NETLINK = 16;
+export const SOCK_RAW = 3;
+export const NETLINK_ROUTE = 0;
+export const SOL_NETLINK = 270;
+export const NETLINK_EXT_ACK = 11;
+export const NETLINK_CAP_ACK = 10;
+export const RTMGRP_LINK = 0x1;
+export const RTMGRP_IPV4_IFADDR = 0x10;
+export const RTMGRP_IPV6_IFADDR = 0x100;
+export const RTMGRP_IPV4_ROUTE = 0x40;
+export const RTMGRP_IPV6_ROUTE = 0x400;
+export const RTMGRP_NEIGH = 0x4;
+/** Byte offsets in struct sockaddr_nl. */
+export const sockaddr_nl = {
+  sizeof: 12,
+  nl_family: 0,
+  nl_groups: 8,
+} as const;
+export const CLONE_NEWNET = 0x40000000;
 export const SOL_SOCKET = 1;
 export const SO_ERROR = 4;
 export const SO_RCVTIMEO = 20;

@@ -2,6 +2,7 @@
 import type { NetworkDetailsResponse } from '../protocol/agent.gen.ts';
 import * as abi from './abi.gen.ts';
 import { formatPrefix } from './ip.ts';
+import type { Link } from './link.ts';
 import type { Rtnetlink } from './rtnetlink.ts';
 
 /** @param options.kernels with the addresses that the kernel makes by itself */
@@ -12,7 +13,8 @@ export function describeNetwork(network: Rtnetlink, { kernels }: { kernels: bool
   return {
     interfaces: links.map((link) => ({
       name: link.name,
-      macAddress: (link.flags & abi.IFF_LOOPBACK) === 0 ? link.macAddress : '',
+      macAddress: isLoopback(link) ? '' : link.permanentMacAddress || link.macAddress,
+      newMacAddress: isLoopback(link) ? '' : link.macAddress,
       mtu: link.mtu,
       addresses: addresses.filter(({ interfaceIndex }) => interfaceIndex === link.index).map(formatPrefix),
       down: (link.flags & abi.IFF_UP) === 0,
@@ -29,4 +31,8 @@ export function describeNetwork(network: Rtnetlink, { kernels }: { kernels: bool
       .filter(({ state }) => state !== abi.NUD_NOARP)
       .map(({ interfaceIndex, ...rest }) => ({ ...rest, interface: nameOf(interfaceIndex) })),
   };
+}
+
+function isLoopback({ flags }: Link): boolean {
+  return (flags & abi.IFF_LOOPBACK) !== 0;
 }

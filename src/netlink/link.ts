@@ -1,6 +1,6 @@
 // Messages about network interfaces (rtnetlink(7), RTM_NEWLINK). Pure.
 import * as abi from './abi.gen.ts';
-import { formatMac } from './ip.ts';
+import { formatMac, macBytes } from './ip.ts';
 import { cString, decodePayload, encodePayload, textOf, uint32, uint32Of, viewOf } from './message.ts';
 
 export interface Link {
@@ -13,12 +13,17 @@ export interface Link {
   readonly mtu: number;
   /** IFF_* */
   readonly flags: number;
+  /** ARPHRD_* */
+  readonly hardwareType: number;
 }
 
 /** What is to be changed of an interface. */
 export interface LinkChange {
   readonly name?: string;
   readonly mtu?: number;
+  readonly macAddress?: string;
+  /** Descriptor of the network namespace that it is moved to. */
+  readonly namespaceFd?: number;
   /** IFF_*: the flags that `mask` names get the values that they have in `flags`. */
   readonly flags?: { readonly mask: number; readonly flags: number };
 }
@@ -37,6 +42,8 @@ export function encodeLinkChange(index: number, change: LinkChange): Uint8Array 
   return encodePayload(header, [
     ...(change.name === undefined ? [] : [[abi.IFLA_IFNAME, cString(change.name)] as const]),
     ...(change.mtu === undefined ? [] : [[abi.IFLA_MTU, uint32(change.mtu)] as const]),
+    ...(change.macAddress === undefined ? [] : [[abi.IFLA_ADDRESS, macBytes(change.macAddress)] as const]),
+    ...(change.namespaceFd === undefined ? [] : [[abi.IFLA_NET_NS_FD, uint32(change.namespaceFd)] as const]),
   ]);
 }
 
@@ -49,5 +56,6 @@ export function decodeLink(payload: Uint8Array): Link {
     permanentMacAddress: formatMac(attributes.get(abi.IFLA_PERM_ADDRESS) ?? new Uint8Array()),
     mtu: uint32Of(attributes.get(abi.IFLA_MTU)),
     flags: header.getUint32(abi.OFFSETOF_ifinfomsg_ifi_flags, true),
+    hardwareType: header.getUint16(abi.OFFSETOF_ifinfomsg_ifi_type, true),
   };
 }

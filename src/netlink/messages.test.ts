@@ -7,6 +7,7 @@ import { decodeMessages, decodePayload, type NetlinkMessage } from './message.ts
 import { decodeNeighbour, encodeNeighbour } from './neighbour.ts';
 import { decodeRoute, encodeRoute, type Route } from './route.ts';
 import goldens from './testing/netlink-goldens.json' with { type: 'json' };
+import { encodeIngress, encodeRedirect } from './traffic-control.ts';
 
 /** Index of the interface in the captures. */
 const FIRST = 10;
@@ -89,6 +90,15 @@ describe('a request is what iproute2 sends', () => {
       abi.SIZEOF_ifinfomsg,
       encodeLinkChange(FIRST, { flags: { mask: abi.IFF_NOARP, flags: abi.IFF_NOARP } }),
     ],
+    [
+      'MAC address',
+      goldens.macAddress,
+      abi.SIZEOF_ifinfomsg,
+      encodeLinkChange(FIRST, { macAddress: '02:00:5e:00:53:09' }),
+    ],
+    ['ingress', goldens.ingress, abi.SIZEOF_tcmsg, encodeIngress(FIRST)],
+    ['no ingress', goldens.noIngress, abi.SIZEOF_tcmsg, encodeIngress(FIRST)],
+    ['redirection', goldens.redirect, abi.SIZEOF_tcmsg, encodeRedirect(FIRST, 11)],
     [
       'name',
       goldens.name,

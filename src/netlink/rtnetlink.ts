@@ -6,6 +6,7 @@ import { decodeLink, encodeLinkChange, encodeLinkQuery, type Link, type LinkChan
 import { decodeNeighbour, encodeNeighbour, encodeNeighbourQuery, type Neighbour } from './neighbour.ts';
 import { decodeRoute, type ExistingRoute, encodeRoute, encodeRouteQuery, type Route } from './route.ts';
 import { NetlinkSession, type NetlinkTransport } from './session.ts';
+import { encodeIngress, encodeRedirect } from './traffic-control.ts';
 
 const CREATE = abi.NLM_F_CREATE | abi.NLM_F_EXCL;
 
@@ -76,6 +77,18 @@ export class Rtnetlink {
 
   removeNeighbour(neighbour: Neighbour): void {
     this.#change(abi.RTM_DELNEIGH, 0, encodeNeighbour(neighbour), `old neighbour ${neighbour.address}`);
+  }
+
+  /** Sends all that comes in at an interface on by another one; what was set up before for what comes in there goes. */
+  redirect(from: Link, to: Link): void {
+    try {
+      this.#change(abi.RTM_DELQDISC, 0, encodeIngress(from.index), `old ingress of ${from.name}`);
+    } catch {
+      // There was none; kernels have more than one error number for that. If it cannot be removed, the next request fails.
+    }
+    this.#change(abi.RTM_NEWQDISC, CREATE, encodeIngress(from.index), `ingress of ${from.name}`);
+    const subject = `redirection from ${from.name} to ${to.name}`;
+    this.#change(abi.RTM_NEWTFILTER, CREATE, encodeRedirect(from.index, to.index), subject);
   }
 
   #change(type: number, flags: number, payload: Uint8Array, subject: string): void {

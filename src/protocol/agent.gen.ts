@@ -378,8 +378,8 @@ export interface NetworkInterface {
   /** Its name in the guest from now on. */
   name: string;
   /**
-   * By which the interface is found: xx:xx:xx:xx:xx:xx. Empty for the loopback interface. One that is not there yet is waited
-   * for a moment.
+   * By which the interface is found: the one that its device came with, xx:xx:xx:xx:xx:xx. Empty for the loopback interface.
+   * One that is not there yet is waited for a moment.
    */
   macAddress: string;
   /** 0: as it is. */
@@ -388,6 +388,8 @@ export interface NetworkInterface {
   addresses: string[];
   down: boolean;
   noArp: boolean;
+  /** The one that it has from now on; empty: as it is. */
+  newMacAddress: string;
 }
 
 export interface NetworkRoute {
@@ -678,7 +680,8 @@ export const NetworkInterface = messages.add<NetworkInterface>('NetworkInterface
   3 uint32 mtu
   4 string* addresses
   5 bool down
-  6 bool noArp`);
+  6 bool noArp
+  7 string newMacAddress`);
 export const NetworkRoute = messages.add<NetworkRoute>('NetworkRoute', `
   1 string destination
   2 string gateway

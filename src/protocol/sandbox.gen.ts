@@ -28,6 +28,8 @@ export interface CreateContainerRequest {
    * are new.
    */
   sharedNamespaces: { [key: string]: string };
+  /** Path on the host of the network namespace whose interfaces the VM is to have; empty for none, and for a VM that has them. */
+  networkNamespace: string;
 }
 
 export interface CreateContainerRequest_SharedNamespacesEntry {
@@ -111,7 +113,8 @@ export const CreateContainerRequest = messages.add<CreateContainerRequest>('Crea
   2 string bundle
   3 string stdioToken
   4 bool terminal
-  5 string% sharedNamespaces`);
+  5 string% sharedNamespaces
+  6 string networkNamespace`);
 export const CreateContainerResponse = messages.add<CreateContainerResponse>('CreateContainerResponse', `
   1 uint32 guestPid`);
 export const ContainerRequest = messages.add<ContainerRequest>('ContainerRequest', `

@@ -92,6 +92,8 @@ export const MINIMUM_MEMORY_MIB = 64;
 const MAXIMUM_MEMORY_MIB = 1024 * 1024;
 /** Below it, the VMM is killed before its guest has started. */
 const MINIMUM_HOST_OVERHEAD_MIB = 128;
+/** Each is a device of the machine from its start. */
+const MAXIMUM_NETWORK_CARDS = 8;
 const MAXIMUM_SECONDS = 24 * 60 * 60;
 const mebibytes = (minimum: number): Kind<number> => integer(minimum, MAXIMUM_MEMORY_MIB, ' (MiB)');
 const seconds = integer(1, MAXIMUM_SECONDS, ' (seconds)');
@@ -109,6 +111,7 @@ const ANNOTATION_KEYS = {
   host_memory_overhead: key(mebibytes(MINIMUM_HOST_OVERHEAD_MIB), { otherwise: 256 }),
   enable_hugepages: key(flag, { otherwise: false, kata: 'hypervisor.enable_hugepages' }),
   hugepage_size: key(oneOf(HUGE_PAGE_SIZES), { otherwise: '2M' }),
+  network_interfaces: key(integer(0, MAXIMUM_NETWORK_CARDS), { otherwise: 2 }),
   virtio_rng: key(flag, { otherwise: true }),
   virtio_fs_daemon: key(optionalPath, { otherwise: '', kata: 'hypervisor.virtio_fs_daemon' }),
   virtio_fs_cache: key(oneOf(CACHE_POLICIES), { otherwise: 'auto', kata: 'hypervisor.virtio_fs_cache' }),

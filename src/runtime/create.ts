@@ -1,6 +1,7 @@
 // `create`, and the first half of `run`: from a bundle to a container that waits for its start.
 import { resolve } from 'node:path';
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
+import { namespacePath } from '../oci/guest-config.ts';
 import { isOfHost } from '../oci/guest-mounts.ts';
 import { namedResources } from '../oci/update-merge.ts';
 import { type Bundle, readBundle } from './bundle.ts';
@@ -71,7 +72,7 @@ export async function createContainer(
   const resources = bundle.config.linux?.resources ?? {};
   const memoryMib = 'machine' in plan ? plan.machine.memoryMib : plan.vmMemoryMib;
   const token = newToken();
-  if (pod === undefined && !hasNetwork(bundle)) {
+  if (pod === undefined && !namespaces.hasNetwork) {
     await warn("the container gets a network of its own: a virtual machine cannot be in the host's network namespace");
   }
 
@@ -119,6 +120,8 @@ export async function createContainer(
     stdioToken: token,
     terminal: process.terminal === true,
     sharedNamespaces: namespaces.shared,
+    // The proxy is in it.
+    networkNamespace: pod === undefined && namespaces.hasNetwork ? namespacePath('network', proxy.identity.pid) : '',
   };
   const made = Promise.race([
     callSandbox(directory, 'CreateContainer', call, host.createTimeoutMs),
@@ -140,11 +143,6 @@ function sandboxArguments({ id, debug, commandStartNs }: CreateOptions, plan: Sa
     dialTimeoutMs: plan.dialTimeoutMs,
     commandStartNs,
   };
-}
-
-/** What `--network host` leaves out. */
-function hasNetwork({ config }: Bundle): boolean {
-  return (config.linux?.namespaces ?? []).some(({ type }) => type === 'network');
 }
 
 /** Where those look for the container who know its pid only: in its root file system, with what it sees there of the host. */

@@ -1,4 +1,6 @@
 // The sandbox's virtual machine on this project's own VMM.
+import { existsSync } from 'node:fs';
+import type { NetworkCard } from '../host/container-network.ts';
 import { type VirtiofsdChoice, virtiofsdAt } from '../host/virtiofsd.ts';
 import { present } from '../lib/present.ts';
 import { buildVm } from '../vmm/builder.ts';
@@ -8,6 +10,9 @@ import type { SandboxMachine, SandboxVm, SandboxVmOptions } from './sandbox-vm.t
 
 /** The least that a guest's address may be: virtio 1.3, 5.10.4. The host's side is a Unix socket per VM, so all may use it. */
 const GUEST_CID = 3;
+const TUN = '/dev/net/tun';
+/** With it the kernel moves frames between tap and guest by itself. */
+const VHOST_NET = '/dev/vhost-net';
 /** reboot=k and panic=-1: a guest that ends or panics resets its machine, and the VMM sees it. */
 const END = 'reboot=k panic=-1';
 /** What spares the kernel work: probes for what this machine does not have, waits that only big machines gain from. */
@@ -26,6 +31,8 @@ const GROWTH = 'memory_hotplug.online_policy=auto-movable';
 export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> {
   const console = new LineSplitter(options.onConsoleLine);
   const { machine } = options;
+  const cards = networkCards(machine.networkCards);
+  const hasVhost = existsSync(VHOST_NET);
   const vm = await buildVm(
     {
       kernelPath: machine.kernelPath,
@@ -36,6 +43,7 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
       maxMemoryMib: maxMemoryMib(machine),
       ...present({ hugePages: machine.hugePages, maxCpus: machine.maxCpus }),
       serial: options.console,
+      nets: cards.map(({ tap, macAddress }) => ({ end: { kind: 'tap', name: tap }, mac: macAddress, vhost: hasVhost })),
       disks: machine.disks.map(({ path, readOnly }) => ({ path, readOnly })),
       shares: [{ tag: options.sharedTag, directory: options.sharedDirectory, cache: machine.virtiofsCache }],
       vsock: { guestCid: GUEST_CID, path: options.vsockPath },
@@ -53,14 +61,30 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
     await vm[Symbol.asyncDispose]();
     return describeStop(reason);
   });
+  for (const card of cards) vm.setLink(deviceName(card), false);
   vm.start();
   for (const { name, monotonicNs } of vm.timeline.marks) options.onMark(name, monotonicNs);
   return {
     ended,
     kill: () => vm.kill(),
+    cards,
+    setLink: (card, isUp) => vm.setLink(deviceName(card), isUp),
     resize: (wanted) => vm.resize(wanted),
     exitCounts: () => Object.fromEntries(vm.exitCounts),
   };
+}
+
+/** Taps that wait in the sandbox's own network namespace. The guest gets other addresses with its interfaces. */
+function networkCards(count: number): NetworkCard[] {
+  return Array.from({ length: existsSync(TUN) ? count : 0 }, (_, index) => ({
+    tap: `tskata${index}`,
+    macAddress: `02:74:73:6b:00:${index.toString(16).padStart(2, '0')}`,
+  }));
+}
+
+/** As the VMM calls it. */
+function deviceName({ tap }: NetworkCard): string {
+  return `net:${tap}`;
 }
 
 function commandLine({ console, machine }: SandboxVmOptions): string {

@@ -32,8 +32,8 @@ export interface PlacedProxy extends Launched {
 const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
 
 /**
- * Starts the sandbox process, in a session and a mount namespace of its own: what it mounts goes when it ends, however it
- * ends. Its standard input is the lifeline: see COMMIT_LINE.
+ * Starts the sandbox process, in a session, a mount and a network namespace of its own: what it mounts goes when it ends, however
+ * it ends, and nothing of the host's network can be reached from it. Its standard input is the lifeline: see COMMIT_LINE.
  * @param onSpawn told its pid at once; when it throws, the process is killed
  * @throws RuntimeError SANDBOX_FAILED
  */
@@ -47,7 +47,7 @@ export async function launchSandbox(
   const log = openSync(logPath, 'a', 0o600);
   try {
     const program = [installation.node, installation.sandboxProgram, ...encodeSandboxArguments(options)];
-    const child = spawn(UNSHARE, ['--mount', '--propagation', 'slave', '--', ...program], {
+    const child = spawn(UNSHARE, ['--mount', '--propagation', 'slave', '--net', '--', ...program], {
       cwd: directory,
       detached: true,
       env: ENVIRONMENT,

@@ -28,7 +28,13 @@ describe('planNamespaces', () => {
       host: [{ type: 'network' }, { type: 'ipc' }],
       shared: {},
       identities: { pid: '', network: '', ipc: '' },
+      hasNetwork: true,
     });
+  });
+
+  test("leaves the host's own network alone", () => {
+    expect(plan([{ type: 'network', path: '/proc/self/ns/net' }]).hasNetwork).toBe(false);
+    expect(plan([]).hasNetwork).toBe(false);
   });
 
   test('shares what another container of the same VM has', () => {

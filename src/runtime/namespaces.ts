@@ -22,6 +22,8 @@ export interface NamespacePlan {
   /** By type, the container of the same VM with which it is shared; empty for what the VM has itself. Others are new. */
   readonly shared: Readonly<Partial<Record<NamespaceType, string>>>;
   readonly identities: NamespaceIdentities;
+  /** Whether there is a network on the host that is to be the container's: not where it is the host's own. */
+  readonly hasNetwork: boolean;
 }
 
 /** A container that runs. */
@@ -41,11 +43,14 @@ export function planNamespaces(
   const host: HostNamespace[] = [];
   const shared: Partial<Record<NamespaceType, string>> = {};
   const identities: Partial<Record<NamespaceType, string>> = {};
+  let hasNetwork = false;
   for (const { type, path = '' } of namespaces) {
     if (isHostType(type)) host.push({ type, ...(path === '' ? {} : { path }) });
     const source = path === '' ? ({ kind: 'new' } as const) : findSource(type, path, neighbours());
-    if (type === 'network') checkNetwork(source, path, sandboxId);
-    else if (source.kind === 'neighbour') {
+    if (type === 'network') {
+      checkNetwork(source, path, sandboxId);
+      hasNetwork = source.kind !== 'host';
+    } else if (source.kind === 'neighbour') {
       shared[type] = ownerInVm(type, path, source.neighbour, sandboxId);
       if (shared[type] === '') continue;
     } else if (source.kind === 'host') {
@@ -54,7 +59,7 @@ export function planNamespaces(
     }
     identities[type] = 'identity' in source ? source.identity : '';
   }
-  return { host, shared, identities };
+  return { host, shared, identities, hasNetwork };
 }
 
 type Source =

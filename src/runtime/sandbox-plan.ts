@@ -46,6 +46,7 @@ export async function planSandbox(
       memoryMib,
       cpus,
       disks: hostDisks(config).map((disk) => ({ ...disk, path: blockDevicePath(disk) })),
+      networkCards: values.network_interfaces,
       entropy: values.virtio_rng,
       ...(values.enable_hugepages ? { hugePages: values.hugepage_size } : {}),
       ...(values.virtio_fs_daemon === '' ? {} : { virtiofsd: values.virtio_fs_daemon }),

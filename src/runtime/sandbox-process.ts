@@ -20,6 +20,7 @@ import { parseProxyLine, readLines } from './proxy-connection.ts';
 import { type GuestProcess, Sandbox } from './sandbox.ts';
 import { COMMIT_LINE, parseSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
 import { openLog } from './sandbox-log.ts';
+import { SandboxNetwork } from './sandbox-network.ts';
 import type { SandboxMachine, SandboxVm, SandboxVmSize, StartVm } from './sandbox-vm.ts';
 import { SharedFolder } from './shared-folder.ts';
 import { CONTROL_SOCKET, PROXY_SOCKET, REPORT_FILE, VSOCK_SOCKET } from './state-store.ts';
@@ -72,6 +73,11 @@ class SandboxProcess {
       agent: this.#agent.promise,
       disks: options.machine.disks,
       mounts: this.#sharedFolder,
+      openNetwork: (path, agent) => {
+        if (this.#vm === undefined) throw new StatusError('UNAVAILABLE', 'the virtual machine is not there yet');
+        if (this.#vm.cards.length === 0) return undefined;
+        return new SandboxNetwork(path, this.#vm, agent, (message) => log.warn(message));
+      },
       mark: (name, monotonicNs = process.hrtime.bigint()) => this.#timeline.mark(name, monotonicNs),
       warn: (message) => log.warn(message),
       onEmpty: () => this.#end.resolve('its last container has ended'),

@@ -1,5 +1,6 @@
 // What the sandbox process needs of a virtual machine.
 import type { CachePolicy } from '../host/cache-policy.ts';
+import type { NetworkCard } from '../host/container-network.ts';
 import type { HostDisk } from '../oci/guest-devices.ts';
 import type { HugePageSize } from '../vmm/limits.ts';
 import type { TimelineMarkName } from '../vmm/timeline.ts';
@@ -24,6 +25,8 @@ export interface SandboxMachine {
   readonly disks: readonly SandboxDisk[];
   /** Ordinary pages when absent. */
   readonly hugePages?: HugePageSize;
+  /** How many interfaces of its network it can have. */
+  readonly networkCards: number;
   /** Whether the guest has a virtio entropy device. */
   readonly entropy: boolean;
   /** Path of the program that serves the shared folder; the usual one when absent. */
@@ -54,6 +57,8 @@ export interface SandboxVmSize {
 
 /** A machine that has been started. */
 export interface SandboxVm {
+  /** Its network cards, whose cables are out. */
+  readonly cards: readonly NetworkCard[];
   /** Why it ended, in words for a person. Settles once, when the machine and all it held are gone; never rejects. */
   readonly ended: Promise<string>;
   /** Ends it at once. */
@@ -66,6 +71,8 @@ export interface SandboxVm {
    * @throws when that cannot be, or nobody in the guest answers (rejects)
    */
   resize(wanted: SandboxVmSize): Promise<SandboxVmSize>;
+  /** Plugs the cable of a card in or out. */
+  setLink(card: NetworkCard, isUp: boolean): void;
   /** Exits of the vCPUs to the VMM by reason, up to now. */
   exitCounts(): Readonly<Record<string, number>>;
 }

@@ -16,6 +16,7 @@ import type { TimelineMarkName } from '../vmm/timeline.ts';
 import { readBundle } from './bundle.ts';
 import { mountsOfDisks, type PlacedDisk, placeDisks } from './host-disks.ts';
 import { ProxyTokens } from './proxy-tokens.ts';
+import type { SandboxNetwork } from './sandbox-network.ts';
 
 /** A proxy as the sandbox sees it. */
 export interface AttachedProxy {
@@ -52,6 +53,8 @@ export interface SandboxEnvironment {
     add(containerId: string, bundle: string, rootfs: string, shares: ReturnType<typeof planForGuest>['shares']): void;
     remove(containerId: string): void;
   };
+  /** Takes a network of the host for the VM, which runs; a VM without network cards has none. @param path of its namespace */
+  readonly openNetwork: (path: string, agent: AgentClient) => SandboxNetwork | undefined;
   readonly mark: (name: TimelineMarkName, monotonicNs?: bigint) => void;
   readonly warn: (message: string) => void;
   /** Called when nothing is left to run. */
@@ -63,6 +66,7 @@ export class Sandbox {
   readonly #containers = new Map<string, Container>();
   readonly #tokens = new ProxyTokens<GuestProcess>();
   #execCount = 0;
+  #network: SandboxNetwork | undefined;
 
   constructor(environment: SandboxEnvironment) {
     this.#environment = environment;
@@ -88,6 +92,8 @@ export class Sandbox {
   async start(id: string): Promise<void> {
     this.#find(id);
     const agent = await this.#environment.agent;
+    // Some engines make interfaces between creation and start.
+    await this.#network?.update();
     // Before the call: the program's first output may be here before the call's answer.
     this.#environment.mark('container-started');
     await agent.call('StartContainer', { containerId: id });
@@ -197,6 +203,7 @@ export class Sandbox {
     mounts.add(containerId, bundle.directory, bundle.rootfs, plan.shares);
     try {
       const agent = await this.#environment.agent;
+      if (request.networkNamespace !== '') await this.#takeNetwork(request.networkNamespace, agent);
       const { pid, warnings } = await agent.call('CreateContainer', {
         containerId,
         ociConfigJson: JSON.stringify(plan.config),
@@ -213,6 +220,12 @@ export class Sandbox {
       mounts.remove(containerId);
       throw error;
     }
+  }
+
+  async #takeNetwork(path: string, agent: AgentClient): Promise<void> {
+    this.#network?.[Symbol.dispose]();
+    this.#network = this.#environment.openNetwork(path, agent);
+    await this.#network?.update();
   }
 
   /** @param shared by type, the container whose namespace it is. @returns by type, its path in the guest; both may be empty */

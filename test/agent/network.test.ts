@@ -25,6 +25,7 @@ const card = (more: Partial<NetworkInterface> = {}): NetworkInterface => ({
   addresses: ['192.0.2.7/24'],
   down: false,
   noArp: false,
+  newMacAddress: '',
   ...more,
 });
 

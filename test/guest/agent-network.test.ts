@@ -29,8 +29,16 @@ let server: Server;
 
 const NETWORK = {
   interfaces: [
-    { name: 'net0', macAddress: MAC, mtu: 1400, addresses: [`${GUEST}/32`, `${GUEST6}/64`], down: false, noArp: false },
-    { name: 'eth0', macAddress: SECOND_MAC, mtu: 0, addresses: [], down: true, noArp: false },
+    {
+      name: 'net0',
+      macAddress: MAC,
+      mtu: 1400,
+      addresses: [`${GUEST}/32`, `${GUEST6}/64`],
+      down: false,
+      noArp: false,
+      newMacAddress: '',
+    },
+    { name: 'eth0', macAddress: SECOND_MAC, mtu: 0, addresses: [], down: true, noArp: false, newMacAddress: '' },
   ],
   routes: [
     { destination: '', gateway: HOST, onLink: false, scope: 0 },

@@ -56,6 +56,9 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
   }).listen(options.vsockPath);
   return {
     ended,
+    // The agent is in this machine's network.
+    cards: [],
+    setLink: () => {},
     kill: () => child.kill('SIGKILL'),
     // There is no machine that could grow: whoever asks is told what they asked for.
     resize: async (wanted) => wanted,

@@ -118,6 +118,9 @@ function nameInterfaces(network: Rtnetlink, plans: readonly InterfacePlan[]): vo
 }
 
 function setUpInterface(network: Rtnetlink, plan: InterfacePlan, link: Link): void {
+  if (plan.newMacAddress !== '' && plan.newMacAddress !== link.macAddress) {
+    network.changeLink(link, { macAddress: plan.newMacAddress }, `MAC address ${plan.newMacAddress}`);
+  }
   if (plan.mtu !== 0 && plan.mtu !== link.mtu) network.changeLink(link, { mtu: plan.mtu }, `MTU ${plan.mtu}`);
   const mask = abi.IFF_UP | abi.IFF_NOARP;
   const flags = (plan.down ? 0 : abi.IFF_UP) | (plan.noArp ? abi.IFF_NOARP : 0);

@@ -11,6 +11,7 @@ const link = (name: string, more: Partial<Link> = {}): Link => ({
   permanentMacAddress: '',
   mtu: 1500,
   flags: 0,
+  hardwareType: abi.ARPHRD_ETHER,
   ...more,
 });
 
@@ -24,10 +25,10 @@ test('of several with one MAC address, the one counts whose device has it', () =
   expect(findLink(links, { macAddress: MAC })?.name).toBe('eth0');
 });
 
-test('a device whose MAC address was changed is found by the new one', () => {
+test('a device whose MAC address was changed is found by the new one, and by the one that it came with', () => {
   const links = [link('eth0', { permanentMacAddress: '02:00:5e:00:53:99' })];
   expect(findLink(links, { macAddress: MAC })?.name).toBe('eth0');
-  expect(findLink(links, { macAddress: '02:00:5e:00:53:99' })).toBeUndefined();
+  expect(findLink(links, { macAddress: '02:00:5e:00:53:99' })?.name).toBe('eth0');
 });
 
 test('where the device of a MAC address cannot be told, all are named', () => {

@@ -34,6 +34,8 @@ export interface InterfacePlan {
   readonly addresses: readonly Prefix[];
   readonly down: boolean;
   readonly noArp: boolean;
+  /** Empty: as it is. */
+  readonly newMacAddress: string;
 }
 
 /** What names its interface instead of having its index. */
@@ -94,6 +96,7 @@ function planInterface(request: NetworkInterface, where: string): InterfacePlan 
     addresses: request.addresses.map((text, index) => checkPrefix(text, `${where}.addresses[${index}]`)),
     down: request.down,
     noArp: request.noArp,
+    newMacAddress: request.newMacAddress === '' ? '' : checkMac(request.newMacAddress, `${where}.new_mac_address`),
   };
 }
 

@@ -1,4 +1,4 @@
-// Captures netlink-goldens.json: what iproute2 sends to the kernel, and what the kernel answers. As root, with ip and strace:
+// Captures netlink-goldens.json: what iproute2 sends to the kernel, and what the kernel answers. As root, with ip, tc and strace:
 // node src/netlink/testing/capture-netlink.ts
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -22,6 +22,12 @@ const REQUESTS: Readonly<Record<string, string>> = {
   neighbour: 'ip neighbour replace 192.0.2.1 lladdr 02:00:5e:00:53:02 dev first',
   mtu: 'ip link set first mtu 1400',
   noArp: 'ip link set first arp off',
+  macAddress: 'ip link set first address 02:00:5e:00:53:09',
+  ingress: 'tc qdisc add dev first ingress',
+  noIngress: 'tc qdisc del dev first ingress',
+  // Captured also where the kernel has no such classifier.
+  redirect:
+    'sh -c "tc filter add dev first ingress protocol all prio 1 matchall action mirred egress redirect dev outside || true"',
   name: 'ip link set first down name eth0',
 };
 
@@ -38,7 +44,7 @@ const directory = dirname(fileURLToPath(import.meta.url));
 
 /** The script that runs a command and has its netlink traffic, as text of strace, between two lines. */
 function traced(name: string, command: string, call: string): string {
-  return `echo "BEGIN ${name}" >&2; strace -xx -e trace=${call} -e write=all -e read=all -s 0 ${command} > /dev/null`;
+  return `echo "BEGIN ${name}" >&2; strace -f -xx -e trace=${call} -e write=all -e read=all -s 0 ${command} > /dev/null`;
 }
 
 /** The bytes of strace's dumps, one text of hexadecimal digits for each system call. */
