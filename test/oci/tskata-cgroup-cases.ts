@@ -1,5 +1,6 @@
 // The control groups of a sandbox: the processes of one VM, and what holds for all of them.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -20,7 +21,7 @@ function backEnds(pid: number): number[] {
 }
 
 /** Makes a control group in all trees with a process in it. */
-function occupy(path: string): { readonly pid: number } & Disposable {
+function occupy(path: string): { readonly pid: number } & AsyncDisposable {
   const child = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
   const folders = cgroupMounts().map((mountPoint) => join(mountPoint, path));
   // A cpuset of version 1 takes nobody before it has processors and memory: it stays empty.
@@ -30,8 +31,9 @@ function occupy(path: string): { readonly pid: number } & Disposable {
   }
   return {
     pid: Number(child.pid),
-    [Symbol.dispose]() {
+    async [Symbol.asyncDispose]() {
       child.kill('SIGKILL');
+      await once(child, 'exit');
     },
   };
 }
@@ -54,7 +56,7 @@ export function describeTskataCgroups(runtime: Runtime): void {
     test('with processes of others in them are refused, and left as they are', async () => {
       await using bed = new RuntimeBed(runtime);
       const path = `/${bed.name}/taken`;
-      using other = occupy(path);
+      await using other = occupy(path);
 
       const result = await bed.call(['run', '-b', bed.bundle({ ...SLEEP, cgroupsPath: path }), 'c1']);
 

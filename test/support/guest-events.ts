@@ -38,10 +38,9 @@ export class GuestResults {
   readonly #fileErrors = new Map<string, readonly GuestError[]>();
   #end: readonly GuestError[] | undefined;
 
-  /** @param text the events' file; a last line that was cut off is left out */
-  constructor(text: string) {
-    const lines = text.split('\n').slice(0, -1);
-    for (const line of lines) this.#take(JSON.parse(line));
+  /** @param texts the events' files; a last line that was cut off is left out */
+  constructor(...texts: readonly string[]) {
+    for (const line of texts.flatMap((text) => text.split('\n').slice(0, -1))) this.#take(JSON.parse(line));
   }
 
   /** Tests and suites of a file; undefined when the run ended before they were known. */

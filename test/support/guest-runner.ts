@@ -6,8 +6,8 @@ import { type GuestError, type GuestNode, GuestResults } from './guest-events.ts
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** The events of the run inside the emulated host; `null` when the tests run right here. */
-    guestEvents: string | null;
+    /** The events of the runs inside emulated hosts; `null` when the tests run right here. */
+    guestEvents: readonly string[] | null;
   }
 }
 
@@ -16,9 +16,9 @@ export default class GuestRunner extends TestRunner {
   readonly #durations = new Map<string, number>();
 
   override importFile(filepath: string, source: 'collect' | 'setup'): unknown {
-    const events: string | null = this.injectValue('guestEvents');
+    const events: readonly string[] | null = this.injectValue('guestEvents');
     if (events === null || source === 'setup') return super.importFile(filepath, source);
-    this.#register(filepath, new GuestResults(readFileSync(events, 'utf8')));
+    this.#register(filepath, new GuestResults(...events.map((path) => readFileSync(path, 'utf8'))));
     return undefined;
   }
 

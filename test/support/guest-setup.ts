@@ -1,5 +1,6 @@
-// Global set-up of the guest tests: where this machine's KVM cannot run Linux, runs them once inside the emulated host.
+// Global set-up of the guest tests: where this machine's KVM cannot run Linux, runs them once inside emulated hosts.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { Writable } from 'node:stream';
 import type { TestProject } from 'vitest/node';
@@ -7,9 +8,13 @@ import { chooseHost, describeHost, runOnHost } from '../../scripts/lib/host.ts';
 import { buildDirectory, pinnedNode, projectDirectory } from '../../scripts/lib/paths.ts';
 import { GuestResults } from './guest-events.ts';
 import { EVENTS_VARIABLE } from './guest-reporter.ts';
+import { shareOut } from './share-out.ts';
 
 /** The run inside is given up when it says nothing for so long. */
 const SILENCE_TIMEOUT_MS = 600_000;
+
+/** A host has one emulated processor and keeps one of this machine's busy. */
+const HOSTS_MAX = Math.min(availableParallelism(), 2);
 
 /** Compiling vitest takes half of a short run's time under emulation; so that is kept from run to run. */
 const COMPILE_CACHE = join(buildDirectory, 'compile-cache');
@@ -23,22 +28,28 @@ export default async function setUp(project: TestProject): Promise<() => void> {
   const parent = join(buildDirectory, 'guest-tests');
   mkdirSync(parent, { recursive: true });
   const folder = mkdtempSync(join(parent, 'run-'));
-  const events = join(folder, 'events.jsonl');
+  const events = Array.from({ length: HOSTS_MAX }, (_, index) => join(folder, `events.${index}.jsonl`));
   project.provide('guestEvents', events);
   project.vitest.logger.log(`tests with guests, ${describeHost(host)}`);
   const files = project.vitest.state.getPaths().filter((path) => project.matchesTestGlob(path));
-  await runInside(project, events, files);
+  await runInHosts(project, events, files);
   project.onTestsRerun(async (specifications) => {
     const again = specifications.filter((spec) => spec.project === project).map((spec) => spec.moduleId);
-    if (again.length > 0) await runInside(project, events, again);
+    if (again.length > 0) await runInHosts(project, events, again);
   });
   return () => rmSync(folder, { recursive: true, force: true });
 }
 
-/** Runs test files inside; `events` tells afterwards what became of them. */
+/** Runs test files in as many hosts as there are files for events, which tell afterwards what became of them. */
+async function runInHosts(project: TestProject, events: readonly string[], files: readonly string[]): Promise<void> {
+  for (const path of events) writeFileSync(path, '');
+  const parts = shareOut(files, events.length);
+  await Promise.all(parts.map((part, index) => runInside(project, String(events[index]), part)));
+}
+
+/** Runs test files in one host. */
 async function runInside(project: TestProject, events: string, files: readonly string[]): Promise<void> {
   const { vitest } = project;
-  writeFileSync(events, '');
   const pattern = vitest.getGlobalTestNamePattern();
   const abort = new AbortController();
   let timer: NodeJS.Timeout | undefined;
@@ -61,6 +72,7 @@ async function runInside(project: TestProject, events: string, files: readonly s
         '--configLoader=native',
         '--project=guest',
         '--reporter=./test/support/guest-reporter.ts',
+        '--no-cache', // hosts that run at once would write one file
         ...(pattern === undefined ? [] : ['--testNamePattern', pattern.source]),
         ...files.map((file) => relative(projectDirectory, file)),
       ],
