@@ -95,9 +95,16 @@ export class VsockUnixHost implements VsockHost, Disposable {
 /**
  * Makes a socket fail whose other end has sent its last byte and reads no more either. Node tells that only to who writes:
  * nothing is written, which breaks where somebody would have to read it, and not at a half-close (unix(7), EPIPE).
+ * @param onHalfClose called unless it is known by then that the socket is broken
  */
-export function noticeBreak(socket: Socket): void {
-  if (socket.writable) socket.write(NOTHING);
+export function noticeBreak(socket: Socket, onHalfClose: () => void = () => {}): void {
+  // Behind other bytes the answer may take as long as the other end likes.
+  const isPrompt = socket.writable && socket.writableLength === 0;
+  if (!isPrompt) onHalfClose();
+  if (!socket.writable) return;
+  socket.write(NOTHING, (error) => {
+    if (isPrompt && !error) onHalfClose();
+  });
 }
 
 /** A Unix socket as the device sees it. Node's own buffer is the bound of what waits to be read. */
@@ -114,9 +121,11 @@ class UnixStream implements HostStream {
       this.#tell((events) => events.readable());
     });
     socket.on('end', () => {
-      this.#ended = true;
-      noticeBreak(this.#socket);
-      this.#tell((events) => events.readable());
+      // A guest that was told of a half-close learns nothing from a reset that comes later, before it writes.
+      noticeBreak(this.#socket, () => {
+        this.#ended = true;
+        this.#tell((events) => events.readable());
+      });
     });
   }
 

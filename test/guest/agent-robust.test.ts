@@ -97,9 +97,9 @@ test('who writes to a reader on the host that has gone is told so at the first w
     return socket;
   };
   const [stdin, stdout] = [await open('stdin'), await open('stdout')];
-  await delay(500);
+  await delay(2000);
   stdout.destroy();
-  await delay(500);
+  await delay(2000);
   stdin.write('go\n');
 
   // The first process of a pid namespace ignores SIGPIPE, so it is told by EPIPE.
