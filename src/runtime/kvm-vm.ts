@@ -4,9 +4,13 @@ import type { NetworkCard } from '../host/container-network.ts';
 import { type VirtiofsdChoice, virtiofsdAt } from '../host/virtiofsd.ts';
 import { present } from '../lib/present.ts';
 import { buildVm } from '../vmm/builder.ts';
+import { MAX_MEMORY_KEY, type VmConfig } from '../vmm/config.ts';
+import { VmConfigError } from '../vmm/config-error.ts';
+import type { VmSummary } from '../vmm/operations.ts';
 import { describeStop } from '../vmm/stop-reason.ts';
+import type { Vm } from '../vmm/vm.ts';
 import { LineSplitter } from './line-splitter.ts';
-import type { SandboxMachine, SandboxVm, SandboxVmOptions } from './sandbox-vm.ts';
+import type { SandboxMachine, SandboxVm, SandboxVmOptions, SandboxVmSize } from './sandbox-vm.ts';
 
 /** The least that a guest's address may be: virtio 1.3, 5.10.4. The host's side is a Unix socket per VM, so all may use it. */
 const GUEST_CID = 3;
@@ -30,27 +34,8 @@ const GROWTH = 'memory_hotplug.online_policy=auto-movable';
 /** Builds and starts the machine; what it holds is released when it has ended. @throws what buildVm throws */
 export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> {
   const console = new LineSplitter(options.onConsoleLine);
-  const { machine } = options;
-  const cards = networkCards(machine.networkCards);
-  const hasVhost = existsSync(VHOST_NET);
-  const vm = await buildVm(
-    {
-      kernelPath: machine.kernelPath,
-      initrdPath: machine.initrdPath,
-      commandLine: commandLine(options),
-      memoryMib: machine.memoryMib,
-      cpus: machine.cpus,
-      maxMemoryMib: maxMemoryMib(machine),
-      ...present({ hugePages: machine.hugePages, maxCpus: machine.maxCpus }),
-      serial: options.console,
-      nets: cards.map(({ tap, macAddress }) => ({ end: { kind: 'tap', name: tap }, mac: macAddress, vhost: hasVhost })),
-      disks: machine.disks.map(({ path, readOnly }) => ({ path, readOnly })),
-      shares: [{ tag: options.sharedTag, directory: options.sharedDirectory, cache: machine.virtiofsCache }],
-      vsock: { guestCid: GUEST_CID, path: options.vsockPath },
-      entropy: machine.entropy,
-    },
-    { log: options.onConsoleLine, virtiofsd: virtiofsdChoice(machine) },
-  );
+  const cards = networkCards(options.machine.networkCards);
+  const vm = await build(options, cards);
   if (options.console) {
     vm.attachConsole('serial', (bytes) => {
       console.push(bytes);
@@ -69,7 +54,7 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
     kill: () => vm.kill(),
     cards,
     setLink: (card, isUp) => vm.setLink(deviceName(card), isUp),
-    resize: (wanted) => vm.resize(wanted),
+    resize: (wanted) => resize(vm, wanted),
     exitCounts: () => Object.fromEntries(vm.exitCounts),
   };
 }
@@ -87,14 +72,63 @@ function deviceName({ tap }: NetworkCard): string {
   return `net:${tap}`;
 }
 
+async function build(options: SandboxVmOptions, cards: readonly NetworkCard[]): Promise<Vm> {
+  const { machine, onConsoleLine } = options;
+  const connections = { log: onConsoleLine, virtiofsd: virtiofsdChoice(machine) };
+  const config = vmConfig(options, cards);
+  try {
+    return await buildVm(config, connections);
+  } catch (error) {
+    if (!(error instanceof VmConfigError) || error.details['key'] !== MAX_MEMORY_KEY) throw error;
+    // An old KVM has too few memory slots for a VM that grows.
+    onConsoleLine(`the VM stays as big as it is: ${error.message}`);
+    return await buildVm({ ...config, maxMemoryMib: machine.memoryMib }, connections);
+  }
+}
+
+function vmConfig(options: SandboxVmOptions, cards: readonly NetworkCard[]): VmConfig {
+  const { machine } = options;
+  const hasVhost = existsSync(VHOST_NET);
+  return {
+    kernelPath: machine.kernelPath,
+    initrdPath: machine.initrdPath,
+    commandLine: commandLine(options),
+    memoryMib: machine.memoryMib,
+    maxMemoryMib: machine.maxMemoryMib,
+    cpus: machine.cpus,
+    maxCpus: machine.maxCpus,
+    ...present({ hugePages: machine.hugePages }),
+    serial: options.console,
+    nets: cards.map(({ tap, macAddress }) => ({ end: { kind: 'tap', name: tap }, mac: macAddress, vhost: hasVhost })),
+    disks: machine.disks.map(({ path, readOnly }) => ({ path, readOnly })),
+    shares: [{ tag: options.sharedTag, directory: options.sharedDirectory, cache: machine.virtiofsCache }],
+    vsock: { guestCid: GUEST_CID, path: options.vsockPath },
+    entropy: machine.entropy,
+  };
+}
+
 function commandLine({ console, machine }: SandboxVmOptions): string {
-  const growth = maxMemoryMib(machine) > machine.memoryMib ? [GROWTH] : [];
+  const growth = machine.maxMemoryMib > machine.memoryMib ? [GROWTH] : [];
   return [console ? CONSOLE_COMMAND_LINE : COMMAND_LINE, ...growth, machine.kernelParams].join(' ').trimEnd();
 }
 
-/** Huge pages of the pool are taken at the start: a sandbox in them stays as it is. */
-function maxMemoryMib({ memoryMib, maxMemoryMib = memoryMib, hugePages }: SandboxMachine): number {
-  return hugePages === undefined || hugePages === 'transparent' ? maxMemoryMib : memoryMib;
+/** As far as it goes; a guest that has not followed in time is told to stay as it is then. */
+async function resize(vm: Vm, wanted: SandboxVmSize): Promise<SandboxVmSize> {
+  const within = sizeWithin(vm.summary, wanted);
+  const size = await vm.resize(within);
+  if (within.memoryMib === undefined || size.memoryMib >= within.memoryMib) return size;
+  return { ...size, ...(await vm.resize({ memoryMib: size.memoryMib })) };
+}
+
+/** What of a size the machine can have. */
+export function sizeWithin(
+  { memoryMib: leastMib, maxMemoryMib, maxCpus }: Pick<VmSummary, 'memoryMib' | 'maxMemoryMib' | 'maxCpus'>,
+  { memoryMib, cpus }: SandboxVmSize,
+): SandboxVmSize {
+  return present({
+    memoryMib: memoryMib === undefined ? undefined : Math.max(leastMib, Math.min(memoryMib, maxMemoryMib)),
+    cpus: cpus === undefined ? undefined : Math.min(cpus, maxCpus),
+  });
 }
 
 function virtiofsdChoice({ virtiofsd, virtiofsExtraArgs }: SandboxMachine): VirtiofsdChoice {

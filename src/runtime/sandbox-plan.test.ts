@@ -83,6 +83,22 @@ create_container_timeout = 100\nvirtio_fs_daemon = "${process.execPath}"`,
     expect(machine.memoryMib).toBe(97);
   });
 
+  test('may grow up to what files and annotations say', async () => {
+    const { machine } = await plan(
+      { 'config.toml': 'default_maxmemory = 900' },
+      { 'io.tskata.default_maxmemory': '800' },
+    );
+
+    expect(machine).toMatchObject({ memoryMib: 512, maxMemoryMib: 800 });
+    expect(machine.maxCpus).toBeGreaterThanOrEqual(machine.cpus);
+  });
+
+  test('in huge pages of the pool stays as it is', async () => {
+    const { machine } = await plan({ 'config.toml': 'default_maxmemory = 900\nenable_hugepages = true' });
+
+    expect(machine).toMatchObject({ memoryMib: 512, maxMemoryMib: 512 });
+  });
+
   test.each(['kernel', 'initrd', 'virtio_fs_daemon'])(
     'is refused when the %s that somebody names is not there',
     async (key) => {

@@ -37,14 +37,12 @@ export async function planSandbox(
   const settings = withAnnotations(await loadSettings(installation, configFile), config.annotations);
   checkFiles(settings);
   const { values } = settings;
-  const { cpus, memoryMib } = sizeVm(config, values, readHostSize());
   return {
     machine: {
       kernelPath: values.kernel,
       initrdPath: values.initrd,
       kernelParams: values.kernel_params,
-      memoryMib,
-      cpus,
+      ...sizeVm(config, values, readHostSize()),
       disks: hostDisks(config).map((disk) => ({ ...disk, path: blockDevicePath(disk) })),
       networkCards: values.network_interfaces,
       entropy: values.virtio_rng,

@@ -21,7 +21,7 @@ import { type GuestProcess, Sandbox } from './sandbox.ts';
 import { COMMIT_LINE, parseSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
 import { openLog } from './sandbox-log.ts';
 import { SandboxNetwork } from './sandbox-network.ts';
-import type { SandboxMachine, SandboxVm, SandboxVmSize, StartVm } from './sandbox-vm.ts';
+import type { SandboxVm, StartVm } from './sandbox-vm.ts';
 import { SharedFolder } from './shared-folder.ts';
 import { CONTROL_SOCKET, PROXY_SOCKET, REPORT_FILE, VSOCK_SOCKET } from './state-store.ts';
 
@@ -170,7 +170,8 @@ class SandboxProcess {
       ListProxies: async ({ containerId }) => ({ pids: sandbox.proxies(containerId) }),
       Resize: async ({ memoryMib, cpus }) => {
         if (this.#vm === undefined) throw new StatusError('UNAVAILABLE', 'the virtual machine is not there yet');
-        const size = await this.#vm.resize(sizeWithin(this.#options.machine, memoryMib, cpus));
+        const wanted = present({ memoryMib: memoryMib || undefined, cpus: cpus || undefined });
+        const size = await this.#vm.resize(wanted);
         return { memoryMib: size.memoryMib ?? this.#options.machine.memoryMib, cpus: size.cpus ?? 0 };
       },
       Timeline: async () => {
@@ -261,15 +262,6 @@ class SandboxProcess {
     vm.kill();
     await vm.ended;
   }
-}
-
-/** What of a size the machine can have. @param memoryMib as `cpus`: 0 for as it is */
-function sizeWithin(machine: SandboxMachine, memoryMib: number, cpus: number): SandboxVmSize {
-  const { maxMemoryMib = machine.memoryMib, maxCpus = machine.cpus } = machine;
-  return present({
-    memoryMib: memoryMib === 0 ? undefined : Math.max(machine.memoryMib, Math.min(memoryMib, maxMemoryMib)),
-    cpus: cpus === 0 ? undefined : Math.min(cpus, maxCpus),
-  });
 }
 
 function handshakeOptions(): HandshakeOptions {

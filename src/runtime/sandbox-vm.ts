@@ -18,9 +18,9 @@ export interface SandboxMachine {
   readonly kernelParams: string;
   readonly memoryMib: number;
   readonly cpus: number;
-  /** How far it may grow while it runs (`SandboxVm.resize`). @default what it starts with */
-  readonly maxMemoryMib?: number;
-  readonly maxCpus?: number;
+  /** How far it may grow while it runs (`SandboxVm.resize`); not less than what it starts with. */
+  readonly maxMemoryMib: number;
+  readonly maxCpus: number;
   /** In the guest's order. */
   readonly disks: readonly SandboxDisk[];
   /** Ordinary pages when absent. */
@@ -66,9 +66,10 @@ export interface SandboxVm {
   /**
    * Gives the guest more memory or processors, or takes some of what it got since its start, and waits for some seconds until
    * it has followed. What is absent stays as it is.
-   * @param wanted memory from `memoryMib` to `maxMemoryMib`, processors from 1 to `maxCpus`
-   * @returns what the guest has then: memory that it uses it may keep; processors only when they were asked for
-   * @throws when that cannot be, or nobody in the guest answers (rejects)
+   * @param wanted what is beyond the machine's bounds counts as the nearest that is not
+   * @returns what the guest has then, and no more until it is asked again: memory that it uses it may keep; processors only when
+   *   they were asked for
+   * @throws when nobody in the guest answers (rejects)
    */
   resize(wanted: SandboxVmSize): Promise<SandboxVmSize>;
   /** Plugs the cable of a card in or out. */

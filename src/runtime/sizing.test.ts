@@ -45,6 +45,21 @@ describe('processors', () => {
   });
 });
 
+describe('processors that may come while a VM runs', () => {
+  test.each([
+    ['some where nobody says', 0, {}, 4],
+    ['as many as the configuration says', 8, {}, 8],
+    ['not more than the host has', 32, {}, 16],
+    ['never less than it starts with', 0, { quota: 800_000 }, 8],
+  ])('are %s', (_name, default_maxvcpus, cpu, expected) => {
+    expect(sizeVm(container({ cpu }), { ...KEYS, default_maxvcpus }, HOST).maxCpus).toBe(expected);
+  });
+
+  test('are none on a host with one', () => {
+    expect(sizeVm(container({}), KEYS, { ...HOST, cpus: 1 })).toMatchObject({ cpus: 1, maxCpus: 1 });
+  });
+});
+
 describe('memory', () => {
   test.each([undefined, null, 0, -1])('of a container with the limit %s is the default', (limit) => {
     expect(sizeVm(container({ memory: { limit } }), KEYS, HOST).memoryMib).toBe(512);
@@ -101,17 +116,27 @@ describe('memory', () => {
     });
   });
 
-  test.each([
-    ['2M', 586, 65_536],
-    ['1G', 1024, 65_536],
-    ['transparent', 586, 65_537],
-  ] as const)('in huge pages (%s) is a whole number of them', (hugepage_size, memoryMib, maxMemoryMib) => {
-    const keys = { ...KEYS, enable_hugepages: true, hugepage_size };
+  test('grows up to what the host has, and the VMM can', () => {
+    const size = (memoryMib: number) => sizeVm(container({}), KEYS, { ...HOST, memoryMib });
 
-    const size = sizeVm(container({ memory: { limit: 512 * MIB } }), keys, { ...HOST, memoryMib: 65_537 });
-
-    expect(size).toMatchObject({ memoryMib, maxMemoryMib });
+    expect(size(65_536)).toMatchObject({ memoryMib: 512, maxMemoryMib: 65_536 });
+    expect(size(2 ** 22)).toMatchObject({ memoryMib: 512, maxMemoryMib: 2 ** 20 });
   });
+
+  test.each([
+    ['2M', 586, 586],
+    ['1G', 1024, 1024],
+    ['transparent', 586, 65_537],
+  ] as const)(
+    'in huge pages (%s) is a whole number of them, and grows only where they are of no pool',
+    (hugepage_size, memoryMib, maxMemoryMib) => {
+      const keys = { ...KEYS, enable_hugepages: true, hugepage_size };
+
+      const size = sizeVm(container({ memory: { limit: 512 * MIB } }), keys, { ...HOST, memoryMib: 65_537 });
+
+      expect(size).toMatchObject({ memoryMib, maxMemoryMib });
+    },
+  );
 });
 
 describe('a pod', () => {

@@ -1,7 +1,7 @@
 // How big a sandbox's VM is: what its container may use, and what guest kernel and agent take besides, so that `nproc` and `free`
 // show inside what was asked for outside, and the container's own limit is met before the guest's memory is at its end.
 
-import { MMIO_HOLE_START } from '../arch/x86_64/layout.ts';
+import { MEMORY_SIZE_MAX, MMIO_HOLE_START } from '../arch/x86_64/layout.ts';
 import { alignUp, GIB, MIB } from '../lib/units.ts';
 import type { Config } from '../oci/config.ts';
 import { MAXIMUM_CPUS } from '../vmm/limits.ts';
@@ -13,6 +13,12 @@ export interface HostSize {
   readonly cpus: number;
   readonly memoryMib: number;
 }
+
+/**
+ * How many processors a VM may come to have while it runs, where the configuration does not say: each that may come costs every
+ * VM a thread and a part of its start (ADR 11 has the figures).
+ */
+const DEFAULT_GROWTH_CPUS = 4;
 
 export interface VmSize {
   readonly cpus: number;
@@ -42,17 +48,21 @@ export function sizeVm(config: Pick<Config, 'annotations' | 'linux'>, keys: Sizi
 export function sizeFor(limits: ResourceLimits, keys: SizingKeys, host: HostSize): VmSize {
   const stepMib = memoryStepMib(keys);
   const leastMib = alignUp(MINIMUM_MEMORY_MIB, stepMib);
-  const maxCpus = between(1, keys.default_maxvcpus || host.cpus, Math.min(host.cpus, MAXIMUM_CPUS));
-  const maxMemoryMib = roundDown(Math.min(keys.default_maxmemory || host.memoryMib, host.memoryMib), stepMib);
-  const memoryMib =
+  const mostCpus = between(1, keys.default_maxvcpus || host.cpus, Math.min(host.cpus, MAXIMUM_CPUS));
+  const allowedMib = Math.min(keys.default_maxmemory || host.memoryMib, host.memoryMib, MEMORY_SIZE_MAX / MIB);
+  const mostMib = Math.max(roundDown(allowedMib, stepMib), leastMib);
+  const wantedMib =
     limits.memoryMib === undefined
       ? keys.default_memory
       : vmMemoryMib(limits.memoryMib, limits.cpus ?? 1) + keys.guest_memory_overhead;
+  const cpus = between(1, limits.cpus ?? keys.default_vcpus, mostCpus);
+  const memoryMib = between(leastMib, alignUp(wantedMib, stepMib), mostMib);
   return {
-    cpus: between(1, limits.cpus ?? keys.default_vcpus, maxCpus),
-    memoryMib: between(leastMib, alignUp(memoryMib, stepMib), maxMemoryMib),
-    maxCpus,
-    maxMemoryMib: Math.max(maxMemoryMib, leastMib),
+    cpus,
+    memoryMib,
+    maxCpus: between(cpus, keys.default_maxvcpus || DEFAULT_GROWTH_CPUS, mostCpus),
+    // Huge pages of the pool are taken at the start, all of them.
+    maxMemoryMib: usesPool(keys) ? memoryMib : mostMib,
   };
 }
 
@@ -95,10 +105,15 @@ function vmMemoryMib(usableMib: number, cpus: number): number {
   }
 }
 
+/** Whether the memory comes from the host's pool of huge pages. */
+function usesPool({ enable_hugepages, hugepage_size }: SizingKeys): boolean {
+  return enable_hugepages && hugepage_size !== 'transparent';
+}
+
 /** Memory that comes from a pool of huge pages is a whole number of them. */
-function memoryStepMib({ enable_hugepages, hugepage_size }: SizingKeys): number {
-  if (!enable_hugepages || hugepage_size === 'transparent') return 1;
-  return hugepage_size === '1G' ? GIB / MIB : 2;
+function memoryStepMib(keys: SizingKeys): number {
+  if (!usesPool(keys)) return 1;
+  return keys.hugepage_size === '1G' ? GIB / MIB : 2;
 }
 
 /** The lower bound counts where the two contradict. */

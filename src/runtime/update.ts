@@ -9,7 +9,15 @@ import { SandboxCgroup } from './host-cgroup.ts';
 import type { Warn } from './operations.ts';
 import { RuntimeError } from './runtime-error.ts';
 import type { StateStore } from './state-store.ts';
-import { type ConfigurationSource, largerOf, resizeVm, sizeForLimits } from './update-size.ts';
+import {
+  type ConfigurationSource,
+  largerOf,
+  resizeVm,
+  sameSize,
+  shortfalls,
+  sizesForUpdate,
+  smallerOf,
+} from './update-size.ts';
 
 /**
  * Changes what `change` names of linux.resources; all else stays as it is. All or nothing: when a part cannot be done, those that
@@ -38,9 +46,9 @@ export async function updateContainer(
   const directory = store.directory(id);
   // In the VM of a pod there are others, whose limits are not known here.
   const isOwnVm = record.sandboxId === undefined;
-  const size = await sizeForLimits(source, record);
-  const wantedSize = isOwnVm ? await sizeForLimits(source, updated) : size;
-  const largest = largerOf(size, wantedSize);
+  const sizes = isOwnVm ? await sizesForUpdate(source, record, update, updated.resources) : sameSize(record);
+  const cgroup = SandboxCgroup.read(directory);
+  let size = sizes.before;
   await using undo = new AsyncDisposableStack();
   const takeBack = (where: string, action: () => Promise<unknown>): void =>
     undo.defer(async () => {
@@ -49,23 +57,26 @@ export async function updateContainer(
       );
     });
 
-  takeBack('the virtual machine', () => resizeVm(directory, largest, size));
-  let vmMemoryMib = (await resizeVm(directory, size, largest)) ?? record.vmMemoryMib;
+  takeBack('the virtual machine', async () => {
+    const reached = size;
+    size = await resizeVm(directory, sizes, sizes.before);
+    if (size.memoryMib !== reached.memoryMib) cgroup?.limit({}, size.memoryMib);
+    if (size.memoryMib !== record.vmMemoryMib) store.write({ ...record, vmMemoryMib: size.memoryMib });
+  });
+  size = await resizeVm(directory, sizes, largerOf(sizes.before, sizes.after));
+  // The host first: what the guest may use is to be there.
+  cgroup?.limit(update, size.memoryMib);
+  takeBack('the control group of the sandbox', async () => cgroup?.limit(undoOf(kept, update), size.memoryMib));
   const warnings = [...(await updateGuest(directory, id, update))];
   takeBack('the guest', () => updateGuest(directory, id, undoOf(kept, update)));
   // Smaller only when the container has its smaller limits: that is what makes memory free.
-  vmMemoryMib = (await resizeVm(directory, largest, wantedSize)) ?? vmMemoryMib;
-  const cgroup = SandboxCgroup.read(directory);
-  cgroup?.limit(update, vmMemoryMib);
-  takeBack('the control group of the sandbox', async () => cgroup?.limit(undoOf(kept, update), record.vmMemoryMib));
-  store.write({ ...updated, vmMemoryMib });
+  const grown = size;
+  size = await resizeVm(directory, sizes, smallerOf(grown, sizes.after));
+  if (size.memoryMib !== grown.memoryMib) cgroup?.limit({}, size.memoryMib);
+  store.write({ ...updated, vmMemoryMib: size.memoryMib });
   undo.move();
 
-  if (isOwnVm && vmMemoryMib < wantedSize.memoryMib) {
-    const reason = `the virtual machine has ${vmMemoryMib} MiB and cannot have the ${wantedSize.memoryMib} that go with the limit`;
-    warnings.push(`${reason}: it may grow up to default_maxmemory, as that was when the container was made`);
-  }
-  for (const warning of warnings) await warn(warning);
+  for (const warning of [...warnings, ...shortfalls(size, sizes.after)]) await warn(warning);
 }
 
 /** @returns what the guest takes without enforcing it */

@@ -56,6 +56,9 @@ function visitDevices(config: VmConfig, visit: <Config>(kind: DeviceKind<Config>
   if (config.balloon !== undefined) visit(balloon, config.balloon);
 }
 
+/** Names, in a VmConfigError, that the VM cannot grow as it is asked to. */
+export const MAX_MEMORY_KEY = 'memory max';
+
 /** Checks what can be checked without opening anything. @throws VmConfigError naming key, value and what is allowed */
 export function checkVmConfig(config: VmConfig): void {
   checkInteger('memory (MiB)', config.memoryMib, MEMORY_SIZE_MIN / MIB, MEMORY_SIZE_MAX / MIB);
@@ -71,7 +74,7 @@ function checkGrowth({ memoryMib, hugePages }: VmConfig, maxMemoryMib: number): 
   if (maxMemoryMib === memoryMib || hugePages === undefined || hugePages === 'transparent') return;
   // Pages of the pool are reserved when they are mapped.
   const allowed = 'the same as memory with huge pages of the pool, all of which are taken at the start';
-  throw new VmConfigError('memory max', `${maxMemoryMib} MiB`, allowed);
+  throw new VmConfigError(MAX_MEMORY_KEY, `${maxMemoryMib} MiB`, allowed);
 }
 
 /** Where memory is that can be plugged; undefined when the VM cannot grow. */

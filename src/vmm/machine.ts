@@ -10,7 +10,7 @@ import type { HostMemory, Hypervisor, VirtualMachine } from '../hypervisor/ports
 import type { GuestAddress } from '../lib/brand.ts';
 import { MIB } from '../lib/units.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
-import { growthOf, type VmConfig } from './config.ts';
+import { growthOf, MAX_MEMORY_KEY, type VmConfig } from './config.ts';
 import { VmConfigError } from './config-error.ts';
 import { ConsoleHub } from './console-hub.ts';
 import { DeviceManager } from './device-manager.ts';
@@ -216,7 +216,7 @@ function allocateGrowth(
   const { memorySlotCount } = hypervisor;
   if (slotsNeeded(region) > memorySlotCount) {
     const allowed = `the same as memory: this host's KVM has ${memorySlotCount} memory slots, Linux 5.12 and newer have 32764`;
-    throw new VmConfigError('memory max', `${config.maxMemoryMib} MiB`, allowed);
+    throw new VmConfigError(MAX_MEMORY_KEY, `${config.maxMemoryMib} MiB`, allowed);
   }
   return new GrowthMemory(machine, region, resources.use(source(hypervisor, config.memoryMib * MIB, region.size)));
 }

@@ -1,9 +1,10 @@
-// Memory that a guest gets while it works.
+// Processors and memory that come and go while a guest works.
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { buildVm, restoreVm, type Vm, type VmConfig } from '../../src/index.ts';
 import { MIB } from '../../src/lib/units.ts';
+import { startAgentVm } from './agent-guest.ts';
 import { runVm } from './library-harness.ts';
 import { KERNEL, QUIET, useGuestFiles } from './tsvm-harness.ts';
 
@@ -56,4 +57,18 @@ test('a guest that has grown goes on from a snapshot, with all of its memory, an
   const again = files.path('grown-again');
   await restored.vm.snapshot(again, { resume: true });
   expect(JSON.parse(readFileSync(join(again, 'manifest.json'), 'utf8')).memory.bytes).toBe(64 * MIB + 2048 * MIB);
+});
+
+test('the agent takes processors into use and out of it, for few exits until then', async () => {
+  await using agentVm = await startAgentVm(files, { maxMemoryMib: 512, cpus: 1, maxCpus: 3, words: MOVABLE });
+  const { vm, guest } = agentVm;
+  const exits = [...vm.exitCounts.values()].reduce((sum, count) => sum + count, 0);
+  const online = async () => (await guest.agent.call('GuestDetails', {})).onlineCpus;
+
+  expect(exits).toBeLessThan(100);
+  expect(await online()).toBe(1);
+  expect(await vm.resize({ cpus: 3 })).toEqual({ memoryMib: 192, cpus: 3 });
+  expect(await online()).toBe(3);
+  expect(await vm.resize({ cpus: 2 })).toEqual({ memoryMib: 192, cpus: 2 });
+  expect(await online()).toBe(2);
 });
