@@ -71,14 +71,20 @@ function hugePageAdvice(size: HugePageSize, length: number): string {
  */
 export class Mapping implements Disposable {
   readonly address: bigint;
-  readonly bytes: Uint8Array;
-  readonly #length: number;
+  readonly length: number;
+  #bytes: Uint8Array | undefined;
   #mapped = true;
 
   constructor(address: number, length: number) {
     this.address = BigInt(address);
-    this.bytes = viewMemory(this.address, length);
-    this.#length = length;
+    this.length = length;
+  }
+
+  /** Made when it is first asked for: V8 takes the length for memory that it keeps, and collects garbage when that is much. */
+  get bytes(): Uint8Array {
+    if (!this.#mapped) return new Uint8Array();
+    this.#bytes ??= viewMemory(this.address, this.length);
+    return this.#bytes;
   }
 
   /**
@@ -92,7 +98,7 @@ export class Mapping implements Disposable {
 
   /** Keeps the mapping out of this process's core dumps. @throws SystemError */
   keepFromDumps(): void {
-    this.#advise(0, this.#length, MADV_DONTDUMP, 'madvise(MADV_DONTDUMP)');
+    this.#advise(0, this.length, MADV_DONTDUMP, 'madvise(MADV_DONTDUMP)');
   }
 
   /**
@@ -101,7 +107,7 @@ export class Mapping implements Disposable {
    * @throws SystemError, EINVAL on a kernel without transparent huge pages
    */
   adviseHugePages(): void {
-    this.#advise(0, this.#length, MADV_HUGEPAGE, 'madvise(MADV_HUGEPAGE)');
+    this.#advise(0, this.length, MADV_HUGEPAGE, 'madvise(MADV_HUGEPAGE)');
   }
 
   /**
@@ -109,7 +115,7 @@ export class Mapping implements Disposable {
    * @throws SystemError: ENOMEM when there are not so many, EINVAL before Linux 5.14
    */
   populate(): void {
-    this.#advise(0, this.#length, MADV_POPULATE_WRITE, 'madvise(MADV_POPULATE_WRITE)');
+    this.#advise(0, this.length, MADV_POPULATE_WRITE, 'madvise(MADV_POPULATE_WRITE)');
   }
 
   /**
@@ -128,7 +134,7 @@ export class Mapping implements Disposable {
   }
 
   #check(offset: number, length: number): void {
-    if (!this.#mapped || offset < 0 || length < 0 || offset + length > this.#length)
+    if (!this.#mapped || offset < 0 || length < 0 || offset + length > this.length)
       throw new RangeError(`bytes ${offset} to ${offset + length} are not inside the mapping`);
   }
 
@@ -140,8 +146,8 @@ export class Mapping implements Disposable {
   [Symbol.dispose](): void {
     if (!this.#mapped) return;
     this.#mapped = false;
-    revokeView(this.bytes);
-    check(munmap(this.address, this.#length), 'munmap', 'a mapping');
+    if (this.#bytes !== undefined) revokeView(this.#bytes);
+    check(munmap(this.address, this.length), 'munmap', 'a mapping');
   }
 }
 

@@ -3,7 +3,9 @@ import type { Fd, GuestAddress } from '../lib/brand.ts';
 
 /** A page-aligned piece of host memory that a guest can see. */
 export interface HostMemory extends Disposable {
-  /** The bytes themselves: a view of the mapping. */
+  /** Bytes. */
+  readonly size: number;
+  /** The bytes themselves: a view of the mapping, made when it is first asked for. */
   readonly bytes: Uint8Array;
   /** Where the mapping starts in this process. */
   readonly hostAddress: bigint;

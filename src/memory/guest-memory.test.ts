@@ -110,6 +110,17 @@ describe('GuestMemory', () => {
     expect(() => memory.write(HIGH_START, Uint8Array.of(1))).toThrow(GuestMemoryError);
   });
 
+  test('a region that is added later is RAM from then on, in its place', () => {
+    const memory = makeMemory();
+    const start = HIGH_START - 0x1000;
+    const before = memory.contains(start, 8);
+    memory.add({ guestAddress: guestAddress(start), bytes: new Uint8Array(0x800) });
+    memory.writeU32(start + 4, 7);
+
+    expect([before, memory.contains(start, 8), memory.readU32(start + 4)]).toEqual([false, true, 7]);
+    expect([memory.size, memory.end]).toEqual([LOW_SIZE + HIGH_SIZE + 0x800, HIGH_START + HIGH_SIZE]);
+  });
+
   test('the error has address and length', () => {
     expect(() => makeMemory().readU64(0xffc)).toThrow('guest memory access of 8 bytes at 0xffc is not inside RAM');
   });

@@ -30,17 +30,17 @@ interface Mapped extends Pick<MemoryRegion, 'bytes' | 'isRam'> {
 
 /** Guest RAM: one or more regions that do not overlap. Integers are little-endian, as on x86 and in virtio. */
 export class GuestMemory {
-  readonly #regions: readonly Mapped[];
+  #regions: readonly Mapped[] = [];
 
   constructor(regions: readonly MemoryRegion[]) {
-    this.#regions = regions
-      .map(({ guestAddress: start, ...region }) => ({
-        ...region,
-        start,
-        end: start + region.bytes.length,
-        view: new DataView(region.bytes.buffer, region.bytes.byteOffset, region.bytes.length),
-      }))
-      .sort((a, b) => a.start - b.start);
+    for (const region of regions) this.add(region);
+  }
+
+  /** One more region, which overlaps none. */
+  add({ guestAddress: start, bytes, ...rest }: MemoryRegion): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const region = { ...rest, bytes, start, end: start + bytes.length, view };
+    this.#regions = [...this.#regions, region].sort((a, b) => a.start - b.start);
   }
 
   /** Bytes of all regions. */

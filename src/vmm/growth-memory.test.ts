@@ -38,6 +38,17 @@ describe('memory that is plugged', () => {
     expect(Math.max(...slots.keys())).toBeLessThan(slotsNeeded(REGION));
   });
 
+  test('is said to be in use once, before its first block is plugged', () => {
+    using host = allocate();
+    const { slots, growth } = slotsOf(host);
+    const seen: number[] = [];
+    growth.onFirstPlug(() => seen.push(slots.size));
+    growth.plug(0);
+    growth.plug(1);
+
+    expect(seen).toEqual([0]);
+  });
+
   test('costs what is touched of it, and nothing when it is unplugged', () => {
     using host = allocate();
     const { slots, growth } = slotsOf(host);

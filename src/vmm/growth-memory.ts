@@ -21,6 +21,7 @@ export class GrowthMemory implements MemoryBackend {
   /** Of all the region; pages that nobody touched cost nothing. */
   readonly host: HostMemory;
   readonly #machine: SlotHolder;
+  #onFirstPlug: (() => void) | undefined;
 
   constructor(machine: SlotHolder, region: GrowthRegion, host: HostMemory) {
     this.#machine = machine;
@@ -28,7 +29,14 @@ export class GrowthMemory implements MemoryBackend {
     this.host = host;
   }
 
+  /** Calls a function before the first block is plugged: what the region costs us may wait until then. */
+  onFirstPlug(action: () => void): void {
+    this.#onFirstPlug = action;
+  }
+
   plug(block: number): void {
+    this.#onFirstPlug?.();
+    this.#onFirstPlug = undefined;
     const { address, blockSize } = this.region;
     const offset = block * blockSize;
     this.#machine.setMemorySlot(FIRST_BLOCK_SLOT + block, guestAddress(address + offset), {

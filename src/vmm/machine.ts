@@ -45,7 +45,6 @@ export interface RamRegion {
 }
 
 interface PluggedParts {
-  has(offset: number, length: number): boolean;
   /** In order, in bytes from the start of the region. */
   ranges(): Iterable<FileRange>;
 }
@@ -92,23 +91,14 @@ export async function assembleMachine(
   machine.createInterruptControllers();
   const ram = allocateRam(hypervisor, machine, config.memoryMib * MIB, ramSource, resources);
   const growth = allocateGrowth(hypervisor, machine, config, ramSource, resources);
+  const memory = new GuestMemory(ram.map(({ guestAddress, host: { bytes } }) => ({ guestAddress, bytes })));
   if (growth !== undefined) {
-    ram.push({
-      guestAddress: growth.region.address,
-      host: growth.host,
-      plugged: {
-        has: (offset, length) => virtio.memory?.isPlugged(offset, length) ?? false,
-        ranges: () => virtio.memory?.pluggedRanges() ?? [],
-      },
-    });
+    const { region, host } = growth;
+    const guestAddress = region.address;
+    ram.push({ guestAddress, host, plugged: { ranges: () => virtio.memory?.pluggedRanges() ?? [] } });
+    const isRam = (offset: number, length: number): boolean => virtio.memory?.isPlugged(offset, length) ?? false;
+    growth.onFirstPlug(() => memory.add({ guestAddress, bytes: host.bytes, isRam }));
   }
-  const memory = new GuestMemory(
-    ram.map(({ guestAddress, host, plugged }) => ({
-      guestAddress,
-      bytes: host.bytes,
-      ...(plugged === undefined ? {} : { isRam: plugged.has }),
-    })),
-  );
 
   const pioBus = new AddressBus('pio');
   const mmioBus = new AddressBus('mmio');
@@ -139,7 +129,7 @@ export async function assembleMachine(
     },
     mappedMemory: ram.map(({ guestAddress, host }) => ({
       guestAddress,
-      size: host.bytes.length,
+      size: host.size,
       hostAddress: host.hostAddress,
     })),
     memorySize: (config.maxMemoryMib ?? config.memoryMib) * MIB,
@@ -222,15 +212,15 @@ function allocateGrowth(
 }
 
 function shareRegion({ guestAddress, host }: RamRegion): SharedMemory {
-  const { fd, fdOffset, bytes } = host;
+  const { fd, fdOffset, size } = host;
   if (fd === undefined) throw new TypeError('a back end needs guest memory that other processes can map');
-  return { guestAddress, size: bytes.length, fd, fdOffset };
+  return { guestAddress, size, fd, fdOffset };
 }
 
 /** @throws RangeError for a range that is not within a region */
 function discardRam(ram: readonly RamRegion[], address: GuestAddress, length: number): void {
   const region = ram.find(
-    ({ guestAddress, host }) => address >= guestAddress && address + length <= guestAddress + host.bytes.length,
+    ({ guestAddress, host }) => address >= guestAddress && address + length <= guestAddress + host.size,
   );
   if (region === undefined) throw new RangeError(`no guest RAM has ${length} bytes at 0x${address.toString(16)}`);
   region.host.discard(address - region.guestAddress, length);

@@ -30,6 +30,10 @@ class FileHostMemory implements HostMemory {
     this.#name = name;
   }
 
+  get size(): number {
+    return this.#mapping.length;
+  }
+
   get bytes(): Uint8Array {
     return this.#mapping.bytes;
   }

@@ -22,6 +22,10 @@ class MappedHostMemory implements HostMemory {
     if (memfd !== undefined) this.fd = memfd.fd;
   }
 
+  get size(): number {
+    return this.#mapping.length;
+  }
+
   get bytes(): Uint8Array {
     return this.#mapping.bytes;
   }
