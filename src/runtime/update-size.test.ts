@@ -30,11 +30,17 @@ test('a VM becomes as big as one that is made with the new limits', async () => 
 });
 
 test('... by the configuration and the annotations of its container', async () => {
-  const annotations = { 'io.tskata.default_maxmemory': '300' };
+  const text = 'guest_memory_overhead = 10\nenable_annotations = ["guest_memory_overhead"]';
 
-  const { after } = await sizes({ memory: { limit: 512 * MIB } }, 'default_maxmemory = 400', annotations);
+  const { after } = await sizes({ memory: { limit: 512 * MIB } }, text, { 'io.tskata.guest_memory_overhead': '100' });
 
-  expect(after.memoryMib).toBe(300);
+  expect(after.memoryMib).toBe(686);
+});
+
+test('what is beyond its bounds is asked for all the same, so that it is told', async () => {
+  const { after } = await sizes({ memory: { limit: 512 * MIB } }, 'default_maxmemory = 300');
+
+  expect(after.memoryMib).toBe(586);
 });
 
 test('what an update is not about stays, whatever the configuration says now', async () => {

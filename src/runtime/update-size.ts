@@ -44,8 +44,10 @@ export async function sizesForUpdate(
 ): Promise<SizeChange> {
   const { annotations = {}, vmMemoryMib } = record;
   const { values } = withAnnotations(await loadSettings(installation, config), annotations);
+  // The VM has bounds of its own. What would be beyond them is not to be missed here: it is told.
+  const keys = { ...values, default_maxmemory: 0, default_maxvcpus: 0 };
   const host = readHostSize();
-  const sizeFor = (limits: Resources): VmSize => sizeVm({ linux: { resources: limits }, annotations }, values, host);
+  const sizeFor = (limits: Resources): VmSize => sizeVm({ linux: { resources: limits }, annotations }, keys, host);
   const before = { memoryMib: vmMemoryMib, cpus: sizeFor(record.resources).cpus };
   const after = sizeFor(resources);
   return {
