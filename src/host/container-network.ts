@@ -155,31 +155,21 @@ export class ContainerNetwork implements Disposable {
     return {
       plugged: joined.map(({ card }) => card),
       request: {
-        interfaces: [
-          ...joined.map(({ card, link, described }) => ({
-            ...described,
-            addresses: described.addresses.filter((address) => !LINK_LOCAL.test(address)),
-            macAddress: card.macAddress,
-            newMacAddress: link.macAddress,
-          })),
-          ...this.#unplugged(names),
-        ],
+        interfaces: joined.map(({ card, link, described }) => ({
+          ...described,
+          addresses: described.addresses.filter((address) => !LINK_LOCAL.test(address)),
+          macAddress: card.macAddress,
+          newMacAddress: link.macAddress,
+        })),
+        hiddenMacAddresses: this.#cards
+          .filter((card) => !joined.some((one) => one.card === card))
+          .map(({ macAddress }) => macAddress),
         routes: routes.filter((route) => names.has(route.interface) && !LINK_LOCAL.test(route.destination)),
         neighbours: neighbours.filter((one) => names.has(one.interface) && one.state === NUD_PERMANENT),
         resolvConf: undefined,
         hosts: undefined,
       },
     };
-  }
-
-  /** Cards that are not needed any more. @param taken names of interfaces */
-  #unplugged(taken: ReadonlySet<string>): ConfigureNetworkRequest['interfaces'] {
-    return [...this.#moved]
-      .filter((card) => !this.#joined.some((joined) => joined.card === card))
-      .map(({ tap, macAddress }) => {
-        const name = taken.has(tap) ? `${tap}-` : tap;
-        return { name, macAddress, newMacAddress: macAddress, mtu: 0, addresses: [], down: true, noArp: false };
-      });
   }
 }
 

@@ -366,7 +366,14 @@ export interface ConfigureNetworkRequest {
   neighbours: NetworkNeighbour[];
   /** Written to /run/tskata/network/resolv.conf and hosts in the guest. Absent: left as they are. */
   resolvConf?: string | undefined;
-  hosts?: string | undefined;
+  hosts?:
+    | string
+    | undefined;
+  /**
+   * Network cards that nobody is to see, by the MAC addresses that their devices came with: until a request names them among
+   * its interfaces, no driver has them.
+   */
+  hiddenMacAddresses: string[];
 }
 
 export interface ConfigureNetworkResponse {
@@ -671,7 +678,8 @@ export const ConfigureNetworkRequest = messages.add<ConfigureNetworkRequest>('Co
   2 NetworkRoute* routes
   3 NetworkNeighbour* neighbours
   4 string? resolvConf
-  5 string? hosts`);
+  5 string? hosts
+  6 string* hiddenMacAddresses`);
 export const ConfigureNetworkResponse = messages.add<ConfigureNetworkResponse>('ConfigureNetworkResponse', `
   1 uint32 changes`);
 export const NetworkInterface = messages.add<NetworkInterface>('NetworkInterface', `

@@ -49,6 +49,7 @@ const configure = async (more: Partial<ConfigureNetworkRequest>): Promise<number
     neighbours: [],
     resolvConf: undefined,
     hosts: undefined,
+    hiddenMacAddresses: [],
     ...more,
   };
   return (await agent.call('ConfigureNetwork', request)).changes;

@@ -47,6 +47,7 @@ const NETWORK = {
   neighbours: [],
   resolvConf: 'nameserver 192.0.2.53\n',
   hosts: `${HOST} gateway\n`,
+  hiddenMacAddresses: [] as string[],
 };
 
 /** Runs a shell's line in the container. */
@@ -165,6 +166,21 @@ describe('the network of a container', () => {
     );
     expect(interfaces).toContainEqual(expect.objectContaining({ name: 'eth0', macAddress: SECOND_MAC, down: true }));
     expect(routes).toContainEqual(expect.objectContaining({ destination: '', gateway: HOST, interface: 'net0' }));
+  });
+
+  test('does not show a card that is hidden, until it is named again', async () => {
+    const [first] = NETWORK.interfaces;
+    const others = { ...NETWORK, interfaces: NETWORK.interfaces.filter((one) => one === first) };
+    await guest.agent.call('ConfigureNetwork', { ...others, hiddenMacAddresses: [SECOND_MAC] });
+    const hidden = await guest.agent.call('NetworkDetails', {});
+
+    await guest.agent.call('ConfigureNetwork', NETWORK);
+    const shown = await guest.agent.call('NetworkDetails', {});
+
+    const macs = ({ interfaces }: typeof shown) => interfaces.map(({ macAddress }) => macAddress);
+    expect(macs(hidden)).not.toContain(SECOND_MAC);
+    expect(macs(hidden)).toContain(MAC);
+    expect(shown.interfaces).toContainEqual(expect.objectContaining({ name: 'eth0', macAddress: SECOND_MAC }));
   });
 
   test('has the files of the resolver, and sees when they change', async () => {

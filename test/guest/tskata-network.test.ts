@@ -69,6 +69,7 @@ function nameNamespace(name: string, pid: number): void {
 }
 
 const LOOK = [
+  'ls /sys/class/net',
   'cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu',
   'ip -o address show dev eth0 | grep -o "inet6\\? [^ ]* .*scope global" | cut -d" " -f1-2',
   'ip route',
@@ -79,6 +80,8 @@ const LOOK = [
 
 /** What LOOK prints. */
 const SEEN = [
+  'eth0',
+  'lo',
   MAC,
   String(MTU),
   `inet ${GUEST}/24`,

@@ -13,6 +13,7 @@ import { SystemError } from '../linux/call.ts';
 import { NetlinkSocket } from '../linux/netlink.ts';
 import { log } from '../log.ts';
 import { findLink } from './find-link.ts';
+import type { HiddenCards } from './hidden-cards.ts';
 import { type InterfacePlan, type NetworkPlan, planNetwork } from './plan.ts';
 
 /** How long an interface that the VM gets while it runs may take to be there, and how often it is looked for. */
@@ -20,9 +21,10 @@ const ARRIVAL_MAX_MS = 3000;
 const ARRIVAL_INTERVAL_MS = 20;
 
 /** @returns how many changes were made. @throws StatusError, and the network is as it was then */
-export async function configureNetwork(plan: NetworkPlan, loop: EventLoop): Promise<number> {
+export async function configureNetwork(plan: NetworkPlan, cards: HiddenCards, loop: EventLoop): Promise<number> {
   const network = new Rtnetlink(new NetlinkSocket());
   try {
+    cards.show(plan.interfaces.map(({ macAddress }) => macAddress));
     await awaitInterfaces(network, plan.interfaces, loop);
     // From here on nothing waits: two requests cannot get between each other's changes.
     const before = describeNetwork(network, { kernels: false });
@@ -34,6 +36,7 @@ export async function configureNetwork(plan: NetworkPlan, loop: EventLoop): Prom
       restore(network, before, changed);
       throw error;
     }
+    cards.hide(network, plan.hidden);
     return network.changes;
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
@@ -61,7 +64,8 @@ function apply(network: Rtnetlink, plan: NetworkPlan): void {
 function restore(network: Rtnetlink, before: NetworkDetailsResponse, changed: readonly string[]): void {
   try {
     const interfaces = before.interfaces.filter(({ name }) => changed.includes(name));
-    apply(network, planNetwork({ ...before, interfaces, resolvConf: undefined, hosts: undefined }));
+    const rest = { resolvConf: undefined, hosts: undefined, hiddenMacAddresses: [] };
+    apply(network, planNetwork({ ...before, interfaces, ...rest }));
   } catch (error) {
     log(`the network cannot be brought back to what it was before a request that failed: ${messageOf(error)}`);
   }

@@ -6,15 +6,17 @@ import type { Handlers } from '../../../src/protocol/service.ts';
 import type { EventLoop } from '../event-loop.ts';
 import { NetlinkSocket } from '../linux/netlink.ts';
 import { configureNetwork } from './configure.ts';
+import { HiddenCards } from './hidden-cards.ts';
 import { planNetwork } from './plan.ts';
 import { writeResolverFiles } from './resolver-files.ts';
 
 type Calls = 'ConfigureNetwork' | 'NetworkDetails';
 
 export function networkHandlers(loop: EventLoop): Pick<Handlers<AgentMethods>, Calls> {
+  const cards = new HiddenCards();
   return {
     ConfigureNetwork: async (request) => {
-      const changes = await configureNetwork(planNetwork(request), loop);
+      const changes = await configureNetwork(planNetwork(request), cards, loop);
       writeResolverFiles(request);
       return { changes };
     },

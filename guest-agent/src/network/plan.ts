@@ -45,6 +45,8 @@ export interface NetworkPlan {
   readonly interfaces: readonly InterfacePlan[];
   readonly routes: readonly Named<Route>[];
   readonly neighbours: readonly Named<Neighbour>[];
+  /** Cards that nobody is to see. */
+  readonly hidden: readonly string[];
 }
 
 /** Metric of an IPv6 route that is given none (IP6_RT_PRIO_USER in include/uapi/linux/ipv6_route.h). */
@@ -160,10 +162,8 @@ export function planNetwork(request: ConfigureNetworkRequest): NetworkPlan {
     interfaces.map(({ name }) => name),
     'name',
   );
-  requireDifferent(
-    interfaces.map(({ macAddress }) => macAddress),
-    'MAC address',
-  );
+  const hidden = request.hiddenMacAddresses.map((text, index) => checkMac(text, `hidden_mac_addresses[${index}]`));
+  requireDifferent([...interfaces.map(({ macAddress }) => macAddress), ...hidden], 'MAC address');
   return {
     interfaces,
     // Those to which a gateway may be on the link come before those with a gateway.
@@ -171,5 +171,6 @@ export function planNetwork(request: ConfigureNetworkRequest): NetworkPlan {
       .map((route, index) => planRoute(route, `routes[${index}]`))
       .sort((a, b) => Number(a.gateway !== '') - Number(b.gateway !== '')),
     neighbours: request.neighbours.map((one, index) => planNeighbour(one, `neighbours[${index}]`)),
+    hidden,
   };
 }
