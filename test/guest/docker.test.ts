@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ended, until } from '../oci/harness.ts';
+import { ended, pause, until } from '../oci/harness.ts';
 import { BUILD } from './tsvm-harness.ts';
 
 const DOCKER = '/usr/bin/docker';
@@ -42,7 +42,7 @@ const addressOf = (name: string): Promise<string> =>
 
 beforeAll(async () => {
   daemon = spawn('/usr/sbin/dockerd', ['--log-level=error'], { stdio: ['ignore', 'ignore', 'inherit'] });
-  await expect.poll(async () => (await docker('info')).status, PATIENCE).toBe(0);
+  while ((await docker('info')).status !== 0) await pause();
   const box = join(folder, 'box');
   cpSync(join(BUILD, 'guest/rootfs'), box, { recursive: true, verbatimSymlinks: true });
   execFileSync('tar', ['-C', box, '-cf', `${box}.tar`, '.']);
