@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { FAILURE, FLAGS, MISSING, MISUSE, NEWER_FLAGS } from '../../test/oci/command-lines.ts';
+import { FAILURE, FLAGS, MISSING, MISUSE, NEWER_FLAGS, NEWER_MISUSE } from '../../test/oci/command-lines.ts';
 import { runTskata } from './tskata.ts';
 
 const printed = vi.hoisted(() => ({ out: '', err: '' }));
@@ -43,7 +43,7 @@ describe('tskata', () => {
     expect(status).toBe(FAILURE[verb] ?? 1);
   });
 
-  test.each(MISUSE)('%j is told apart from others', async (args, status, message) => {
+  test.each([...MISUSE, ...NEWER_MISUSE])('%j is told apart from others', async (args, status, message) => {
     const result = await tskata(...args);
 
     expect(result.status).toBe(status);

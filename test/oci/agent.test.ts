@@ -1,27 +1,56 @@
 // The cases against tskata with the guest's agent in namespaces of this machine: all of the runtime but the VMM.
 import { join } from 'node:path';
+import { beforeAll, expect, type RunnerTask, test } from 'vitest';
+import { expectTableInPage } from '../support/page-table.ts';
 import { describeRuntime } from './cases.ts';
-import { describeEvents, describeTskataEvents } from './events-cases.ts';
+import { caseName, describeCases } from './describe-cases.ts';
+import { DIFFERENCES, isNamed, runtimeDifferencesTable } from './differences.ts';
+import { describeEvents, describeStatistics, describeTskataEvents } from './events-cases.ts';
 import { describeFaults } from './fault-cases.ts';
+import { buildHelpers } from './helpers.ts';
 import { describePs, describeTskataPs } from './ps-cases.ts';
 import { describeTskata } from './tskata-cases.ts';
-import { describeTskataUpdate, describeUpdate } from './update-cases.ts';
+import { describeLimits, describeTskataUpdate, describeUpdate } from './update-cases.ts';
 import { describeTskataVerbs, describeVerbs } from './verbs-cases.ts';
 
 const program = join(import.meta.dirname, 'tskata-on-agent.ts');
 const runtime = { name: 'tskata', command: [process.execPath, program] };
-describeRuntime(runtime, { needsBuild: true });
-describeTskata(runtime);
-for (const describeVerb of [
+
+beforeAll(buildHelpers);
+describeCases(runtime, [
+  describeRuntime,
   describeUpdate,
-  describeTskataUpdate,
+  describeLimits,
   describePs,
-  describeTskataPs,
   describeEvents,
-  describeTskataEvents,
+  describeStatistics,
   describeVerbs,
+]);
+
+test('what runtimes are known to do otherwise are cases that there are', ({ task }) => {
+  const names = testsOf(task.file.tasks).map((task) => caseName(runtime, task));
+
+  const keys = Object.values(DIFFERENCES).flatMap((table) => Object.keys(table));
+
+  expect(names.length).toBeGreaterThan(100);
+  expect(keys.filter((key) => !names.some((name) => isNamed(key, name)))).toEqual([]);
+});
+
+test('docs/conformance.md has what runtimes do otherwise', async () => {
+  await expectTableInPage('docs/conformance.md', 'differences of runtimes', runtimeDifferencesTable());
+});
+
+for (const describeParticular of [
+  describeTskata,
+  describeTskataUpdate,
+  describeTskataPs,
+  describeTskataEvents,
   describeTskataVerbs,
+  describeFaults,
 ]) {
-  describeVerb(runtime);
+  describeParticular(runtime);
 }
-describeFaults(runtime);
+
+function testsOf(tasks: readonly RunnerTask[]): RunnerTask[] {
+  return tasks.flatMap((task) => (task.type === 'suite' ? testsOf(task.tasks) : [task]));
+}

@@ -6,10 +6,7 @@ import { isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts'
 import { holdConsole, manage } from './helpers.ts';
 
 /** A container that runs until it is killed, and says when it does. */
-export async function runningContainer(
-  runtime: Runtime,
-  script = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done',
-) {
+export async function runningContainer(runtime: Runtime, script = 'trap "exit 0" TERM; echo up; sleep 1000 & wait') {
   const bed = new RuntimeBed(runtime);
   const bundle = bed.bundle(shell(script));
   await bed.detached(['run', '--detach', '--bundle', bundle, 'c1']);
@@ -119,8 +116,8 @@ export function describeExec(runtime: Runtime): void {
       const result = await bed.call(['exec', 'c1', program]);
 
       expect(result.status).toBe(255);
-      expect(result.stderr).toContain('exec failed: unable to start container process');
-      expect(result.stderr).toContain(message);
+      expect(result.stderr).toMatch(bed.words('exec failed: unable to start container process'));
+      expect(result.stderr).toMatch(bed.words(message));
     });
 
     test('of many at once gives each its own output', async () => {
@@ -186,9 +183,9 @@ export function describeExec(runtime: Runtime): void {
       const missing = await bed.call(['exec', 'nosuch', 'true']);
 
       expect(stopped.status).toBe(255);
-      expect(stopped.stderr).toContain('cannot exec in a stopped container');
+      expect(stopped.stderr).toMatch(bed.words('cannot exec in a stopped container'));
       expect(missing.status).toBe(255);
-      expect(missing.stderr).toContain('container does not exist');
+      expect(missing.stderr).toMatch(bed.words('container does not exist'));
     });
   });
 
@@ -214,9 +211,9 @@ export function describeExec(runtime: Runtime): void {
       ]);
       expect(state.status).toBe('paused');
       expect(after).toBe(before);
-      expect(refused.stderr).toContain('cannot exec in a paused container');
-      expect(twice.stderr).toContain('container not running');
-      expect(again.stderr).toContain('container not paused');
+      expect(refused.stderr).toMatch(bed.words('cannot exec in a paused container'));
+      expect(twice.stderr).toMatch(bed.words('container not running'));
+      expect(again.stderr).toMatch(bed.words('container not paused'));
       expect((await bed.state('c1')).status).toBe('running');
     });
 

@@ -30,6 +30,8 @@ export interface Runtime {
   readonly name: string;
   /** Its program and the arguments that come before any of ours, by absolute path: callers give it no PATH. */
   readonly command: readonly string[];
+  /** What it says in the place of runc's words, by these (a pattern by its text); where none stand, runc's are expected. */
+  readonly words?: Readonly<Record<string, string | RegExp>>;
 }
 
 /** How a command ended. */
@@ -55,6 +57,16 @@ export interface BundleOptions {
   readonly namespaces?: readonly Namespace[];
   /** Kinds that are left out. */
   readonly withoutNamespaces?: readonly NamespaceType[];
+}
+
+let knownApplets: readonly string[] | undefined;
+
+/** The programs that the machine's busybox is, but for itself. */
+function applets(): readonly string[] {
+  knownApplets ??= execFileSync(BUSYBOX, ['--list'], { encoding: 'utf8' })
+    .split('\n')
+    .filter((name) => name !== '' && name !== 'busybox');
+  return knownApplets;
 }
 
 /** Runs `script` in busybox's shell. */
@@ -91,9 +103,7 @@ export class RuntimeBed implements AsyncDisposable {
       mkdirSync(join(rootfs, name), { recursive: true });
     }
     copyFileSync(BUSYBOX, join(rootfs, 'bin/busybox'));
-    for (const name of execFileSync(BUSYBOX, ['--list'], { encoding: 'utf8' }).split('\n')) {
-      if (name !== '' && name !== 'busybox') symlinkSync('busybox', join(rootfs, 'bin', name));
-    }
+    for (const name of applets()) symlinkSync('busybox', join(rootfs, 'bin', name));
     const config = defaultConfig();
     const edited = {
       ...config,
@@ -123,15 +133,24 @@ export class RuntimeBed implements AsyncDisposable {
     return [...this.runtime.command, '--root', this.root, ...args];
   }
 
+  /** What the runtime says where runc says this, for `toMatch`. */
+  words(runcs: string | RegExp): string | RegExp {
+    return this.runtime.words?.[String(runcs)] ?? runcs;
+  }
+
   /** Starts a call whose end is not waited for yet. */
   spawn(...args: readonly string[]): ChildProcess {
+    return this.#spawn(args, {});
+  }
+
+  #spawn(args: readonly string[], environment: NodeJS.ProcessEnv): ChildProcess {
     const [program = '', ...rest] = this.commandLine(...args);
-    return spawn(program, rest, { env: {}, stdio: ['pipe', 'pipe', 'pipe'] });
+    return spawn(program, rest, { env: environment, stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
   /** Makes a call and waits for its end and the end of its output. */
-  async call(args: readonly string[], input = ''): Promise<Ended> {
-    const child = this.spawn(...args);
+  async call(args: readonly string[], input = '', environment: NodeJS.ProcessEnv = {}): Promise<Ended> {
+    const child = this.#spawn(args, environment);
     child.stdin?.on('error', () => {});
     child.stdin?.end(input);
     return await ended(child);

@@ -91,7 +91,7 @@ export function describeNamespaces(runtime: Runtime): void {
       const result = await bed.call(['create', '-b', bundle, 'c1']);
 
       expect(result.status).toBe(1);
-      expect(result.stderr).toContain('namespace path: lstat /proc/4194305/ns/net: no such file or directory');
+      expect(result.stderr).toMatch(bed.words('namespace path: lstat /proc/4194305/ns/net: no such file or directory'));
       expect(bed.leftovers()).toEqual([]);
     });
 

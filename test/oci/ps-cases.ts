@@ -23,7 +23,8 @@ export function describePs(runtime: Runtime): void {
       await using bed = await runningContainer(runtime);
       await bed.detached(['exec', '-d', 'c1', 'sleep', '1234']);
 
-      const { status, stdout, stderr } = await bed.call(['ps', 'c1', '-ef']);
+      // runc asks the host's ps(1), which it looks for.
+      const { status, stdout, stderr } = await bed.call(['ps', 'c1', '-ef'], '', { PATH: '/usr/bin:/bin' });
 
       const [head = '', ...rows] = stdout.trimEnd().split('\n');
       expect([status, stderr]).toEqual([0, '']);

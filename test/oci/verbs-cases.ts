@@ -31,13 +31,15 @@ export function describeVerbs(runtime: Runtime): void {
       await bed.until('c1', 'stopped');
     });
 
-    test('list shows whose containers they are', async () => {
+    test('list shows whose containers they are, and state where their root is', async () => {
       await using bed = await runningContainer(runtime);
 
       const { stdout } = await bed.call(['list']);
+      const { bundle, rootfs } = await bed.state('c1');
 
       expect(stdout).toMatch(/^ID +PID +STATUS +BUNDLE +CREATED +OWNER$/m);
       expect(stdout).toMatch(/^c1 +\d+ +running +\S+ +\S+Z +root$/m);
+      expect(rootfs).toBe(join(bundle, 'rootfs'));
     });
 
     test('spec --rootless writes the configuration of a user', async () => {
@@ -62,7 +64,7 @@ export function describeVerbs(runtime: Runtime): void {
       const { status, stderr } = await bed.call(['checkpoint', 'c1']);
 
       expect(status).toBe(1);
-      expect(stderr).toContain('Container cannot be checkpointed in created state');
+      expect(stderr).toMatch(bed.words('Container cannot be checkpointed in created state'));
       expect((await bed.state('c1')).status).toBe('created');
     });
   });
