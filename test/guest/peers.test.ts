@@ -11,7 +11,7 @@ import { CRUN_WORDS } from '../oci/crun-words.ts';
 import { describeCases } from '../oci/describe-cases.ts';
 import { describeEvents, describeStatistics } from '../oci/events-cases.ts';
 import { describeNamespaces } from '../oci/namespace-cases.ts';
-import { describePs } from '../oci/ps-cases.ts';
+import { describePs, describePsOfStopped } from '../oci/ps-cases.ts';
 import { describeLimits, describeUpdate } from '../oci/update-cases.ts';
 import { describeVerbs } from '../oci/verbs-cases.ts';
 
@@ -20,6 +20,7 @@ const SUITES = [
   describeUpdate,
   describeLimits,
   describePs,
+  describePsOfStopped,
   describeEvents,
   describeStatistics,
   describeVerbs,

@@ -8,7 +8,7 @@ import { DIFFERENCES, isNamed, runtimeDifferencesTable } from './differences.ts'
 import { describeEvents, describeStatistics, describeTskataEvents } from './events-cases.ts';
 import { describeFaults } from './fault-cases.ts';
 import { buildHelpers } from './helpers.ts';
-import { describePs, describeTskataPs } from './ps-cases.ts';
+import { describePs, describePsOfStopped, describeTskataPs } from './ps-cases.ts';
 import { describeTskata } from './tskata-cases.ts';
 import { describeLimits, describeTskataUpdate, describeUpdate } from './update-cases.ts';
 import { describeTskataVerbs, describeVerbs } from './verbs-cases.ts';
@@ -22,6 +22,7 @@ describeCases(runtime, [
   describeUpdate,
   describeLimits,
   describePs,
+  describePsOfStopped,
   describeEvents,
   describeStatistics,
   describeVerbs,

@@ -17,7 +17,7 @@ export const CRUN_WORDS: Readonly<Record<string, string | RegExp>> = {
   'container not paused': 'not paused',
   'container not running': 'not running',
   'container with given ID already exists': 'container `c1` already exists',
-  'unknown signal': 'unknown signal',
+  'unable to set swap limit without memory limit': 'cannot set swap limit without the memory limit',
   'unable to start container process': /^(executable file `.*` not found|the path `.*` is not a regular file)/,
   'exec failed: unable to start container process': /^executable file `.*` not found/,
   'exec: "nosuch": executable file not found in $PATH': 'executable file `nosuch` not found in $PATH',
@@ -25,6 +25,8 @@ export const CRUN_WORDS: Readonly<Record<string, string | RegExp>> = {
   'exec: "/etc"': 'the path `/etc` is not a regular file',
   'executable file not found in $PATH': 'not found in $PATH',
   'no such file or directory': 'No such file or directory',
+  [String(/rejecting memory(\+swap)? limit 4096 <= usage \d+/)]:
+    'cannot set the memory limit lower than its current usage',
   'name /dev/ptmx': 'name ',
   'will detach without setting console socket': 'use --console-socket with create when a terminal is used',
   [String(/error running .*hook #0: .*exit status 3, stdout: , stderr: because/)]:

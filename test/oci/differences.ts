@@ -2,7 +2,12 @@
 
 /** Of each runtime: a case by its full name, or a group of cases by theirs, and the reason. */
 export const DIFFERENCES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  runc: {},
+  runc: {
+    'update of limits > of memory counts on the swap that was set before':
+      'version 1.1 forgets the swap that another update has set; later ones know it',
+    'update of limits > refuses a limit below what is in use, where that is asked for':
+      'version 1.1 does not know checkBeforeUpdate; later ones do',
+  },
   crun: {
     'hooks > one that fails before the start fails the creation, which leaves nothing': 'ends with 255, runc with 1',
     'hooks > of the container run in it: the first with a static program of the host, the second with its own':
@@ -19,6 +24,14 @@ export const DIFFERENCES: Readonly<Record<string, Readonly<Record<string, string
     'questions > list of nothing is a header, and null as JSON': 'has other columns',
     'update > refuses values that it cannot read, in the words of Go': 'puts values into JSON unread',
     'update > of a container that has stopped is refused': 'does nothing, and says nothing',
+    'update of limits > sets what its flags say, and leaves the rest':
+      'takes the quota of processor time away with an update of its period',
+    'update of limits > reads linux.resources from standard input, and from a file':
+      'opens its standard input anew, which a socket does not allow',
+    'update of limits > of memory counts on the swap that was set before':
+      'forgets the swap that another update has set',
+    'update of limits > takes sizes with units, and limits away with -1':
+      'knows no units, and keeps a limit of processor time that -1 is to take away',
     'ps > prints a table of the processes': 'takes no options of ps(1)',
     'ps > of a container that has stopped finds nothing': 'prints an empty array',
     events: 'has no such verb',

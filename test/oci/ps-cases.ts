@@ -32,7 +32,11 @@ export function describePs(runtime: Runtime): void {
       expect(rows.some((row) => / sh -c trap /.test(row))).toBe(true);
       expect(rows.some((row) => / sleep 1234$/.test(row))).toBe(true);
     });
+  });
+}
 
+export function describePsOfStopped(runtime: Runtime): void {
+  describe('ps', () => {
     test('of a container that has stopped finds nothing', async () => {
       await using bed = await runningContainer(runtime);
       await bed.call(['kill', 'c1', 'KILL']);

@@ -17,15 +17,19 @@ function controllers(): string[] {
   }
 }
 
-/** What the container finds in a file of its control group. */
-async function control(bed: RuntimeBed, file: string): Promise<string> {
-  return (await bed.call(['exec', 'c1', 'cat', `/sys/fs/cgroup/${file}`])).stdout.trimEnd();
+/** What the container finds in files of its control group that have a line each. */
+async function controls(bed: RuntimeBed, ...files: string[]): Promise<string[]> {
+  const paths = files.map((file) => `/sys/fs/cgroup/${file}`);
+  return (await bed.call(['exec', 'c1', 'cat', ...paths])).stdout.trimEnd().split('\n');
 }
 
-async function controls(bed: RuntimeBed, ...files: string[]): Promise<string[]> {
-  const values: string[] = [];
-  for (const file of files) values.push(await control(bed, file));
-  return values;
+async function control(bed: RuntimeBed, file: string): Promise<string> {
+  return (await controls(bed, file)).join();
+}
+
+/** So many mebibytes, as a number of bytes. */
+function mib(count: number): string {
+  return String(count << 20);
 }
 
 /** What the kernel makes of an update. */
@@ -34,16 +38,16 @@ export function describeLimits(runtime: Runtime): void {
     test('sets what its flags say, and leaves the rest', async () => {
       await using bed = await runningContainer(runtime);
 
-      const first = await bed.call(['update', '--memory', '64m', '--pids-limit', '50', '--cpu-quota', '50000', 'c1']);
-      const second = await bed.call(['update', '--cpu-period', '200000', '--memory-reservation=32M', 'c1']);
+      const first = await bed.call(['update', '--memory', mib(64), '--pids-limit', '50', '--cpu-quota', '50000', 'c1']);
+      const second = await bed.call(['update', '--cpu-period', '200000', `--memory-reservation=${mib(32)}`, 'c1']);
 
       expect([first, second].map(({ status, stderr }) => [status, stderr])).toEqual([
         [0, ''],
         [0, ''],
       ]);
       expect(await controls(bed, 'memory.max', 'memory.low', 'pids.max', 'cpu.max')).toEqual([
-        String(64 << 20),
-        String(32 << 20),
+        mib(64),
+        mib(32),
         '50',
         '50000 200000',
       ]);
@@ -52,22 +56,22 @@ export function describeLimits(runtime: Runtime): void {
     test('reads linux.resources from standard input, and from a file', async () => {
       await using bed = await runningContainer(runtime);
       const path = join(bed.folder, 'resources.json');
-      writeFileSync(path, JSON.stringify({ memory: { limit: 64 << 20 }, cpu: null, pids: { limit: 0 } }));
+      writeFileSync(path, JSON.stringify({ memory: { limit: 64 << 20 }, pids: { limit: 0 } }));
 
       const first = await bed.call(['update', '--resources', '-', 'c1'], '{"pids":{"limit":33},"cpu":{"shares":512}}');
       const second = await bed.call(['update', `--resources=${path}`, 'c1']);
 
       expect([first.status, first.stderr]).toEqual([0, '']);
       expect([second.status, second.stderr]).toEqual([0, '']);
-      expect(await controls(bed, 'memory.max', 'pids.max')).toEqual([String(64 << 20), '33']);
+      expect(await controls(bed, 'memory.max', 'pids.max')).toEqual([mib(64), '33']);
     });
 
     test('of memory counts on the swap that was set before', async () => {
       await using bed = await runningContainer(runtime);
-      await bed.call(['update', '--memory', '64m', '--memory-swap', '96m', 'c1']);
+      await bed.call(['update', '--memory', mib(64), '--memory-swap', mib(96), 'c1']);
 
-      const more = await bed.call(['update', '--memory', '80m', 'c1']);
-      const tooMuch = await bed.call(['update', '--memory', '128m', 'c1']);
+      const more = await bed.call(['update', '--memory', mib(80), 'c1']);
+      const tooMuch = await bed.call(['update', '--memory', mib(128), 'c1']);
       const unlimited = await bed.call(['update', '--memory=-1', 'c1']);
 
       expect(more.stderr).toBe('');
@@ -77,32 +81,26 @@ export function describeLimits(runtime: Runtime): void {
       expect(await control(bed, 'memory.max')).toBe('max');
     });
 
-    test('of swap alone needs to know the memory', async () => {
-      await using bed = await runningContainer(runtime);
-
-      const { status, stderr } = await bed.call(['update', '--memory-swap', '96m', 'c1']);
-
-      expect(status).toBe(1);
-      expect(stderr).toMatch(bed.words('unable to set swap limit without memory limit'));
-    });
-
-    test('takes limits away with -1', async () => {
+    test('takes sizes with units, and limits away with -1', async () => {
       await using bed = await runningContainer(runtime);
       await bed.call(['update', '--memory', '64m', '--pids-limit', '50', '--cpu-quota', '50000', 'c1']);
+      const before = await control(bed, 'memory.max');
 
       await bed.call(['update', '--memory', '-1', '--pids-limit', '-1', '--cpu-quota', '-1', 'c1']);
 
+      expect(before).toBe(mib(64));
       expect(await controls(bed, 'memory.max', 'pids.max', 'cpu.max')).toEqual(['max', 'max', 'max 100000']);
     });
 
     test('refuses a limit below what is in use, where that is asked for', async () => {
       await using bed = await runningContainer(runtime);
-      const resources = JSON.stringify({ memory: { limit: 4096, swap: 4096, checkBeforeUpdate: true } });
+      const path = join(bed.folder, 'resources.json');
+      writeFileSync(path, JSON.stringify({ memory: { limit: 4096, swap: 4096, checkBeforeUpdate: true } }));
 
-      const { status, stderr } = await bed.call(['update', '-r', '-', 'c1'], resources);
+      const { status, stderr } = await bed.call(['update', '-r', path, 'c1']);
 
       expect(status).toBe(1);
-      expect(stderr).toMatch(/rejecting memory(\+swap)? limit 4096 <= usage \d+/);
+      expect(stderr).toMatch(bed.words(/rejecting memory(\+swap)? limit 4096 <= usage \d+/));
       expect(await control(bed, 'memory.max')).toBe('max');
     });
 
@@ -134,6 +132,15 @@ export function describeUpdate(runtime: Runtime): void {
         const { status, stderr } = await bed.call(['update', ...flags, 'c1']);
         expect([status, stderr.replaceAll('\\"', '"')]).toEqual([1, expect.stringContaining(message)]);
       }
+    });
+
+    test('of swap alone needs to know the memory', async () => {
+      await using bed = await runningContainer(runtime);
+
+      const { status, stderr } = await bed.call(['update', '--memory-swap', mib(96), 'c1']);
+
+      expect(status).toBe(1);
+      expect(stderr).toMatch(bed.words('unable to set swap limit without memory limit'));
     });
 
     test('of processors of the host holds for the process of the container there', async () => {
@@ -183,6 +190,16 @@ export function describeTskataUpdate(runtime: Runtime): void {
         ...before,
         resources: { ...before.resources, unified: { [DEPTH]: '7', 'cgroup.max.descendants': '9' } },
       });
+    });
+
+    test('finds nothing in a group that is null', async () => {
+      await using bed = await runningContainer(runtime);
+      const resources = { cpu: null, unified: { [DEPTH]: '7' } };
+
+      const { status, stderr } = await bed.call(['update', '-r', '-', 'c1'], JSON.stringify(resources));
+
+      expect([status, stderr]).toEqual([0, '']);
+      expect(await control(bed, DEPTH)).toBe('7');
     });
 
     test('is made whole or not at all', async () => {
