@@ -23,6 +23,7 @@ interface Import {
 const LAYERS: readonly (readonly string[])[] = [
   ['src/bin', 'src/index.ts'],
   ['src/cli'],
+  ['src/install'],
   ['src/runtime'],
   ['src/api'],
   ['src/vmm'],

@@ -103,3 +103,21 @@ export const RESTORE_FLAGS = {
   'lsm-profile': text({ placeholder: 'type:name', about: 'a profile for the restored container' }),
   'lsm-mount-context': text({ placeholder: 'context', about: 'a context for the mounts of the restored container' }),
 } as const;
+
+export const UNINSTALL_FLAGS = {
+  'dry-run': switched({ about: 'show what would change, and change nothing' }),
+  root: textOr('/', {
+    placeholder: 'directory',
+    about: 'the root of the file system to write into, of an image for instance',
+  }),
+  config: text({ placeholder: 'file', about: "the engine's configuration, where it is not at its usual place" }),
+  output: text({ placeholder: 'file', about: 'kubernetes: the file of the manifest, in the place of standard output' }),
+} as const;
+
+export const INSTALL_FLAGS = {
+  ...UNINSTALL_FLAGS,
+  path: text({
+    placeholder: 'file',
+    about: 'the program that the engine is to call (default: the one that is running)',
+  }),
+} as const;

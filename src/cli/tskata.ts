@@ -21,7 +21,15 @@ import {
   word,
 } from './command-line.ts';
 import { print, printError } from './tskata-output.ts';
-import { CHECKPOINT_FLAGS, EVENTS_FLAGS, PS_FLAGS, RESTORE_FLAGS, UPDATE_FLAGS } from './tskata-verb-flags.ts';
+import {
+  CHECKPOINT_FLAGS,
+  EVENTS_FLAGS,
+  INSTALL_FLAGS,
+  PS_FLAGS,
+  RESTORE_FLAGS,
+  UNINSTALL_FLAGS,
+  UPDATE_FLAGS,
+} from './tskata-verb-flags.ts';
 
 /** runc's exit status of a verb that it does not know (urfave/cli). */
 const UNKNOWN_VERB_STATUS = 3;
@@ -372,6 +380,32 @@ const VERBS: readonly Verb[] = [
     async (globals, _args, { format, check = false }) => {
       const { config } = await import('./tskata-config.ts');
       await config(globals, format, check);
+    },
+  ),
+  verb(
+    {
+      name: 'install',
+      usage: '[options] docker|podman|containerd|crio|kubernetes',
+      about: "Make tskata a runtime of an engine, in the engine's own configuration (docs/install.md).",
+      arguments: [1, 1],
+      flags: INSTALL_FLAGS,
+    },
+    async (globals, [engine = ''], flags) => {
+      const { install } = await import('./tskata-install.ts');
+      await install(globals, flags, engine);
+    },
+  ),
+  verb(
+    {
+      name: 'uninstall',
+      usage: '[options] docker|podman|containerd|crio|kubernetes',
+      about: 'Take out of the configuration of an engine what install has written.',
+      arguments: [1, 1],
+      flags: UNINSTALL_FLAGS,
+    },
+    async (globals, [engine = ''], flags) => {
+      const { uninstall } = await import('./tskata-install.ts');
+      await uninstall(globals, flags, engine);
     },
   ),
 ];

@@ -30,6 +30,11 @@ export function findInstallation(): Installation {
   };
 }
 
+/** The program that engines call: a file of the installed tree, which a user may have linked to from elsewhere. */
+export function launcherPath(): string {
+  return join(installedTree(), 'bin/tskata');
+}
+
 /** @throws RuntimeError naming the first part that is missing */
 export function checkInstallation(installation: Installation): void {
   for (const [part, path] of Object.entries(installation)) {
