@@ -18,11 +18,29 @@ describe('podMembership', () => {
     ['no annotations', undefined],
     ["containerd's sandbox", { [`${CONTAINERD}.container-type`]: 'sandbox', [`${CONTAINERD}.sandbox-id`]: 'c1' }],
     ["CRI-O's sandbox", { [`${CRIO}.ContainerType`]: 'sandbox', [`${CRIO}.SandboxID`]: 'c1' }],
+    [
+      "CRI-O's sandbox that names another as containerd's",
+      {
+        [`${CRIO}.ContainerType`]: 'sandbox',
+        [`${CRIO}.SandboxID`]: 'c1',
+        [`${CONTAINERD}.container-type`]: 'container',
+        [`${CONTAINERD}.sandbox-id`]: 'victim',
+      },
+    ],
     ['itself', { 'io.tskata.sandbox-id': 'c1' }],
     ['an engine that does not say what the container is', { [`${CRIO}.SandboxID`]: 'pod' }],
   ])('gives a VM of its own to a container with %s', (_, annotations) => {
     expect(podMembership('c1', annotations)).toBeUndefined();
   });
+
+  test.each([`${CONTAINERD}.container-type`, `${CRIO}.ContainerType`])(
+    'refuses a place in the VM of another pod, asked for in one with %s',
+    (type) => {
+      const membership = () => podMembership('c1', { [type]: 'sandbox', 'io.tskata.sandbox-id': 'victim' });
+
+      expect(membership).toThrow('annotations["io.tskata.sandbox-id"] in config.json is "victim"');
+    },
+  );
 
   test('refuses a member of no pod', () => {
     const membership = () => podMembership('c1', { [`${CONTAINERD}.container-type`]: 'container' });

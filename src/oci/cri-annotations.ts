@@ -13,10 +13,10 @@ export interface PodMembership {
 /** Our own: for callers that know no pods, such as `docker run --annotation`. */
 export const SANDBOX_ID_ANNOTATION = 'io.tskata.sandbox-id';
 
-/** containerd (pkg/annotations) and CRI-O (pkg/annotations/internal). */
+/** CRI-O (pkg/annotations/internal) and containerd (pkg/annotations): in this order, as CRI-O passes on whatever a pod has. */
 const KUBERNETES = [
-  { type: 'io.kubernetes.cri.container-type', id: 'io.kubernetes.cri.sandbox-id' },
   { type: 'io.kubernetes.cri-o.ContainerType', id: 'io.kubernetes.cri-o.SandboxID' },
+  { type: 'io.kubernetes.cri.container-type', id: 'io.kubernetes.cri.sandbox-id' },
 ];
 const MEMBER = 'container';
 
@@ -39,6 +39,14 @@ export function podMembership(
 
 function findMembership(annotations: Readonly<Record<string, string>>): PodMembership | undefined {
   const own = annotations[SANDBOX_ID_ANNOTATION];
+  // Who writes a pod writes its annotations, and is not to choose another one's VM.
+  if (own !== undefined && KUBERNETES.some(({ type }) => annotations[type] !== undefined)) {
+    throw new ConfigError(
+      `annotations["${SANDBOX_ID_ANNOTATION}"]`,
+      own,
+      'none in a pod, whose engine tells the sandbox',
+    );
+  }
   if (own !== undefined) return { sandboxId: own, annotation: SANDBOX_ID_ANNOTATION, isOptional: false };
   const isOptional = annotations[MANAGER] === PODMAN;
   for (const { type, id } of KUBERNETES) {
@@ -48,6 +56,8 @@ function findMembership(annotations: Readonly<Record<string, string>>): PodMembe
       throw new ConfigError(`annotations["${id}"]`, sandboxId, `the id of the pod's sandbox, as ${type} is ${MEMBER}`);
     }
     if (sandboxId && (kind === MEMBER || (isOptional && !kind))) return { sandboxId, annotation: id, isOptional };
+    // This engine has told what it is: what stands there of another one came with the pod.
+    if (kind !== undefined) return undefined;
   }
   return undefined;
 }
