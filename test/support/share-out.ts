@@ -9,7 +9,9 @@ const SECONDS: Readonly<Record<string, number>> = {
   peers: 150,
   'back-ends': 110,
   machine: 100,
-  'tskata-network': 90,
+  'tskata-network': 130,
+  docker: 250,
+  'tskata-growth': 90,
 };
 const OTHER_SECONDS = 45;
 
