@@ -1,5 +1,5 @@
 // The sandbox's virtual machine on this project's own VMM.
-import { existsSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import type { NetworkCard } from '../host/container-network.ts';
 import { type VirtiofsdChoice, virtiofsdAt } from '../host/virtiofsd.ts';
 import { present } from '../lib/present.ts';
@@ -61,7 +61,7 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
 
 /** Taps that wait in the sandbox's own network namespace. The guest gets other addresses with its interfaces. */
 function networkCards(count: number): NetworkCard[] {
-  return Array.from({ length: existsSync(TUN) ? count : 0 }, (_, index) => ({
+  return Array.from({ length: canOpen(TUN) ? count : 0 }, (_, index) => ({
     tap: `tskata${index}`,
     macAddress: `02:74:73:6b:00:${index.toString(16).padStart(2, '0')}`,
   }));
@@ -88,7 +88,7 @@ async function build(options: SandboxVmOptions, cards: readonly NetworkCard[]): 
 
 function vmConfig(options: SandboxVmOptions, cards: readonly NetworkCard[]): VmConfig {
   const { machine } = options;
-  const hasVhost = existsSync(VHOST_NET);
+  const hasVhost = canOpen(VHOST_NET);
   return {
     kernelPath: machine.kernelPath,
     initrdPath: machine.initrdPath,
@@ -136,4 +136,14 @@ function virtiofsdChoice({ virtiofsd, virtiofsExtraArgs }: SandboxMachine): Virt
     ...(virtiofsd === undefined ? {} : { program: virtiofsdAt(virtiofsd) }),
     extraArgs: virtiofsExtraArgs,
   };
+}
+
+/** A device file may be there without its device: the kernel's modules are asked. */
+function canOpen(path: string): boolean {
+  try {
+    closeSync(openSync(path, 'r+'));
+    return true;
+  } catch {
+    return false;
+  }
 }
