@@ -87,7 +87,13 @@ export async function createContainer(
   const admitFirst = (pid: number): void => cgroup.admitSandbox(pid, id, resources, memoryMib);
   const sandbox =
     'machine' in plan
-      ? await startHome(installation, directory, sandboxArguments(options, plan), admitFirst, undo)
+      ? await startHome(
+          installation,
+          directory,
+          sandboxArguments(options, plan, namespaces.hasNetwork),
+          admitFirst,
+          undo,
+        )
       : joinHome(store, id, plan, undo);
   const interrupt = new AbortController();
   using _signals = onInterrupt(() => {
@@ -135,10 +141,14 @@ export async function createContainer(
   return { sandbox, proxy };
 }
 
-function sandboxArguments({ id, debug, commandStartNs }: CreateOptions, plan: SandboxPlan): SandboxArguments {
+function sandboxArguments(
+  { id, debug, commandStartNs }: CreateOptions,
+  plan: SandboxPlan,
+  hasNetwork: boolean,
+): SandboxArguments {
   return {
     id,
-    machine: plan.machine,
+    machine: hasNetwork ? plan.machine : { ...plan.machine, networkCards: 0 },
     console: debug || plan.debug,
     dialTimeoutMs: plan.dialTimeoutMs,
     commandStartNs,

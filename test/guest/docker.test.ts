@@ -1,44 +1,28 @@
 // Docker with tskata as a runtime, beside runc where both can be asked.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ended, pause, until } from '../oci/harness.ts';
-import { BUILD } from './tsvm-harness.ts';
+import { type Ended, pause, until } from '../oci/harness.ts';
+import { Engine, PATIENCE, packBox, serve } from './engine.ts';
 
-const DOCKER = '/usr/bin/docker';
 const ROOT = '/run/docker/runtime-tskata/moby';
 const IMAGE = 'tskata-box';
-const PATIENCE = { timeout: 120_000, interval: 500 };
 
 const folder = mkdtempSync(join(tmpdir(), 'tskata-docker-'));
 let daemon: ChildProcess | undefined;
 
-/** @returns status and output */
-async function docker(...args: readonly string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
-  return await ended(spawn(DOCKER, args, { stdio: ['ignore', 'pipe', 'pipe'] }));
-}
-
-/** What a call prints that succeeds. */
-async function printed(...args: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await docker(...args);
-  if (status !== 0) throw new Error(`docker ${args.join(' ')}: ${status}: ${stderr}`);
-  return stdout.trimEnd();
-}
-
-const run = (...args: readonly string[]): Promise<{ status: number | null; stdout: string; stderr: string }> =>
-  docker('run', '--rm', '--runtime=tskata', ...args);
+const engine = new Engine('/usr/bin/docker');
+const docker = engine.call.bind(engine);
+const printed = engine.printed.bind(engine);
+const run = (...args: readonly string[]): Promise<Ended> => docker('run', '--rm', '--runtime=tskata', ...args);
 
 /** What the runtime knows of containers of Docker. */
 const containers = (): string[] => (existsSync(ROOT) ? readdirSync(ROOT) : []);
-
-/** A web server for one sentence. */
-const serve = (sentence: string): string =>
-  `while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\n${sentence}\\n' | nc -l -p 80 > /dev/null; done`;
 
 const addressOf = (name: string): Promise<string> =>
   printed('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', name);
@@ -46,10 +30,7 @@ const addressOf = (name: string): Promise<string> =>
 beforeAll(async () => {
   daemon = spawn('/usr/sbin/dockerd', ['--log-level=error'], { stdio: 'ignore' });
   while ((await docker('info')).status !== 0) await pause();
-  const box = join(folder, 'box');
-  cpSync(join(BUILD, 'guest/rootfs'), box, { recursive: true, verbatimSymlinks: true });
-  execFileSync('tar', ['-C', box, '-cf', `${box}.tar`, '.']);
-  await printed('import', `${box}.tar`, IMAGE);
+  await printed('import', packBox(folder), IMAGE);
 });
 afterAll(async () => {
   daemon?.kill('SIGTERM');

@@ -1,0 +1,42 @@
+// A container engine, called as a person calls it.
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Ended, ended } from '../oci/harness.ts';
+import { BUILD } from './tsvm-harness.ts';
+
+/** Patience with engines in an emulated host. */
+export const PATIENCE = { timeout: 120_000, interval: 500 };
+
+export class Engine {
+  readonly #command: readonly string[];
+
+  /** @param command program and flags in front of all others */
+  constructor(...command: readonly string[]) {
+    this.#command = command;
+  }
+
+  async call(...args: readonly string[]): Promise<Ended> {
+    const [program = '', ...flags] = this.#command;
+    return await ended(spawn(program, [...flags, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }));
+  }
+
+  /** What a call prints that succeeds. */
+  async printed(...args: readonly string[]): Promise<string> {
+    const { status, stdout, stderr } = await this.call(...args);
+    if (status !== 0) throw new Error(`${args.join(' ')}: ${status}: ${stderr}`);
+    return stdout.trimEnd();
+  }
+}
+
+/** Makes an archive of the root file system of busybox. @returns its path */
+export function packBox(folder: string): string {
+  const box = join(folder, 'box');
+  cpSync(join(BUILD, 'guest/rootfs'), box, { recursive: true, verbatimSymlinks: true });
+  execFileSync('tar', ['-C', box, '-cf', `${box}.tar`, '.']);
+  return `${box}.tar`;
+}
+
+/** A shell's web server for one sentence. */
+export const serve = (sentence: string): string =>
+  `while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\n${sentence}\\n' | nc -l -p 80 > /dev/null; done`;
