@@ -76,8 +76,9 @@ export function countCpus(list: string): number {
   return numbers.size;
 }
 
+/** These are whole numbers: others are not what an engine has written. */
 function isPositive(value: unknown): value is number {
-  return typeof value === 'number' && value > 0;
+  return Number.isInteger(value) && (value as number) > 0;
 }
 
 function fields(value: unknown): Fields {
