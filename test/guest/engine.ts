@@ -36,7 +36,3 @@ export function packBox(folder: string): string {
   execFileSync('tar', ['-C', box, '-cf', `${box}.tar`, '.']);
   return `${box}.tar`;
 }
-
-/** A shell's web server for one sentence. */
-export const serve = (sentence: string): string =>
-  `while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\n${sentence}\\n' | nc -l -p 80 > /dev/null; done`;

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Engine, packBox, serve } from './engine.ts';
+import { Engine, packBox } from './engine.ts';
 
 const IMAGE = 'localhost/tskata-box';
 const folder = mkdtempSync(join(tmpdir(), 'tskata-podman-'));
@@ -47,18 +47,5 @@ test('a container is entered, copied to, and stopped', async () => {
   await podman.printed('stop', '-t', '60', 'c1');
   expect(await podman.printed('inspect', '-f', '{{.State.ExitCode}}', 'c1')).toBe('3');
   await podman.printed('rm', 'c1');
-  expect(sandboxes()).toBe(0);
-});
-
-test('containers of a pod share one virtual machine, and its network', async () => {
-  const infra = ['--infra-image', IMAGE, '--infra-command', 'sleep 1000'];
-  await podman.printed('pod', 'create', '--name', 'pod', ...infra);
-  await podman.printed('run', '-d', '--pod', 'pod', '--name', 'server', IMAGE, 'sh', '-c', serve('from the pod'));
-
-  const fetched = await podman.printed('run', '--rm', '--pod', 'pod', IMAGE, 'wget', '-q', '-O-', 'http://127.0.0.1/');
-
-  expect(fetched).toBe('from the pod');
-  expect(sandboxes()).toBe(1);
-  await podman.printed('pod', 'rm', '-f', '-t', '0', 'pod');
   expect(sandboxes()).toBe(0);
 });
