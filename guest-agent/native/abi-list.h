@@ -52,7 +52,7 @@ SIZE(ifreq) OFFSET(ifreq, ifr_flags)
 C(SYS_fchmod) C(SYS_ftruncate) C(SYS_renameat) C(SYS_statx) C(STATX_ATTR_MOUNT_ROOT)
 C(UMOUNT_NOFOLLOW) C(EDQUOT) SIZE(statx) OFFSET(statx, stx_attributes)
 // The sockets of rtnetlink, and what network/ looks at; the messages are src/netlink's.
-C(SYS_sendto) C(SYS_recvfrom) C(SYS_setsockopt) C(AF_NETLINK) C(AF_INET6) C(SOCK_RAW) C(SOL_NETLINK) C(NETLINK_ROUTE)
+C(SYS_sendto) C(SYS_recvfrom) C(SYS_setsockopt) C(AF_NETLINK) C(SOCK_RAW) C(SOL_NETLINK) C(NETLINK_ROUTE)
 C(NETLINK_EXT_ACK) C(NETLINK_CAP_ACK) C(MSG_TRUNC)
 C(SYS_sched_setattr) C(SYS_sched_setaffinity) C(SYS_ioprio_set) C(SYS_personality) C(SYS_memfd_create) C(SYS_lseek)
 C(SYS_getcwd) C(PATH_MAX) C(SEEK_SET) C(MFD_CLOEXEC) C(PER_LINUX) C(PER_LINUX32)

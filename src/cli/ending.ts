@@ -1,5 +1,4 @@
 // How a program that holds a VM ends: by what happens first, in order; by what happens second, at once.
-
 import { messageOf } from '../lib/errors.ts';
 import { statusOfSignal } from '../oci/signals.ts';
 

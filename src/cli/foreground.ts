@@ -1,5 +1,4 @@
 // A command that stays for as long as its process: signals go on to it, and its status is the command's.
-
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { statusOfSignal } from '../oci/signals.ts';

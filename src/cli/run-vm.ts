@@ -1,5 +1,4 @@
 // What `tsvm boot` and `tsvm restore` share: a VM with the user's terminal, its API, its time limit and its report.
-
 import { setImmediate } from 'node:timers/promises';
 import { serveApi } from '../api/serve.ts';
 import { TIMER_MAX_MS } from '../lib/units.ts';

@@ -74,7 +74,6 @@ export const RTMGRP_IPV4_IFADDR = 0x10;
 export const RTMGRP_IPV6_IFADDR = 0x100;
 export const RTMGRP_IPV4_ROUTE = 0x40;
 export const RTMGRP_IPV6_ROUTE = 0x400;
-export const RTMGRP_NEIGH = 0x4;
 /** Byte offsets in struct sockaddr_nl. */
 export const sockaddr_nl = {
   sizeof: 12,

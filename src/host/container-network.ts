@@ -2,6 +2,7 @@
 // a VM. Each interface is joined with a tap of the VM at the level of traffic control (tc-mirred(8)): every frame that comes in
 // at one goes out at the other, and the host's own network there sees none of them. The guest takes over the rest: the MAC
 // address, the IP addresses, the routes.
+import { constants } from 'node:os';
 import { watchFd } from '../ffi/event-loop.unsafe.ts';
 import type { OwnedFd } from '../ffi/fd.unsafe.ts';
 import { NetlinkMonitor, NetlinkSocket } from '../ffi/netlink.unsafe.ts';
@@ -92,8 +93,9 @@ export class ContainerNetwork implements Disposable {
         if (card === undefined) left.push(link.name);
         else this.#join(network, link, card);
       }
-      this.#adjust(network);
-      return { ...this.#forGuest(network), left };
+      const joined = network.links();
+      this.#adjust(network, joined);
+      return { ...this.#forGuest(network, joined), left };
     } finally {
       network.close();
     }
@@ -132,8 +134,7 @@ export class ContainerNetwork implements Disposable {
   }
 
   /** Gives taps what must be the same at both ends. */
-  #adjust(network: Rtnetlink): void {
-    const links = network.links();
+  #adjust(network: Rtnetlink, links: readonly Link[]): void {
     for (const { card, interfaceIndex } of this.#joined) {
       const tap = links.find(({ name }) => name === card.tap);
       const link = links.find(({ index }) => index === interfaceIndex);
@@ -143,9 +144,8 @@ export class ContainerNetwork implements Disposable {
     }
   }
 
-  #forGuest(network: Rtnetlink): Omit<GuestNetwork, 'left'> {
+  #forGuest(network: Rtnetlink, links: readonly Link[]): Omit<GuestNetwork, 'left'> {
     const { interfaces, routes, neighbours } = describeNetwork(network, { kernels: false });
-    const links = network.links();
     const joined = this.#joined.flatMap(({ card, interfaceIndex }) => {
       const link = links.find(({ index }) => index === interfaceIndex);
       const described = interfaces.find(({ name }) => name === link?.name);
@@ -182,8 +182,5 @@ function isCard({ flags, hardwareType }: Link): boolean {
 function linkOf(network: Rtnetlink, name: string): Link {
   const link = network.links().find((one) => one.name === name);
   if (link !== undefined) return link;
-  throw new SystemError('netlink', ENODEV, `interface ${name}`, 'it was removed while it was in use');
+  throw new SystemError('netlink', constants.errno.ENODEV, `interface ${name}`, 'it was removed while it was in use');
 }
-
-/** errno.h */
-const ENODEV = 19;

@@ -1,7 +1,6 @@
 // Printed by native/abi/netlink.c; do not edit. `node native/abi/generate.ts` writes it again.
 export const AF_INET = 2;
 export const AF_INET6 = 10;
-export const NETLINK_ROUTE = 0;
 export const NLM_F_REQUEST = 1;
 export const NLM_F_ACK = 4;
 export const NLM_F_DUMP = 768;
@@ -24,7 +23,6 @@ export const SIZEOF_nlmsgerr = 20;
 export const OFFSETOF_nlmsgerr_error = 0;
 export const SIZEOF_nlattr = 4;
 export const RTM_NEWLINK = 16;
-export const RTM_DELLINK = 17;
 export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
@@ -48,8 +46,6 @@ export const IFLA_ADDRESS = 1;
 export const IFLA_PERM_ADDRESS = 54;
 export const IFLA_MTU = 4;
 export const IFLA_NET_NS_FD = 28;
-export const IFLA_LINKINFO = 18;
-export const IFLA_INFO_KIND = 1;
 export const IFF_UP = 1;
 export const IFF_LOOPBACK = 8;
 export const IFF_NOARP = 128;

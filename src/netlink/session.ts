@@ -18,7 +18,7 @@ export interface NetlinkTransport {
   refusal(subject: string, errno: number, explanation: string): Error;
 }
 
-/** The list keeps changing. */
+/** errno.h; of a list that keeps changing. */
 const EAGAIN = 11;
 
 /** To be closed. */

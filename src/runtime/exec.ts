@@ -1,5 +1,4 @@
 // `exec`: one more process in a container that is there.
-
 import type { Process } from '../oci/config.ts';
 import { hasInit } from '../oci/status.ts';
 import { currentStatus } from './container-state.ts';

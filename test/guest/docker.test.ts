@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Ended, pause, until } from '../oci/harness.ts';
-import { Engine, PATIENCE, packBox } from './engine.ts';
+import { Engine, PATIENCE, packBox, sandboxes } from './engine.ts';
 
 const ROOT = '/run/docker/runtime-tskata/moby';
 const IMAGE = 'tskata-box';
@@ -186,15 +186,5 @@ test('a container whose memory is not enough ends with 137', async () => {
 });
 
 test('no sandbox is left', async () => {
-  const sandboxes = (): string[] =>
-    readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).startsWith('tskata sandbox'));
   await until(() => sandboxes().length === 0);
 });
-
-function commandLine(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-  } catch {
-    return '';
-  }
-}

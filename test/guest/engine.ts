@@ -1,6 +1,6 @@
 // A container engine, called as a person calls it.
 import { execFileSync, spawn } from 'node:child_process';
-import { cpSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Ended, ended } from '../oci/harness.ts';
 import { BUILD } from './tsvm-harness.ts';
@@ -35,4 +35,16 @@ export function packBox(folder: string): string {
   cpSync(join(BUILD, 'guest/rootfs'), box, { recursive: true, verbatimSymlinks: true });
   execFileSync('tar', ['-C', box, '-cf', `${box}.tar`, '.']);
   return `${box}.tar`;
+}
+
+/** Pids of the virtual machines that run, as text. */
+export function sandboxes(): string[] {
+  const commandLine = (pid: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+    } catch {
+      return ''; // It has ended since.
+    }
+  };
+  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).startsWith('tskata sandbox'));
 }

@@ -4,27 +4,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe } from 'vitest';
 import { SealedRunc } from '../conformance/sealed-runc.ts';
-import { describeRuntime } from '../oci/cases.ts';
 import { describeCgroups } from '../oci/cgroup-cases.ts';
 import { describeCommandLines } from '../oci/command-line-cases.ts';
 import { CRUN_WORDS } from '../oci/crun-words.ts';
 import { describeCases } from '../oci/describe-cases.ts';
-import { describeEvents, describeStatistics } from '../oci/events-cases.ts';
 import { describeNamespaces } from '../oci/namespace-cases.ts';
-import { describePs, describePsOfStopped } from '../oci/ps-cases.ts';
-import { describeLimits, describeUpdate } from '../oci/update-cases.ts';
-import { describeVerbs } from '../oci/verbs-cases.ts';
-
-const SUITES = [
-  describeRuntime,
-  describeUpdate,
-  describeLimits,
-  describePs,
-  describePsOfStopped,
-  describeEvents,
-  describeStatistics,
-  describeVerbs,
-];
+import { SUITES } from '../oci/suites.ts';
 
 const whereIs = (name: string): string | undefined =>
   ['/usr/sbin', '/usr/bin'].map((folder) => join(folder, name)).find((path) => existsSync(path));

@@ -2,31 +2,22 @@
 import { join } from 'node:path';
 import { beforeAll, expect, type RunnerTask, test } from 'vitest';
 import { expectTableInPage } from '../support/page-table.ts';
-import { describeRuntime } from './cases.ts';
 import { caseName, describeCases } from './describe-cases.ts';
 import { DIFFERENCES, isNamed, runtimeDifferencesTable } from './differences.ts';
-import { describeEvents, describeStatistics, describeTskataEvents } from './events-cases.ts';
+import { describeTskataEvents } from './events-cases.ts';
 import { describeFaults } from './fault-cases.ts';
 import { buildHelpers } from './helpers.ts';
-import { describePs, describePsOfStopped, describeTskataPs } from './ps-cases.ts';
+import { describeTskataPs } from './ps-cases.ts';
+import { SUITES } from './suites.ts';
 import { describeTskata } from './tskata-cases.ts';
-import { describeLimits, describeTskataUpdate, describeUpdate } from './update-cases.ts';
-import { describeTskataVerbs, describeVerbs } from './verbs-cases.ts';
+import { describeTskataUpdate } from './update-cases.ts';
+import { describeTskataVerbs } from './verbs-cases.ts';
 
 const program = join(import.meta.dirname, 'tskata-on-agent.ts');
 const runtime = { name: 'tskata', command: [process.execPath, program] };
 
 beforeAll(buildHelpers);
-describeCases(runtime, [
-  describeRuntime,
-  describeUpdate,
-  describeLimits,
-  describePs,
-  describePsOfStopped,
-  describeEvents,
-  describeStatistics,
-  describeVerbs,
-]);
+describeCases(runtime, SUITES);
 
 test('what runtimes are known to do otherwise are cases that there are', ({ task }) => {
   const names = testsOf(task.file.tasks).map((task) => caseName(runtime, task));

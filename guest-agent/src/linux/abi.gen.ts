@@ -294,7 +294,6 @@ export const SYS_sendto = 44;
 export const SYS_recvfrom = 45;
 export const SYS_setsockopt = 54;
 export const AF_NETLINK = 16;
-export const AF_INET6 = 10;
 export const SOCK_RAW = 3;
 export const SOL_NETLINK = 270;
 export const NETLINK_ROUTE = 0;

@@ -1,5 +1,4 @@
 // Which of the guest's interfaces the host means. Pure.
-
 import * as abi from '../../../src/netlink/abi.gen.ts';
 import type { Link } from '../../../src/netlink/link.ts';
 import { StatusError } from '../../../src/protocol/status.ts';

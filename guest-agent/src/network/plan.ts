@@ -1,5 +1,4 @@
 // From a request to a checked plan: every text parsed, nothing asked of the kernel. Pure.
-
 import * as abi from '../../../src/netlink/abi.gen.ts';
 import {
   familyOf,
