@@ -20,8 +20,10 @@ const SUITE = 'trixie';
 
 /** Packages of the root: what a container host has, the peers of the benchmarks, and tools for tests. */
 const PACKAGES = [
+  'aardvark-dns',
   'busybox-static',
   'ca-certificates',
+  'catatonit',
   'containerd',
   'containernetworking-plugins',
   'crun',

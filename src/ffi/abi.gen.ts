@@ -151,6 +151,16 @@ export const MS_UNBINDABLE = 0x20000;
 export const MNT_FORCE = 0x1;
 export const MNT_DETACH = 0x2;
 export const UMOUNT_NOFOLLOW = 0x8;
+export const OPEN_TREE_CLONE = 0x1;
+export const OPEN_TREE_CLOEXEC = 0x80000;
+export const AT_RECURSIVE = 0x8000;
+export const AT_FDCWD = -100;
+export const MOVE_MOUNT_F_SYMLINKS = 0x1;
+/** Byte offsets in struct mount_attr. */
+export const mount_attr = {
+  sizeof: 32,
+  propagation: 16,
+} as const;
 export const PR_SET_PDEATHSIG = 1;
 export const PR_SET_NAME = 15;
 export const PR_SET_CHILD_SUBREAPER = 36;

@@ -1,6 +1,10 @@
-// mount(2) and umount2(2).
+// mount(2), umount2(2), and mounts as descriptors (open_tree(2), move_mount(2)).
 import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_RECURSIVE,
   MNT_DETACH,
+  MOVE_MOUNT_F_SYMLINKS,
   MS_BIND,
   MS_PRIVATE,
   MS_RDONLY,
@@ -8,13 +12,26 @@ import {
   MS_REMOUNT,
   MS_SHARED,
   MS_SLAVE,
+  mount_attr as mountAttributes,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
   UMOUNT_NOFOLLOW,
 } from './abi.gen.ts';
 import { check } from './check.unsafe.ts';
-import { libcFunction } from './koffi.unsafe.ts';
+import { OwnedFd } from './fd.unsafe.ts';
+import { libcFunction, type Pointer } from './koffi.unsafe.ts';
 
 const mountCall = libcFunction<[string | null, string, string | null, number, string | null], number>(
   'int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)',
+);
+const openTree = libcFunction<[number, string, number], number>(
+  'int open_tree(int directory, const char *path, uint flags)',
+);
+const mountSetattr = libcFunction<[number, string, number, Pointer, number], number>(
+  'int mount_setattr(int directory, const char *path, uint flags, void *attributes, size_t size)',
+);
+const moveMountCall = libcFunction<[number, string, number, string, number], number>(
+  'int move_mount(int fromDirectory, const char *from, int toDirectory, const char *to, uint flags)',
 );
 const umount2 = libcFunction<[string, number], number>('int umount2(const char *target, int flags)');
 
@@ -52,4 +69,31 @@ export function setPropagation(target: string, propagation: keyof typeof PROPAGA
 /** Takes a mount away; with `detach` it vanishes at once, though still in use. Symbolic links are not followed. @throws SystemError */
 export function unmount(target: string, options: { readonly detach?: boolean } = {}): void {
   check(umount2(target, UMOUNT_NOFOLLOW | (options.detach === true ? MNT_DETACH : 0)), 'umount2', target);
+}
+
+/**
+ * Holds what is at a path of this process's mount namespace as a mount that is nowhere yet: whoever gets the descriptor may put it
+ * into a namespace where that path shows something else. It follows the mounts that come and go below the source, and not the
+ * other way round. Linux 5.12.
+ * @param recursive with the mounts below it
+ * @throws SystemError
+ */
+export function holdMount(source: string, recursive: boolean): OwnedFd {
+  const depth = recursive ? AT_RECURSIVE : 0;
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | depth;
+  const held = new OwnedFd(check(openTree(AT_FDCWD, source, flags), 'open_tree', source));
+  const attributes = Buffer.alloc(mountAttributes.sizeof);
+  attributes.writeBigUInt64LE(BigInt(MS_SLAVE), mountAttributes.propagation);
+  const result = mountSetattr(held.fd, '', AT_EMPTY_PATH | depth, attributes, attributes.length);
+  if (result < 0) {
+    using _ = held;
+    check(result, 'mount_setattr', source);
+  }
+  return held;
+}
+
+/** Puts a held mount at a path; it can be put once. @param held path of its descriptor below /proc. @throws SystemError */
+export function placeMount(held: string, target: string): void {
+  const result = moveMountCall(AT_FDCWD, held, AT_FDCWD, target, MOVE_MOUNT_F_SYMLINKS);
+  check(result, 'move_mount', `${held} at ${target}`);
 }

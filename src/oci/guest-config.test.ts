@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ConfigError } from './check.ts';
 import type { Config, Mount, Namespace } from './config.ts';
 import { defaultConfig } from './default-config.ts';
-import { planForGuest } from './guest-config.ts';
+import { hostShares, planForGuest } from './guest-config.ts';
 import { compileSeccomp } from './seccomp/compile.ts';
 
 function withMounts(...mounts: Mount[]): Config {
@@ -132,4 +132,15 @@ describe('planForGuest', () => {
     expect(() => planForGuest(withMounts(mount), 'c1', '/shared')).toThrow(ConfigError);
     expect(() => planForGuest(withMounts(mount), 'c1', '/shared')).toThrow(message);
   });
+});
+
+test('hostShares tells before there is a guest what its plan will share', () => {
+  const hooks = { createContainer: [{ path: '/bin/hook' }], startContainer: [{ path: '/bin/inside' }] };
+  const disk = { destination: '/disk', type: 'ext4', source: '/dev/sda1' };
+  const config = { ...withMounts(disk, { destination: '/data', source: '/srv', options: ['bind'] }), hooks };
+
+  const shares = hostShares(config, 'c1');
+
+  expect(shares).toEqual(planForGuest(config, 'c1', '/shared', {}, (source) => source === '/dev/sda1').shares);
+  expect(shares.map(({ source }) => source)).toEqual(['/srv', '/bin/hook']);
 });

@@ -17,6 +17,18 @@ export interface HostShare {
   readonly recursive: boolean;
 }
 
+/** Where a container's root file system appears, relative to the folder that is shared with the guest. */
+export function rootfsTarget(containerId: string): string {
+  return `${containerId}/rootfs`;
+}
+
+/** All paths of the host that the guest must see for a container, but its root file system. @throws ConfigError */
+export function hostShares({ mounts, hooks }: Pick<Config, 'mounts' | 'hooks'>, containerId: string): HostShare[] {
+  // What mounts a disk is none of them, whether the guest has that disk or not.
+  const shares = mountsForGuest(mounts ?? [], containerId, '', () => true).shares;
+  return [...shares, ...hooksForGuest(hooks, containerId, '').shares];
+}
+
 export interface GuestPlan {
   readonly config: Config;
   readonly shares: readonly HostShare[];

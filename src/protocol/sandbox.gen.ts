@@ -30,9 +30,19 @@ export interface CreateContainerRequest {
   sharedNamespaces: { [key: string]: string };
   /** Path on the host of the network namespace whose interfaces the VM is to have; empty for none, and for a VM that has them. */
   networkNamespace: string;
+  /**
+   * By their places below the shared folder, paths of the caller's descriptors that hold the mounts to be put there. For a sandbox
+   * that was there before, which may not see what has been mounted since; where a place is not named, it sees the source itself.
+   */
+  heldMounts: { [key: string]: string };
 }
 
 export interface CreateContainerRequest_SharedNamespacesEntry {
+  key: string;
+  value: string;
+}
+
+export interface CreateContainerRequest_HeldMountsEntry {
   key: string;
   value: string;
 }
@@ -114,7 +124,8 @@ export const CreateContainerRequest = messages.add<CreateContainerRequest>('Crea
   3 string stdioToken
   4 bool terminal
   5 string% sharedNamespaces
-  6 string networkNamespace`);
+  6 string networkNamespace
+  7 string% heldMounts`);
 export const CreateContainerResponse = messages.add<CreateContainerResponse>('CreateContainerResponse', `
   1 uint32 guestPid`);
 export const ContainerRequest = messages.add<ContainerRequest>('ContainerRequest', `

@@ -7,6 +7,7 @@ import { namedResources } from '../oci/update-merge.ts';
 import { type Bundle, readBundle } from './bundle.ts';
 import type { CgroupFlags } from './cgroup-flags.ts';
 import { currentState } from './container-state.ts';
+import { holdMounts } from './held-mounts.ts';
 import { runHooks } from './hooks.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
 import { checkInstallation, type Installation } from './installation.ts';
@@ -120,6 +121,7 @@ export async function createContainer(
   await runHooks('createRuntime', record.hooks?.createRuntime, state, interrupt.signal);
 
   interrupt.signal.throwIfAborted();
+  using held = pod === undefined ? undefined : holdMounts(id, bundle);
   const call = {
     containerId: id,
     bundle: bundle.directory,
@@ -128,6 +130,7 @@ export async function createContainer(
     sharedNamespaces: namespaces.shared,
     // The proxy is in it.
     networkNamespace: pod === undefined && namespaces.hasNetwork ? namespacePath('network', proxy.identity.pid) : '',
+    heldMounts: held?.paths ?? {},
   };
   const made = Promise.race([
     callSandbox(directory, 'CreateContainer', call, host.createTimeoutMs),

@@ -6,14 +6,21 @@
 import type { AgentClient } from '../agent-client/agent-client.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { NamespaceType, Process } from '../oci/config.ts';
-import { namespacePath, planForGuest, type SharedNamespaces } from '../oci/guest-config.ts';
+import {
+  type GuestPlan,
+  namespacePath,
+  planForGuest,
+  rootfsTarget,
+  type SharedNamespaces,
+} from '../oci/guest-config.ts';
 import { devicesForGuest, type HostDisk } from '../oci/guest-devices.ts';
 import { SIGKILL, statusOfSignal } from '../oci/signals.ts';
 import { SHARED_DIRECTORY } from '../protocol/agent-service.ts';
 import type { CreateContainerRequest, ExecProcessRequest } from '../protocol/sandbox.gen.ts';
 import { StatusError } from '../protocol/status.ts';
 import type { TimelineMarkName } from '../vmm/timeline.ts';
-import { readBundle } from './bundle.ts';
+import { type Bundle, readBundle } from './bundle.ts';
+import type { HeldMounts } from './held-mounts.ts';
 import { mountsOfDisks, type PlacedDisk, placeDisks } from './host-disks.ts';
 import { ProxyTokens } from './proxy-tokens.ts';
 import type { SandboxNetwork } from './sandbox-network.ts';
@@ -50,7 +57,7 @@ export interface SandboxEnvironment {
   /** What the VM was given of the host's disks. */
   readonly disks: readonly HostDisk[];
   readonly mounts: {
-    add(containerId: string, bundle: string, rootfs: string, shares: ReturnType<typeof planForGuest>['shares']): void;
+    add(containerId: string, bundle: Bundle, shares: GuestPlan['shares'], held: HeldMounts['paths']): void;
     remove(containerId: string): void;
   };
   /** Takes a network of the host for the VM, which runs; a VM without network cards has none. @param path of its namespace */
@@ -200,14 +207,14 @@ export class Sandbox {
     const namespaces = await this.#guestNamespaces(request.sharedNamespaces);
     const plan = planForGuest(withDisks, containerId, SHARED_DIRECTORY, namespaces, isDisk);
     this.#warnOf(containerId, left);
-    mounts.add(containerId, bundle.directory, bundle.rootfs, plan.shares);
+    mounts.add(containerId, bundle, plan.shares, request.heldMounts);
     try {
       const agent = await this.#environment.agent;
       if (request.networkNamespace !== '') await this.#takeNetwork(request.networkNamespace, agent);
       const { pid, warnings } = await agent.call('CreateContainer', {
         containerId,
         ociConfigJson: JSON.stringify(plan.config),
-        rootfsPath: `${SHARED_DIRECTORY}/${containerId}/rootfs`,
+        rootfsPath: `${SHARED_DIRECTORY}/${rootfsTarget(containerId)}`,
         stdio: stdioRequest(token, terminal, bundle.config.process),
         seccomp: plan.seccomp,
         bundle: bundle.directory,

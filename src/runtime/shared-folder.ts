@@ -2,9 +2,10 @@
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC } from '../ffi/abi.gen.ts';
-import { bindMount, mount, setPropagation, unmount } from '../ffi/mount.unsafe.ts';
-import type { HostShare } from '../oci/guest-config.ts';
-import { RuntimeError } from './runtime-error.ts';
+import { bindMount, mount, placeMount, setPropagation, unmount } from '../ffi/mount.unsafe.ts';
+import { type HostShare, rootfsTarget } from '../oci/guest-config.ts';
+import type { Bundle } from './bundle.ts';
+import { type HeldMounts, missingSource } from './held-mounts.ts';
 import { removeEmpty, SHARED_FOLDER, WRITABLE_FOLDER } from './state-store.ts';
 
 /** On the host the sandbox's folder is closed anyway; in the guest the root of a user namespace must be able to pass. */
@@ -38,14 +39,20 @@ export class SharedFolder {
 
   /**
    * Puts a container's root file system and the other paths in place.
+   * @param held what is to be put there instead of what this process sees at its source
    * @throws RuntimeError INVALID_BUNDLE for a source that is not there; SystemError. What was mounted before is taken away.
    */
-  add(containerId: string, bundle: string, rootfs: string, shares: readonly HostShare[]): void {
+  add(containerId: string, bundle: Bundle, shares: readonly HostShare[], held: HeldMounts['paths']): void {
     using undo = new DisposableStack();
     undo.defer(() => this.remove(containerId));
-    this.#bind(containerId, rootfs, `${containerId}/rootfs`, true);
-    for (const { source, target, recursive } of shares) {
-      this.#bind(containerId, resolve(bundle, source), target, recursive);
+    const root = { source: bundle.rootfs, target: rootfsTarget(containerId), recursive: true };
+    for (const { source, target, recursive } of [root, ...shares]) {
+      const path = resolve(bundle.directory, source);
+      const heldPath = held[target];
+      const point = this.#makePoint(heldPath ?? path, target);
+      if (heldPath === undefined) mount({ source: path, target: point, flags: MS_BIND | (recursive ? MS_REC : 0) });
+      else placeMount(heldPath, point);
+      this.#mounted.set(containerId, [...(this.#mounted.get(containerId) ?? []), point]);
     }
     undo.move();
   }
@@ -61,17 +68,14 @@ export class SharedFolder {
     }
   }
 
-  #bind(containerId: string, source: string, name: string, recursive: boolean): void {
+  /** Makes what a source can be mounted on: a folder or a file, as it is one. @returns its path */
+  #makePoint(source: string, name: string): string {
     const stat = statSync(source, { throwIfNoEntry: false });
-    if (stat === undefined) {
-      const message = `cannot share ${source} with the guest: no such file or directory`;
-      throw new RuntimeError('INVALID_BUNDLE', message, { path: source });
-    }
-    const target = join(this.#writable, name);
-    mkdirSync(stat.isDirectory() ? target : dirname(target), { recursive: true, mode: FOLDER_MODE });
-    if (!stat.isDirectory()) writeFileSync(target, '', { mode: 0o600 });
-    mount({ source, target, flags: MS_BIND | (recursive ? MS_REC : 0) });
-    this.#mounted.set(containerId, [...(this.#mounted.get(containerId) ?? []), target]);
+    if (stat === undefined) throw missingSource(source);
+    const point = join(this.#writable, name);
+    mkdirSync(stat.isDirectory() ? point : dirname(point), { recursive: true, mode: FOLDER_MODE });
+    if (!stat.isDirectory()) writeFileSync(point, '', { mode: 0o600 });
+    return point;
   }
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Ended, pause, until } from '../oci/harness.ts';
-import { Engine, PATIENCE, packBox, sandboxes } from './engine.ts';
+import { Engine, PATIENCE, packBox, sandboxes, serve } from './engine.ts';
 
 const ROOT = '/run/docker/runtime-tskata/moby';
 const IMAGE = 'tskata-box';
@@ -23,10 +23,6 @@ const run = (...args: readonly string[]): Promise<Ended> => docker('run', '--rm'
 
 /** What the runtime knows of containers of Docker. */
 const containers = (): string[] => (existsSync(ROOT) ? readdirSync(ROOT) : []);
-
-/** A web server for one sentence. */
-const serve = (sentence: string): string =>
-  `while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\n${sentence}\\n' | nc -l -p 80 > /dev/null; done`;
 
 const addressOf = (name: string): Promise<string> =>
   printed('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', name);

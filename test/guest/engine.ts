@@ -37,6 +37,11 @@ export function packBox(folder: string): string {
   return `${box}.tar`;
 }
 
+/** The script of a web server for one sentence. */
+export function serve(sentence: string): string {
+  return `while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\n${sentence}\\n' | nc -l -p 80 > /dev/null; done`;
+}
+
 /** Pids of the virtual machines that run, as text. */
 export function sandboxes(): string[] {
   const commandLine = (pid: string): string => {

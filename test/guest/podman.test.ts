@@ -1,13 +1,15 @@
-// podman with tskata as its runtime.
+// podman with tskata as its runtime, beside runc where both can be asked.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Engine, packBox, sandboxes } from './engine.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Ended } from '../oci/harness.ts';
+import { Engine, PATIENCE, packBox, sandboxes, serve } from './engine.ts';
 
 const IMAGE = 'localhost/tskata-box';
 const folder = mkdtempSync(join(tmpdir(), 'tskata-podman-'));
 const podman = new Engine('/usr/bin/podman', '--runtime=tskata');
+const runc = new Engine('/usr/bin/podman', '--runtime=runc');
 
 beforeAll(async () => {
   await podman.printed('import', packBox(folder), IMAGE);
@@ -15,25 +17,80 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test('run passes output and status on, in a network of its own', async () => {
-  const script = 'hostname; ip -o address show eth0 | grep -c "inet 10[.]88[.]"; uname -r; exit 5';
-  const { status, stdout } = await podman.call('run', '--rm', '--hostname', 'box', IMAGE, 'sh', '-c', script);
+  const script = 'hostname; ip -o address show eth0 | grep -c "inet 10[.]88[.]"; uname -r; echo err >&2; exit 5';
+  const { status, stdout, stderr } = await podman.call(
+    ...['run', '--rm', '--hostname', 'box', IMAGE, 'sh', '-c', script],
+  );
 
-  expect(status).toBe(5);
+  expect([status, stderr]).toEqual([5, 'err\n']);
   expect(stdout).toMatch(/^box\n1\n6\.[\d.]+-tskata\n$/);
 });
 
-test('a container is entered, copied to, and stopped', async () => {
-  await podman.printed('run', '-d', '--name', 'c1', IMAGE, 'sh', '-c', 'trap "exit 3" TERM; while :; do sleep 1; done');
+test.each(['/nosuch', '/etc/passwd'])('%s, which cannot be run, ends as with runc', async (program) => {
+  const ours = await podman.call('run', '--rm', IMAGE, program);
+  const theirs = await runc.call('run', '--rm', IMAGE, program);
+
+  const words = ({ stderr }: Ended): string => stderr.replace(/^.*(?:runc|tskata) create failed: /m, '');
+  expect({ status: ours.status, words: words(ours) }).toEqual({ status: theirs.status, words: words(theirs) });
+});
+
+test('a container is entered, copied to, looked at, and stopped', async () => {
+  const script = 'trap "exit 3" TERM; echo up; while :; do sleep 1; done';
+  const health = ['--health-cmd', 'test -e /tmp/file', '--health-interval', 'disable'];
+  await podman.printed('run', '-d', '--name', 'c1', ...health, IMAGE, 'sh', '-c', script);
   writeFileSync(join(folder, 'file'), 'copied\n');
 
   expect((await podman.call('exec', 'c1', 'sh', '-c', 'exit 9')).status).toBe(9);
+  expect((await podman.call('healthcheck', 'run', 'c1')).status).toBe(1);
   await podman.printed('cp', join(folder, 'file'), 'c1:/tmp/file');
   expect(await podman.printed('exec', 'c1', 'cat', '/tmp/file')).toBe('copied');
+  expect((await podman.call('healthcheck', 'run', 'c1')).status).toBe(0);
+  expect(await podman.printed('diff', 'c1')).toContain('A /tmp/file');
+  expect(await podman.printed('stats', '--no-stream', '--format', '{{.PIDS}}', 'c1')).toMatch(/^\d+$/);
   await podman.printed('pause', 'c1');
   expect(await podman.printed('inspect', '-f', '{{.State.Status}}', 'c1')).toBe('paused');
   await podman.printed('unpause', 'c1');
   await podman.printed('stop', '-t', '60', 'c1');
   expect(await podman.printed('inspect', '-f', '{{.State.ExitCode}}', 'c1')).toBe('3');
+  expect(await podman.printed('logs', 'c1')).toBe('up');
   await podman.printed('rm', 'c1');
   expect(sandboxes()).toEqual([]);
+});
+
+describe('a pod', () => {
+  test('has one virtual machine, and one network', async () => {
+    await podman.printed('pod', 'create', '--name', 'pod', '-p', '8081:80');
+    await podman.printed('run', '-d', '--pod', 'pod', '--name', 'server', IMAGE, 'sh', '-c', serve('from the pod'));
+    const fetch = ['wget', '-q', '-O-'];
+
+    expect(await podman.printed('run', '--rm', '--pod', 'pod', IMAGE, ...fetch, 'http://127.0.0.1/')).toBe(
+      'from the pod',
+    );
+    expect(sandboxes()).toHaveLength(1);
+    writeFileSync(join(folder, 'pod.yaml'), await podman.printed('kube', 'generate', 'pod'));
+    await podman.printed('pod', 'rm', '-f', '-t', '0', 'pod');
+    expect(sandboxes()).toEqual([]);
+  });
+
+  test('comes up again from its description', async () => {
+    await podman.printed('kube', 'play', join(folder, 'pod.yaml'));
+
+    expect(sandboxes()).toHaveLength(1);
+    const fetched = (): Promise<string> =>
+      podman.printed('exec', 'pod-server', 'wget', '-q', '-O-', 'http://127.0.0.1/');
+    await expect.poll(fetched, PATIENCE).toBe('from the pod');
+    await podman.printed('kube', 'down', join(folder, 'pod.yaml'));
+    expect(sandboxes()).toEqual([]);
+  });
+});
+
+test('containers of a network find each other by name', async () => {
+  await podman.printed('network', 'create', 'named');
+  await podman.printed('run', '-d', '--network', 'named', '--name', 'web', IMAGE, 'sh', '-c', serve('from web'));
+
+  expect(await podman.printed('run', '--rm', '--network', 'named', IMAGE, 'wget', '-q', '-O-', 'http://web/')).toBe(
+    'from web',
+  );
+  await podman.printed('rm', '-f', '-t', '0', 'web');
+  await podman.printed('network', 'rm', 'named');
 });

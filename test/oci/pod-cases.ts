@@ -1,6 +1,6 @@
 // Pods: containers that share a VM, as engines ask for them by annotations.
-import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Namespace } from '../../src/oci/config.ts';
@@ -127,6 +127,38 @@ export function describePods(runtime: Runtime): void {
       expect(readFileSync(join(volume, 'said'), 'utf8')).toBe('from c1\n');
       expect(deleted).toEqual({ status: 0, stdout: '', stderr: '' });
       expect(await bed.statuses()).toEqual({ pod: 'running' });
+    });
+
+    test('has in its containers what was mounted after its start on a mount that nobody else follows', async () => {
+      await using bed = new PodBed(runtime);
+      const mount = (...args: readonly string[]): Buffer => execFileSync('/bin/mount', args);
+      mount('--bind', bed.folder, bed.folder);
+      mount('--make-private', bed.folder);
+      using mounts = new DisposableStack();
+      mounts.defer(() => execFileSync('/bin/umount', ['--recursive', '--lazy', bed.folder]));
+      await bed.startPod();
+      const volume = join(bed.folder, 'volume');
+      mkdirSync(volume);
+      mount('-t', 'tmpfs', 'volume', volume);
+      writeFileSync(join(volume, 'file'), 'of the volume');
+      const namespaces = await bed.shared('network');
+      const bundle = bed.bundle({
+        ...shell('cat /mnt/file /bind'),
+        annotations: ANNOTATIONS,
+        namespaces,
+        mounts: [
+          { destination: '/mnt', type: 'bind', source: volume, options: ['bind'] },
+          { destination: '/bind', type: 'bind', source: join(volume, 'file'), options: ['bind', 'ro'] },
+        ],
+      });
+      const rootfs = join(bundle, 'rootfs');
+      renameSync(rootfs, join(bundle, 'real'));
+      mkdirSync(rootfs);
+      mount('--bind', join(bundle, 'real'), rootfs);
+
+      const result = await bed.call(['run', '-b', bundle, 'c1']);
+
+      expect(result).toEqual({ status: 0, stdout: 'of the volumeof the volume', stderr: '' });
     });
 
     test('takes a name again that was deleted, and ends with its last container', async () => {
