@@ -144,6 +144,8 @@ export interface WaitProcessResponse {
   /** The signal that ended it; 0 where it ended by itself. */
   signal: number;
   coreDumped: boolean;
+  /** Of init: how many processes of the container were killed for want of memory. */
+  oomKills?: bigint | undefined;
 }
 
 export interface ResizeTerminalRequest {
@@ -548,7 +550,8 @@ export const WaitProcessRequest = messages.add<WaitProcessRequest>('WaitProcessR
 export const WaitProcessResponse = messages.add<WaitProcessResponse>('WaitProcessResponse', `
   1 uint32 exitStatus
   2 uint32 signal
-  3 bool coreDumped`);
+  3 bool coreDumped
+  4 uint64? oomKills`);
 export const ResizeTerminalRequest = messages.add<ResizeTerminalRequest>('ResizeTerminalRequest', `
   1 string containerId
   2 string processId

@@ -107,6 +107,11 @@ export class SandboxCgroup {
     this.#cgroup.limit(this.#limits(resources, vmMemoryMib));
   }
 
+  /** Has the host count a kill that the guest made for want of the container's memory. @throws Error when it does not */
+  async countOomKill(): Promise<void> {
+    await this.#cgroup.countOomKill();
+  }
+
   /** Kills what is left there and removes it; may be done again. @throws CgroupError CANNOT_REMOVE */
   remove(): void {
     this.#cgroup.remove();

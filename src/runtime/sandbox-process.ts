@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { closeSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { release } from 'node:os';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { AgentClient, AgentDetails, HandshakeOptions } from '../agent-client/agent-client.ts';
 import { awaitAgent } from '../agent-client/await-agent.ts';
@@ -16,6 +17,7 @@ import { sandboxService } from '../protocol/sandbox-service.ts';
 import { MethodTable, serveConnection } from '../protocol/server.ts';
 import { StatusError } from '../protocol/status.ts';
 import { type StartReport, Timeline } from '../vmm/timeline.ts';
+import { SandboxCgroup } from './host-cgroup.ts';
 import { parseProxyLine, readLines } from './proxy-connection.ts';
 import { type GuestProcess, Sandbox } from './sandbox.ts';
 import { COMMIT_LINE, parseSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
@@ -78,6 +80,7 @@ class SandboxProcess {
         if (this.#vm.cards.length === 0) return undefined;
         return new SandboxNetwork(path, this.#vm, agent, (message) => log.warn(message));
       },
+      countOomKill: async (id) => await SandboxCgroup.read(join('..', id))?.countOomKill(),
       mark: (name, monotonicNs = process.hrtime.bigint()) => this.#timeline.mark(name, monotonicNs),
       warn: (message) => log.warn(message),
       onEmpty: () => this.#end.resolve('its last container has ended'),

@@ -62,6 +62,8 @@ export interface SandboxEnvironment {
   };
   /** Takes a network of the host for the VM, which runs; a VM without network cards has none. @param path of its namespace */
   readonly openNetwork: (path: string, agent: AgentClient) => SandboxNetwork | undefined;
+  /** Has engines know that the guest has killed processes of a container for want of memory. */
+  readonly countOomKill: (containerId: string) => Promise<void>;
   readonly mark: (name: TimelineMarkName, monotonicNs?: bigint) => void;
   readonly warn: (message: string) => void;
   /** Called when nothing is left to run. */
@@ -269,14 +271,26 @@ export class Sandbox {
   async #awaitExit(process: GuestProcess, agent: AgentClient): Promise<void> {
     const { containerId, processId } = process;
     try {
-      const { exitStatus, signal } = await agent.wait({ containerId, processId });
+      const { exitStatus, signal, oomKills = 0n } = await agent.wait({ containerId, processId });
       if (processId === '') this.#environment.mark('container-exited');
+      // Before the proxy ends: engines look then.
+      if (oomKills > 0n) await this.#countOomKill(containerId);
       this.#ended(process, signal === 0 ? exitStatus & 0xff : statusOfSignal(signal));
     } catch (error) {
       // A lost agent ends the whole sandbox: the one who watches the connection does that.
       this.#environment.warn(`cannot wait for ${describe(process)}: ${messageOf(error)}`);
       // Another error is of a container that was deleted with its processes in it.
       this.#ended(process, statusOfSignal(SIGKILL));
+    }
+  }
+
+  async #countOomKill(containerId: string): Promise<void> {
+    try {
+      await this.#environment.countOomKill(containerId);
+    } catch (error) {
+      this.#environment.warn(
+        `the host does not know that container ${containerId} was out of memory: ${messageOf(error)}`,
+      );
     }
   }
 

@@ -57,6 +57,13 @@ test('a container is entered, copied to, looked at, and stopped', async () => {
   expect(sandboxes()).toEqual([]);
 });
 
+test('a container whose memory is not enough is killed, and podman says why', async () => {
+  await podman.call('run', '--name', 'oom', '-m', '64m', IMAGE, 'tail', '/dev/zero');
+
+  expect(await podman.printed('inspect', '-f', '{{.State.ExitCode}} {{.State.OOMKilled}}', 'oom')).toBe('137 true');
+  await podman.printed('rm', 'oom');
+});
+
 describe('a pod', () => {
   test('has one virtual machine, and one network', async () => {
     await podman.printed('pod', 'create', '--name', 'pod', '-p', '8081:80');

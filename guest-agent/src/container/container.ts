@@ -8,6 +8,7 @@ import type {
   ListProcessesResponse,
   StdioRequest,
   UpdateContainerResponse,
+  WaitProcessResponse,
 } from '../../../src/protocol/agent.gen.ts';
 import type { Caller } from '../../../src/protocol/service.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
@@ -101,6 +102,12 @@ export class Container {
   /** Names the init process for good, so that no later process can be taken for it. */
   readonly #pidFd: number;
   readonly #oomWatch: OomWatch;
+  /** One function for all who wait: there may be thousands. */
+  readonly #withKills = (ending: Ending): WaitProcessResponse => {
+    this.#oomWatch.check();
+    const { kills } = this.#oomWatch;
+    return kills === 0n ? ending : { ...ending, oomKills: kills };
+  };
   #started = false;
   #freezing: 'no' | 'coming' | 'yes' = 'no';
 
@@ -275,9 +282,11 @@ export class Container {
   }
 
   /** Settles when the process has ended. @throws StatusError when there is none of this name; when the caller is gone */
-  wait(processId: string, caller: Caller): Promise<Ending> {
+  wait(processId: string, caller: Caller): Promise<WaitProcessResponse> {
     const ending = this.#endings.get(processId);
-    return ending === undefined ? this.#process(processId).wait(caller) : Promise.resolve(ending);
+    if (ending !== undefined) return Promise.resolve(ending);
+    const ended = this.#process(processId).wait(caller);
+    return processId === INIT_ID ? ended.then(this.#withKills) : ended;
   }
 
   /** @throws StatusError */

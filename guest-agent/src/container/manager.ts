@@ -7,10 +7,10 @@ import type {
   ExecProcessResponse,
   ResizeTerminalRequest,
   SignalProcessRequest,
+  WaitProcessResponse,
 } from '../../../src/protocol/agent.gen.ts';
 import type { Caller } from '../../../src/protocol/service.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
-import type { Ending } from '../linux/process.ts';
 import { log } from '../log.ts';
 import { Container } from './container.ts';
 import type { ProcessServices } from './process.ts';
@@ -81,7 +81,7 @@ export class ContainerManager {
   }
 
   /** @throws StatusError */
-  wait(containerId: string, processId: string, caller: Caller): Promise<Ending> {
+  wait(containerId: string, processId: string, caller: Caller): Promise<WaitProcessResponse> {
     return this.find(containerId).wait(processId, caller);
   }
 

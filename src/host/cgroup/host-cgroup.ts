@@ -5,6 +5,7 @@ import { CgroupError, errnoOf, isForbidden } from './cgroup-error.ts';
 import { type ControlFiles, KERNEL_FILES, tryRead } from './control-files.ts';
 import { type ControlWrite, controlWrites, type SandboxLimits } from './limits.ts';
 import { isFrozen, type Killer, membersOf, removeTree } from './members.ts';
+import { countOomKill } from './oom-kill.ts';
 import type { CgroupPlace, CgroupRecord, SystemdUnit } from './plan.ts';
 import { sleepSync } from './sleep.ts';
 import { SYSTEMD, type Systemd } from './systemd.ts';
@@ -112,6 +113,16 @@ export class HostCgroup {
     const writes = controlWrites(version, limits);
     writeLimits(this.#host.files, this.#record, writes);
     if (unit !== undefined) this.#host.systemd.limit(unit, version, writes);
+  }
+
+  /**
+   * Has engines know that processes of the container were killed in its guest for want of memory. Version 1 counts events that
+   * we cannot cause without harm.
+   * @throws Error when the kernel has not counted it
+   */
+  async countOomKill(): Promise<void> {
+    const { version, places } = this.#record;
+    if (version === 2) for (const { path } of places) await countOomKill(path, this.#host.files);
   }
 
   /**

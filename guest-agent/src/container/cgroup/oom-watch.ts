@@ -23,6 +23,11 @@ export class OomWatch {
     }
   }
 
+  /** How many there were since the cgroup was made, as far as has been told. */
+  get kills(): bigint {
+    return this.#kills;
+  }
+
   /** Tells at once of what the kernel will report: it gathers changes for some milliseconds. */
   check(): void {
     this.#take(this.#watch?.read());
