@@ -2,6 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { reportMarks, type StartReport, timelineRows, timelineTable } from '../../src/vmm/timeline.ts';
+import { dockerRuns } from './bench-docker.ts';
 import { runSuite, say, takeTurns } from './bench-suite.ts';
 import type { Comparison } from './comparison.ts';
 import { buildDirectory, pinnedNode } from './paths.ts';
@@ -21,6 +23,8 @@ const RUNTIMES: readonly Runtime[] = [TSKATA, ...PEERS].map((program) => ({
   program,
   name: program.split('/').at(-1) ?? program,
 }));
+/** Where `tskata` keeps what it knows of containers. */
+const STATE_ROOT = '/run/tskata';
 /** What no verb of a program for Node can do without. */
 const BARE_NODE = { name: 'node -e 0', command: [pinnedNode, '-e', '0'] };
 
@@ -119,9 +123,29 @@ function counts(bundle: string, folder: string): Comparison[] {
   }));
 }
 
+/** The moments of one start, from the command to the program's end. */
+function whereTimeGoes(bundle: string): string[] {
+  say('where the time of tskata goes');
+  const id = newId();
+  timeCommand([TSKATA, 'create', '--bundle', bundle, id]);
+  timeCommand([TSKATA, 'start', id]);
+  // The report is written when the sandbox ends, and goes with the container.
+  const report = join(STATE_ROOT, id, 'report.json');
+  while (!existsSync(report)) spawnSync('sleep', ['0.1']);
+  const marks = reportMarks(JSON.parse(readFileSync(report, 'utf8')) as StartReport);
+  timeCommand([TSKATA, 'delete', id]);
+  return ['One start of tskata:', ...timelineTable(timelineRows(marks)).split('\n')];
+}
+
 await runSuite(async (runs, folder) => {
   const bundle = makeBundle(folder);
   return {
-    comparisons: [...(await verbs(runs, bundle)), ...(await lives(runs, bundle)), ...counts(bundle, folder)],
+    comparisons: [
+      ...(await verbs(runs, bundle)),
+      ...(await lives(runs, bundle)),
+      ...(await dockerRuns(RUNTIMES, runs, folder)),
+      ...counts(bundle, folder),
+    ],
+    notes: whereTimeGoes(bundle),
   };
 });

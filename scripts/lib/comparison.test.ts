@@ -25,8 +25,8 @@ describe('a comparison', () => {
     expect(comparisonTable(sample).split('\n')).toEqual([
       'a figure (less is better)',
       '                median         least          most  ratio (least to most)',
-      'ours           30.0 ms       20.0 ms        100 ms',
-      'theirs         10.0 ms       8.00 ms       15.0 ms  ours / theirs = 2.00 (2.00 to 12.50)',
+      'ours             30 ms         20 ms        100 ms',
+      'theirs           10 ms          8 ms         15 ms  ours / theirs = 2.00 (2.00 to 12.50)',
     ]);
   });
 

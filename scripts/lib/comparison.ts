@@ -49,9 +49,9 @@ function rows({ entries }: Comparison): Row[] {
   }));
 }
 
-/** Three digits, or all that are before the point. */
+/** Three digits, or all that are before the point; a count as it is. */
 function number(value: number): string {
-  const digits = Math.abs(value) >= 100 || value === 0 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
+  const digits = Math.abs(value) >= 100 || Number.isInteger(value) ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   return value.toFixed(digits);
 }
 
@@ -60,10 +60,11 @@ export function comparisonTable(comparison: Comparison): string {
   const [first, ...others] = rows(comparison);
   if (first === undefined) return '';
   const width = Math.max(...comparison.entries.map(({ name }) => name.length)) + 2;
-  const cell = (value: number): string => `${number(value)} ${comparison.unit}`.padStart(14);
+  const cellWidth = comparison.unit.length + 12;
+  const cell = (value: number): string => `${number(value)} ${comparison.unit}`.padStart(cellWidth);
   const line = (row: Row, ratio: string): string =>
     `${row.name.padEnd(width)}${cell(row.median)}${cell(row.minimum)}${cell(row.maximum)}  ${ratio}`.trimEnd();
-  const words = ['median', 'least', 'most'].map((word) => word.padStart(14)).join('');
+  const words = ['median', 'least', 'most'].map((word) => word.padStart(cellWidth)).join('');
   return [
     `${comparison.title} (${comparison.better ?? 'less'} is better)`,
     `${''.padEnd(width)}${words}  ratio (least to most)`,
