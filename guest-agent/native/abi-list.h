@@ -85,3 +85,10 @@ OFFSET(stat, st_atim) OFFSET(stat, st_mtim)
 // Filters for system calls: linux/seccomp.ts
 C(SYS_seccomp) C(SECCOMP_SET_MODE_FILTER) C(BPF_MAXINSNS) SIZE(sock_filter)
 SIZE(sock_fprog) OFFSET(sock_fprog, len) OFFSET(sock_fprog, filter)
+// The resolver's sockets and what leads to them: network/
+C(SYS_getsockname) C(SO_NETNS_COOKIE) SIZE(sockaddr_in) OFFSET(sockaddr_in, sin_port) OFFSET(sockaddr_in, sin_addr)
+C(BPF_PROG_TYPE_CGROUP_SOCK_ADDR) C(BPF_CGROUP_INET4_CONNECT) C(BPF_CGROUP_INET6_CONNECT) C(BPF_CGROUP_UDP4_SENDMSG)
+C(BPF_CGROUP_UDP4_RECVMSG) C(BPF_CGROUP_UDP6_RECVMSG) C(BPF_CGROUP_INET4_GETPEERNAME) C(BPF_CGROUP_INET6_GETPEERNAME)
+C(BPF_LD) C(BPF_STX) C(BPF_IMM) C(BPF_DW) C(BPF_ALU64) C(BPF_X) C(BPF_CALL) C(BPF_FUNC_get_netns_cookie)
+BPF(expected_attach_type) OFFSET(bpf_sock_addr, user_ip4) OFFSET(bpf_sock_addr, user_ip6) OFFSET(bpf_sock_addr, user_port)
+OFFSET(bpf_sock_addr, type)

@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/if.h>
+#include <linux/in.h>
 #include <linux/ioprio.h>
 #include <linux/limits.h>
 #include <linux/magic.h>
@@ -46,6 +47,11 @@
 #include <unistd.h>
 #include <errno.h>
 #include <string.h>
+
+// socket(7), since Linux 5.14: <asm-generic/socket.h>, which older C libraries do not have in full.
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
 
 // umount2(2): in glibc's <sys/mount.h> only, which cannot be included beside <linux/mount.h> with every glibc.
 #ifndef MNT_DETACH

@@ -28,6 +28,7 @@ const PACKAGES = [
   'containernetworking-plugins',
   'crun',
   'docker-cli',
+  'docker-compose',
   'docker.io',
   'e2fsprogs',
   'erofs-utils',

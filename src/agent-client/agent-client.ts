@@ -1,5 +1,5 @@
 // Calls to the agent in the guest, each with its deadline.
-import type { Event } from '../protocol/agent.gen.ts';
+import type { Event, ResolverQuery } from '../protocol/agent.gen.ts';
 import { type AgentMethods, agentService, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../protocol/agent-service.ts';
 import type { ByteStream } from '../protocol/byte-stream.ts';
 import { TtrpcClient } from '../protocol/client.ts';
@@ -33,6 +33,7 @@ const DEADLINES_MS: Readonly<Record<Exclude<MethodName, 'WaitProcess'>, number>>
   CopyFile: SLOW_MS,
   ConfigureNetwork: QUICK_MS,
   NetworkDetails: QUICK_MS,
+  AnswerQuery: QUICK_MS,
   SetTime: QUICK_MS,
   AddEntropy: QUICK_MS,
   OnlineResources: SLOW_MS,
@@ -104,6 +105,11 @@ export class AgentClient {
   /** What happens from now on in a container, in all of them and to the guest where the id is empty. Ends with the connection. */
   events(containerId: string): AsyncIterable<Event> {
     return this.#client.stream(agentService, 'Events', { containerId });
+  }
+
+  /** What the guest asks the resolver of its network namespace; the first item says that it can. Ends with the connection. */
+  resolverQueries(): AsyncIterableIterator<ResolverQuery, undefined> {
+    return this.#client.stream(agentService, 'ServeResolver', {});
   }
 
   close(): void {

@@ -35,6 +35,8 @@ const methods = {
   CopyFile: method(agent.CopyFileRequest, agent.Empty),
   ConfigureNetwork: method(agent.ConfigureNetworkRequest, agent.ConfigureNetworkResponse),
   NetworkDetails: method(agent.Empty, agent.NetworkDetailsResponse),
+  ServeResolver: serverStream(agent.Empty, agent.ResolverQuery),
+  AnswerQuery: method(agent.AnswerQueryRequest, agent.Empty),
   SetTime: method(agent.SetTimeRequest, agent.Empty),
   AddEntropy: method(agent.AddEntropyRequest, agent.Empty),
   OnlineResources: method(agent.OnlineResourcesRequest, agent.OnlineResourcesResponse),

@@ -434,6 +434,21 @@ export interface NetworkDetailsResponse {
   neighbours: NetworkNeighbour[];
 }
 
+export interface ResolverQuery {
+  /** Of the query; 0 in the first item. */
+  id: number;
+  /** As RFC 1035 has it, without the length that is in front of it on TCP; at most 4096 bytes. */
+  message: Uint8Array;
+  /** It came by TCP, and its answer may be longer than UDP allows. */
+  tcp: boolean;
+}
+
+export interface AnswerQueryRequest {
+  id: number;
+  /** Empty: there is no answer. */
+  message: Uint8Array;
+}
+
 /** Nanoseconds since the Unix epoch. */
 export interface SetTimeRequest {
   realtimeNs: bigint;
@@ -712,6 +727,13 @@ export const NetworkDetailsResponse = messages.add<NetworkDetailsResponse>('Netw
   1 NetworkInterface* interfaces
   2 NetworkRoute* routes
   3 NetworkNeighbour* neighbours`);
+export const ResolverQuery = messages.add<ResolverQuery>('ResolverQuery', `
+  1 uint32 id
+  2 bytes message
+  3 bool tcp`);
+export const AnswerQueryRequest = messages.add<AnswerQueryRequest>('AnswerQueryRequest', `
+  1 uint32 id
+  2 bytes message`);
 export const SetTimeRequest = messages.add<SetTimeRequest>('SetTimeRequest', `
   1 uint64 realtimeNs`);
 export const AddEntropyRequest = messages.add<AddEntropyRequest>('AddEntropyRequest', `

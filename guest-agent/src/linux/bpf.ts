@@ -1,18 +1,8 @@
-// bpf(2): programs that judge what the processes of a cgroup do to devices.
+// bpf(2): programs that the kernel runs for what the processes of a cgroup do.
 import { addressOf } from 'tskata-sys';
 import * as abi from './abi.gen.ts';
+import type { Instruction } from './bpf-instructions.ts';
 import { call, structure } from './call.ts';
-
-/** struct bpf_insn. */
-export interface Instruction {
-  readonly code: number;
-  /** Registers. */
-  readonly destination: number;
-  readonly source: number;
-  /** Of an address, or how many instructions a jump leaves out. */
-  readonly offset: number;
-  readonly immediate: number;
-}
 
 function encode(program: readonly Instruction[], view: DataView, start: number): void {
   for (const [index, instruction] of program.entries()) {
@@ -25,14 +15,23 @@ function encode(program: readonly Instruction[], view: DataView, start: number):
   }
 }
 
-/** A program of type BPF_PROG_TYPE_CGROUP_DEVICE. @returns its descriptor @throws SystemError */
-export function loadDeviceProgram(program: readonly Instruction[]): number {
+/** Where in the kernel a program is run. */
+export interface BpfHook {
+  /** BPF_PROG_TYPE_* */
+  readonly programType: number;
+  /** BPF_CGROUP_*: its enum bpf_attach_type. */
+  readonly attachType: number;
+}
+
+/** @returns the program's descriptor @throws SystemError */
+export function loadProgram({ programType, attachType }: BpfHook, program: readonly Instruction[]): number {
   // All in one piece, so that the addresses are good as long as the call is: attributes, program, and an empty license.
   const licenseAt = abi.SIZEOF_bpf_attr + program.length * abi.SIZEOF_bpf_insn;
   const { bytes, view } = structure(licenseAt + 1);
   encode(program, view, abi.SIZEOF_bpf_attr);
   const address = addressOf(bytes);
-  view.setUint32(abi.OFFSETOF_bpf_attr_prog_type, abi.BPF_PROG_TYPE_CGROUP_DEVICE, true);
+  view.setUint32(abi.OFFSETOF_bpf_attr_prog_type, programType, true);
+  view.setUint32(abi.OFFSETOF_bpf_attr_expected_attach_type, attachType, true);
   view.setUint32(abi.OFFSETOF_bpf_attr_insn_cnt, program.length, true);
   view.setBigUint64(abi.OFFSETOF_bpf_attr_insns, address + BigInt(abi.SIZEOF_bpf_attr), true);
   view.setBigUint64(abi.OFFSETOF_bpf_attr_license, address + BigInt(licenseAt), true);
@@ -40,16 +39,16 @@ export function loadDeviceProgram(program: readonly Instruction[]): number {
 }
 
 /**
- * Lets a program judge from now on what happens in a cgroup and below. To take it away or to replace it takes the link's
- * descriptor, or CAP_SYS_ADMIN in the guest's own user namespace (bpf(2), BPF_LINK_GET_FD_BY_ID). The judgement ends when that is closed, or with the cgroup.
+ * Lets a program be run from now on for what happens in a cgroup and below. To take it away or to replace it takes the link's
+ * descriptor, or CAP_SYS_ADMIN in the guest's own user namespace (bpf(2), BPF_LINK_GET_FD_BY_ID). It ends when that is closed, or with the cgroup.
  * @returns the link's descriptor
  */
-export function linkDeviceProgram(program: number, cgroup: number): number {
+export function linkProgram({ attachType }: BpfHook, program: number, cgroup: number): number {
   const { bytes, view } = structure(abi.SIZEOF_bpf_attr);
   view.setUint32(abi.OFFSETOF_bpf_attr_link_create_prog_fd, program, true);
   view.setUint32(abi.OFFSETOF_bpf_attr_link_create_target_fd, cgroup, true);
-  view.setUint32(abi.OFFSETOF_bpf_attr_link_create_attach_type, abi.BPF_CGROUP_DEVICE, true);
-  return bpf('BPF_LINK_CREATE', 'BPF_CGROUP_DEVICE', abi.BPF_LINK_CREATE, bytes);
+  view.setUint32(abi.OFFSETOF_bpf_attr_link_create_attach_type, attachType, true);
+  return bpf('BPF_LINK_CREATE', `attach type ${attachType}`, abi.BPF_LINK_CREATE, bytes);
 }
 
 /** Exchanges the program of a link: at no moment there is none. */
@@ -57,7 +56,7 @@ export function replaceLinkedProgram(link: number, program: number): void {
   const { bytes, view } = structure(abi.SIZEOF_bpf_attr);
   view.setUint32(abi.OFFSETOF_bpf_attr_link_update_link_fd, link, true);
   view.setUint32(abi.OFFSETOF_bpf_attr_link_update_new_prog_fd, program, true);
-  bpf('BPF_LINK_UPDATE', 'BPF_CGROUP_DEVICE', abi.BPF_LINK_UPDATE, bytes);
+  bpf('BPF_LINK_UPDATE', '', abi.BPF_LINK_UPDATE, bytes);
 }
 
 function bpf(name: string, subject: string, command: number, attributes: Uint8Array): number {

@@ -1,15 +1,21 @@
-// Sockets: vsock in a guest, Unix sockets where the agent runs without one.
+// Sockets: vsock in a guest, Unix sockets where the agent runs without one; IPv4 for what the guest's programs ask the agent.
 import { encodeUtf8 } from 'tskata-sys';
+import { parseIp } from '../../../src/netlink/ip.ts';
 import * as abi from './abi.gen.ts';
 import { call, structure, tryCall } from './call.ts';
 
 /** Where a socket is. */
 export type Address =
   | { readonly family: 'vsock'; readonly cid: number; readonly port: number }
-  | { readonly family: 'unix'; readonly path: string };
+  | { readonly family: 'unix'; readonly path: string }
+  /** Port 0 to listen on one that is free. */
+  | { readonly family: 'inet'; readonly address: string; readonly port: number };
+
+const FAMILIES = { vsock: abi.AF_VSOCK, unix: abi.AF_UNIX, inet: abi.AF_INET } as const;
 
 export function describe(address: Address): string {
-  return address.family === 'vsock' ? `vsock ${address.cid}:${address.port}` : address.path;
+  if (address.family === 'unix') return address.path;
+  return address.family === 'vsock' ? `vsock ${address.cid}:${address.port}` : `${address.address}:${address.port}`;
 }
 
 function encode(address: Address): Uint8Array {
@@ -18,6 +24,14 @@ function encode(address: Address): Uint8Array {
     view.setUint16(0, abi.AF_VSOCK, true);
     view.setUint32(abi.OFFSETOF_sockaddr_vm_svm_port, address.port, true);
     view.setUint32(abi.OFFSETOF_sockaddr_vm_svm_cid, address.cid, true);
+    return bytes;
+  }
+  if (address.family === 'inet') {
+    const { bytes, view } = structure(abi.SIZEOF_sockaddr_in);
+    view.setUint16(0, abi.AF_INET, true);
+    // Port and address are in the order of the network.
+    view.setUint16(abi.OFFSETOF_sockaddr_in_sin_port, address.port);
+    bytes.set(parseIp(address.address) ?? [], abi.OFFSETOF_sockaddr_in_sin_addr);
     return bytes;
   }
   const { bytes, view } = structure(abi.SIZEOF_sockaddr_un);
@@ -30,11 +44,20 @@ function encode(address: Address): Uint8Array {
   return bytes;
 }
 
-const STREAM_FLAGS = abi.SOCK_STREAM | abi.SOCK_CLOEXEC | abi.SOCK_NONBLOCK;
+function openSocket(address: Address, type = abi.SOCK_STREAM): number {
+  const flags = type | abi.SOCK_CLOEXEC | abi.SOCK_NONBLOCK;
+  return call('socket', describe(address), abi.SYS_socket, FAMILIES[address.family], flags, 0);
+}
 
-function openSocket(address: Address): number {
-  const family = address.family === 'vsock' ? abi.AF_VSOCK : abi.AF_UNIX;
-  return call('socket', describe(address), abi.SYS_socket, family, STREAM_FLAGS, 0);
+/** @throws SystemError, and the socket is closed then */
+function bindSocket(fd: number, address: Address): void {
+  const bytes = encode(address);
+  try {
+    call('bind', describe(address), abi.SYS_bind, fd, bytes, bytes.length);
+  } catch (error) {
+    tryCall(abi.SYS_close, fd);
+    throw error;
+  }
 }
 
 /** Connections that may wait to be accepted: hundreds of processes may be made at once, each with three streams. */
@@ -43,10 +66,56 @@ const BACKLOG = 1024;
 /** A non-blocking socket that listens. */
 export function listen(address: Address): number {
   const fd = openSocket(address);
-  const bytes = encode(address);
-  call('bind', describe(address), abi.SYS_bind, fd, bytes, bytes.length);
+  bindSocket(fd, address);
   call('listen', describe(address), abi.SYS_listen, fd, BACKLOG);
   return fd;
+}
+
+/** A non-blocking socket for datagrams. */
+export function bindDatagrams(address: Address): number {
+  const fd = openSocket(address, abi.SOCK_DGRAM);
+  bindSocket(fd, address);
+  return fd;
+}
+
+/** A datagram, and the address of who sent it as the kernel has it. */
+export interface Datagram {
+  readonly bytes: Uint8Array;
+  readonly from: Uint8Array;
+}
+
+/** Takes a datagram that waits. @returns nothing when none does; one that is longer than `lengthMax` is cut */
+export function receiveDatagram(fd: number, lengthMax: number): Datagram | undefined {
+  const bytes = new Uint8Array(lengthMax);
+  const from = new Uint8Array(abi.SIZEOF_sockaddr_in);
+  const size = structure(4);
+  size.view.setUint32(0, from.length, true);
+  const length = tryCall(abi.SYS_recvfrom, fd, bytes, bytes.length, 0, from, size.bytes);
+  return length < 0 ? undefined : { bytes: bytes.slice(0, length), from };
+}
+
+/** Sends a datagram. One that cannot be sent is lost, as others are on their way. */
+export function sendDatagram(fd: number, { bytes, from: to }: Datagram): void {
+  tryCall(abi.SYS_sendto, fd, bytes, bytes.length, 0, to, to.length);
+}
+
+/** The port that an IPv4 socket has. */
+export function localPort(fd: number): number {
+  const { bytes, view } = structure(abi.SIZEOF_sockaddr_in);
+  const size = structure(4);
+  size.view.setUint32(0, bytes.length, true);
+  call('getsockname', `descriptor ${fd}`, abi.SYS_getsockname, fd, bytes, size.bytes);
+  return view.getUint16(abi.OFFSETOF_sockaddr_in_sin_port);
+}
+
+/** What the kernel knows a socket's network namespace by. */
+export function namespaceCookie(fd: number): bigint {
+  const value = structure(8);
+  const size = structure(4);
+  size.view.setUint32(0, value.bytes.length, true);
+  const subject = 'SO_NETNS_COOKIE';
+  call('getsockopt', subject, abi.SYS_getsockopt, fd, abi.SOL_SOCKET, abi.SO_NETNS_COOKIE, value.bytes, size.bytes);
+  return value.view.getBigUint64(0, true);
 }
 
 /** Takes a connection that waits. @returns the socket and, on vsock, the peer's context id */

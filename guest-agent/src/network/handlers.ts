@@ -8,12 +8,14 @@ import { NetlinkSocket } from '../linux/netlink.ts';
 import { configureNetwork } from './configure.ts';
 import { HiddenCards } from './hidden-cards.ts';
 import { planNetwork } from './plan.ts';
+import { Resolver } from './resolver.ts';
 import { writeResolverFiles } from './resolver-files.ts';
 
-type Calls = 'ConfigureNetwork' | 'NetworkDetails';
+type Calls = 'ConfigureNetwork' | 'NetworkDetails' | 'ServeResolver' | 'AnswerQuery';
 
 export function networkHandlers(loop: EventLoop): Pick<Handlers<AgentMethods>, Calls> {
   const cards = new HiddenCards();
+  const resolver = new Resolver(loop);
   return {
     ConfigureNetwork: async (request) => {
       const changes = await configureNetwork(planNetwork(request), cards, loop);
@@ -27,6 +29,11 @@ export function networkHandlers(loop: EventLoop): Pick<Handlers<AgentMethods>, C
       } finally {
         network.close();
       }
+    },
+    ServeResolver: () => resolver.queries(),
+    AnswerQuery: async ({ id, message }) => {
+      resolver.answer(id, message);
+      return {};
     },
   };
 }

@@ -14,13 +14,14 @@ import { mayConnect } from '../open-file-limit.ts';
  * On vsock only the host may connect: vsock has no network namespaces, so a process in a container could reach the
  * agent through the guest's own context id.
  * @param connectionsMax connections that may be with `handle` at once, until its promise settles; others are closed
+ * @returns the socket; nobody is taken any more when it is closed
  */
 export function serve(
   loop: EventLoop,
   address: Address,
   connectionsMax: number,
   handle: (fd: number) => Promise<void>,
-): void {
+): Pollable {
   const listener = new Pollable(loop, listen(address));
   let connections = 0;
   const acceptOne = (): void => {
@@ -43,8 +44,8 @@ export function serve(
       connections -= 1;
     });
   };
-  const acceptAll = async (): Promise<never> => {
-    for (;;) {
+  const acceptAll = async (): Promise<void> => {
+    while (!listener.closed) {
       try {
         acceptOne();
       } catch (error) {
@@ -59,6 +60,7 @@ export function serve(
     }
   };
   void acceptAll();
+  return listener;
 }
 
 /** Pause after a connection that could not be accepted. */

@@ -1,6 +1,6 @@
 // For tests: runs the programs of device-filter.ts as the kernel does, and refuses what its verifier refuses.
 import * as abi from '../../linux/abi.gen.ts';
-import type { Instruction } from '../../linux/bpf.ts';
+import type { Instruction } from '../../linux/bpf-instructions.ts';
 
 /** What a process asks for: one device, and a mask of BPF_DEVCG_ACC_*. */
 export interface DeviceAccess {

@@ -1,43 +1,18 @@
 // Rules for devices as a program that the kernel runs at each mknod(2) and open(2) of a device (BPF_PROG_TYPE_CGROUP_DEVICE).
 import * as abi from '../../linux/abi.gen.ts';
-import type { Instruction } from '../../linux/bpf.ts';
+import { alu, EXIT, type Instruction, jump, load, RESULT } from '../../linux/bpf-instructions.ts';
 import { type DeviceRule, EVERY_ACCESS } from '../config/device-rules.ts';
 
 /** struct bpf_cgroup_dev_ctx: `access_type` is access << 16 | type (include/uapi/linux/bpf.h). */
 const ACCESS_SHIFT = 16;
 const TYPE_MASK = (1 << ACCESS_SHIFT) - 1;
 
-/** Registers. The program gets the address of its question in `context`, and its result is what it leaves in `result`. */
-const RESULT = 0;
-const CONTEXT = 1;
+/** Registers. */
 const TYPE = 2;
 const ACCESS = 3;
 const MAJOR = 4;
 const MINOR = 5;
 
-const load = (register: number, offset: number): Instruction => ({
-  code: abi.BPF_LDX | abi.BPF_MEM | abi.BPF_W,
-  destination: register,
-  source: CONTEXT,
-  offset,
-  immediate: 0,
-});
-const alu = (operation: number, register: number, immediate: number): Instruction => ({
-  code: abi.BPF_ALU | operation | abi.BPF_K,
-  destination: register,
-  source: 0,
-  offset: 0,
-  immediate,
-});
-/** Leaves out the next `offset` instructions if the comparison holds. */
-const jump = (comparison: number, register: number, immediate: number, offset: number): Instruction => ({
-  code: abi.BPF_JMP32 | comparison | abi.BPF_K,
-  destination: register,
-  source: 0,
-  offset,
-  immediate,
-});
-const EXIT: Instruction = { code: abi.BPF_JMP | abi.BPF_EXIT, destination: 0, source: 0, offset: 0, immediate: 0 };
 const answer = (allow: boolean): Instruction[] => [alu(abi.BPF_MOV, RESULT, allow ? 1 : 0), EXIT];
 
 /**
