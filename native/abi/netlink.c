@@ -61,7 +61,7 @@ int main(void)
   SIZE_OF(tc_mirred) OFFSET(tc_mirred, action) OFFSET(tc_mirred, eaction) OFFSET(tc_mirred, ifindex)
   C(TC_ACT_STOLEN) C(TC_ACT_OK) C(TCA_EGRESS_REDIR) C(TCA_EGRESS_MIRROR) C(TCA_MIRRED_PARMS)
   C(ETH_P_ARP) C(ETH_P_IP) C(ETH_P_IPV6) C(IPPROTO_UDP) C(IPPROTO_TCP) C(IPPROTO_ICMPV6) C(ARPOP_REPLY)
-  C(TCA_U32_CLASSID) C(TCA_U32_SEL) C(TCA_U32_ACT) C(TC_U32_TERMINAL)
+  C(TCA_U32_SEL) C(TCA_U32_ACT) C(TC_U32_TERMINAL)
   SIZE_OF(tc_u32_sel) OFFSET(tc_u32_sel, flags) OFFSET(tc_u32_sel, nkeys)
   SIZE_OF(tc_u32_key) OFFSET(tc_u32_key, mask) OFFSET(tc_u32_key, val) OFFSET(tc_u32_key, off)
   return 0;

@@ -2,18 +2,24 @@
 // a VM. Each interface is joined with a tap of the VM at the level of traffic control (tc-mirred(8)): every frame that comes in
 // at one goes out at the other, and the host's own network there sees none of them. The guest takes over the rest: the MAC
 // address, the IP addresses, the routes.
+import { readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { watchFd } from '../ffi/event-loop.unsafe.ts';
 import type { OwnedFd } from '../ffi/fd.unsafe.ts';
+import { openInetSocket } from '../ffi/inet-socket.unsafe.ts';
 import { NetlinkMonitor, NetlinkSocket } from '../ffi/netlink.unsafe.ts';
 import { inNetworkNamespace, openNetworkNamespace } from '../ffi/network-namespace.unsafe.ts';
 import { SystemError } from '../ffi/system-error.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
 import { ARPHRD_ETHER, IFF_LOOPBACK, IFF_UP, NUD_PERMANENT } from '../netlink/abi.gen.ts';
 import { describeNetwork } from '../netlink/describe.ts';
+import { parseIp } from '../netlink/ip.ts';
 import type { Link } from '../netlink/link.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { RESOLVER_PORTS } from '../netlink/traffic-control.ts';
 import type { ConfigureNetworkRequest } from '../protocol/agent.gen.ts';
+import { DNS_PORT, RESOLVER_ADDRESS } from '../protocol/dns-message.ts';
+import type { HostResolver } from './resolver-query.ts';
 
 /** A network card of the VM. */
 export interface NetworkCard {
@@ -37,6 +43,10 @@ export interface GuestNetwork {
   readonly plugged: readonly NetworkCard[];
   /** Interfaces for which no card is left. */
   readonly left: readonly string[];
+  /** The resolver that somebody has at `RESOLVER_ADDRESS` of the network namespace. */
+  readonly resolver: HostResolver | undefined;
+  /** What this resolver lacks, in words for a person. */
+  readonly problem: string | undefined;
 }
 
 interface Joined {
@@ -47,6 +57,17 @@ interface Joined {
 /** Link-local addresses: each kernel makes its own. */
 const LINK_LOCAL = /^fe[89ab]/i;
 
+/** Sockets of UDP and their addresses, in the network namespace of the thread that reads (proc_pid_net(5)). */
+const UDP_SOCKETS = '/proc/thread-self/net/udp';
+/** From which ports sockets of a network namespace send that were given none (ip(7)). */
+const LOCAL_PORTS = '/proc/sys/net/ipv4/ip_local_port_range';
+
+/** Whether there is a socket at the resolver's address; whoever asks it at its own port comes there by rules of netfilter. */
+export function listsResolver(udpSockets: string): boolean {
+  const address = Buffer.from(parseIp(RESOLVER_ADDRESS) ?? []).reverse();
+  return new RegExp(`^ *\\d+: ${address.toString('hex')}:`, 'im').test(udpSockets);
+}
+
 /** A process must be alone with its network namespace, where the taps wait. */
 export class ContainerNetwork implements Disposable {
   readonly #namespace: OwnedFd;
@@ -55,6 +76,9 @@ export class ContainerNetwork implements Disposable {
   /** Cards whose taps are in the container's network namespace. */
   readonly #moved = new Set<NetworkCard>();
   #joined: readonly Joined[] = [];
+  #resolver: HostResolver | undefined;
+  /** Interfaces where answers to the resolver are let through, by their indexes. */
+  readonly #answered = new Set<number>();
 
   /** @param path of the network namespace. @throws Node's error when there is none */
   constructor(path: string, cards: readonly NetworkCard[]) {
@@ -86,6 +110,8 @@ export class ContainerNetwork implements Disposable {
         interfaces.some(({ index }) => index === interfaceIndex),
       );
       this.#joined = kept;
+      for (const index of this.#answered)
+        if (!kept.some((one) => one.interfaceIndex === index)) this.#answered.delete(index);
       const left: string[] = [];
       for (const link of interfaces) {
         if (kept.some(({ interfaceIndex }) => interfaceIndex === link.index)) continue;
@@ -95,7 +121,8 @@ export class ContainerNetwork implements Disposable {
       }
       const joined = network.links();
       this.#adjust(network, joined);
-      return { ...this.#forGuest(network, joined), left };
+      const problem = this.#findResolver() === undefined ? undefined : this.#letAnswersThrough(network, joined);
+      return { ...this.#forGuest(network, joined), left, resolver: this.#resolver, problem };
     } finally {
       network.close();
     }
@@ -116,6 +143,39 @@ export class ContainerNetwork implements Disposable {
       throw new ContainerNetworkError('CANNOT_JOIN', message, { name: link.name }, { cause });
     }
     this.#joined = [...this.#joined, { card, interfaceIndex: link.index }];
+  }
+
+  #findResolver(): HostResolver | undefined {
+    const { fd } = this.#namespace;
+    if (this.#resolver !== undefined) return this.#resolver;
+    if (!listsResolver(inNetworkNamespace(fd, () => readFileSync(UDP_SOCKETS, 'latin1')))) return undefined;
+    this.#resolver = {
+      address: RESOLVER_ADDRESS,
+      port: DNS_PORT,
+      openSocket: (protocol) => inNetworkNamespace(fd, () => openInetSocket(protocol)),
+    };
+    return this.#resolver;
+  }
+
+  /**
+   * A resolver asks others for the names that it does not know, by the container's own interfaces.
+   * @returns why it cannot
+   */
+  #letAnswersThrough(network: Rtnetlink, links: readonly Link[]): string | undefined {
+    try {
+      for (const { card, interfaceIndex } of this.#joined) {
+        if (this.#answered.has(interfaceIndex)) continue;
+        const { first, last } = RESOLVER_PORTS;
+        inNetworkNamespace(this.#namespace.fd, () => writeFileSync(LOCAL_PORTS, `${first} ${last}`));
+        const link = links.find(({ index }) => index === interfaceIndex);
+        if (link === undefined) continue;
+        network.passAnswers(link, linkOf(network, card.tap));
+        this.#answered.add(interfaceIndex);
+      }
+      return undefined;
+    } catch (error) {
+      return `the resolver of the container's network knows names of containers alone: ${messageOf(error)}; the kernel needs cls_u32`;
+    }
   }
 
   /** Brings a card's tap to the interfaces that it may be joined with. It goes when the VM closes it, wherever it is. */
@@ -144,7 +204,7 @@ export class ContainerNetwork implements Disposable {
     }
   }
 
-  #forGuest(network: Rtnetlink, links: readonly Link[]): Omit<GuestNetwork, 'left'> {
+  #forGuest(network: Rtnetlink, links: readonly Link[]): Pick<GuestNetwork, 'request' | 'plugged'> {
     const { interfaces, routes, neighbours } = describeNetwork(network, { kernels: false });
     const joined = this.#joined.flatMap(({ card, interfaceIndex }) => {
       const link = links.find(({ index }) => index === interfaceIndex);

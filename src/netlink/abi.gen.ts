@@ -128,7 +128,6 @@ export const IPPROTO_UDP = 17;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_ICMPV6 = 58;
 export const ARPOP_REPLY = 2;
-export const TCA_U32_CLASSID = 1;
 export const TCA_U32_SEL = 5;
 export const TCA_U32_ACT = 7;
 export const TC_U32_TERMINAL = 1;

@@ -7,7 +7,7 @@ import { decodeMessages, decodePayload, type NetlinkMessage } from './message.ts
 import { decodeNeighbour, encodeNeighbour } from './neighbour.ts';
 import { decodeRoute, encodeRoute, type Route } from './route.ts';
 import goldens from './testing/netlink-goldens.json' with { type: 'json' };
-import { encodeIngress, encodeRedirect } from './traffic-control.ts';
+import { encodeAnswerFilters, encodeIngress, encodeRedirect } from './traffic-control.ts';
 
 /** Index of the interface in the captures. */
 const FIRST = 10;
@@ -99,6 +99,7 @@ describe('a request is what iproute2 sends', () => {
     ['ingress', goldens.ingress, abi.SIZEOF_tcmsg, encodeIngress(FIRST)],
     ['no ingress', goldens.noIngress, abi.SIZEOF_tcmsg, encodeIngress(FIRST)],
     ['redirection', goldens.redirect, abi.SIZEOF_tcmsg, encodeRedirect(FIRST, 11)],
+    ['answers of UDP', goldens.answers, abi.SIZEOF_tcmsg, encodeAnswerFilters(FIRST, 11)[1] ?? new Uint8Array()],
     [
       'name',
       goldens.name,

@@ -6,7 +6,7 @@ import { decodeLink, encodeLinkChange, encodeLinkQuery, type Link, type LinkChan
 import { decodeNeighbour, encodeNeighbour, encodeNeighbourQuery, type Neighbour } from './neighbour.ts';
 import { decodeRoute, type ExistingRoute, encodeRoute, encodeRouteQuery, type Route } from './route.ts';
 import { NetlinkSession, type NetlinkTransport } from './session.ts';
-import { encodeIngress, encodeRedirect } from './traffic-control.ts';
+import { encodeAnswerFilters, encodeIngress, encodeRedirect } from './traffic-control.ts';
 
 const CREATE = abi.NLM_F_CREATE | abi.NLM_F_EXCL;
 
@@ -89,6 +89,14 @@ export class Rtnetlink {
     this.#change(abi.RTM_NEWQDISC, CREATE, encodeIngress(from.index), `ingress of ${from.name}`);
     const subject = `redirection from ${from.name} to ${to.name}`;
     this.#change(abi.RTM_NEWTFILTER, CREATE, encodeRedirect(from.index, to.index), subject);
+  }
+
+  /** Lets an interface's own network have what answers its resolver; to be called after `redirect`, for the same interfaces. */
+  passAnswers(from: Link, to: Link): void {
+    const subject = `filter of ${from.name} for answers to the resolver`;
+    for (const filter of encodeAnswerFilters(from.index, to.index)) {
+      this.#change(abi.RTM_NEWTFILTER, CREATE, filter, subject);
+    }
   }
 
   #change(type: number, flags: number, payload: Uint8Array, subject: string): void {

@@ -1,7 +1,9 @@
 // The network of a sandbox: what the container's network namespace on the host has, the guest has.
 import type { AgentClient } from '../agent-client/agent-client.ts';
 import { ContainerNetwork, type NetworkCard } from '../host/container-network.ts';
+import type { HostResolver } from '../host/resolver-query.ts';
 import { messageOf } from '../lib/errors.ts';
+import { SandboxResolver } from './sandbox-resolver.ts';
 
 /** Engines make several changes in a row. */
 const SETTLE_MS = 50;
@@ -18,11 +20,13 @@ export class SandboxNetwork implements Disposable {
   readonly #vm: NetworkVm;
   readonly #agent: AgentClient;
   readonly #warn: (message: string) => void;
+  #resolver: SandboxResolver | undefined;
   #told = '';
   #warned = '';
   #plugged: readonly NetworkCard[] = [];
   #last: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
 
   /** @param path of the network namespace. @throws Node's error when there is none; SystemError */
   constructor(path: string, vm: NetworkVm, agent: AgentClient, warn: (message: string) => void) {
@@ -43,6 +47,8 @@ export class SandboxNetwork implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    this.#isOver = true;
+    this.#resolver?.[Symbol.dispose]();
     this.#network[Symbol.dispose]();
   }
 
@@ -58,7 +64,7 @@ export class SandboxNetwork implements Disposable {
   }
 
   async #update(): Promise<void> {
-    const { request, plugged, left } = this.#network.update();
+    const { request, plugged, left, resolver, problem } = this.#network.update();
     const text = JSON.stringify(request);
     if (text !== this.#told) {
       for (const card of this.#plugged) if (!plugged.includes(card)) this.#vm.setLink(card, false);
@@ -67,15 +73,24 @@ export class SandboxNetwork implements Disposable {
       await this.#agent.call('ConfigureNetwork', request);
       this.#told = text;
     }
-    this.#warnOf(left);
+    if (resolver !== undefined) await this.#serveResolver(resolver);
+    const count = this.#vm.cards.length;
+    const noCard = `no network card is left for ${left.join(', ')}: the virtual machine has ${count} (network_interfaces)`;
+    this.#warnOf([...(left.length > 0 ? [noCard] : []), ...(problem === undefined ? [] : [problem])]);
   }
 
-  #warnOf(left: readonly string[]): void {
-    const names = left.join(', ');
-    if (names === this.#warned) return;
-    this.#warned = names;
-    if (names === '') return;
-    const count = this.#vm.cards.length;
-    this.#warn(`no network card is left for ${names}: the virtual machine has ${count} (network_interfaces)`);
+  /** Once there is a resolver, it stays: an engine that starts anew has it again a moment later. */
+  async #serveResolver(resolver: HostResolver): Promise<void> {
+    if (this.#resolver?.isOver === false) return;
+    const started = await SandboxResolver.start(this.#agent, resolver, this.#warn);
+    this.#resolver = started;
+    if (this.#isOver) started[Symbol.dispose]();
+  }
+
+  #warnOf(problems: readonly string[]): void {
+    const text = problems.join('; ');
+    if (text === this.#warned) return;
+    this.#warned = text;
+    if (text !== '') this.#warn(text);
   }
 }

@@ -1,5 +1,6 @@
 // Docker with tskata as a runtime, beside runc where both can be asked.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -137,6 +138,108 @@ describe('the network of Docker', () => {
     await printed('rm', '-f', 'joining');
     await printed('network', 'rm', 'second');
   });
+});
+
+describe('names', () => {
+  const lookUp = async (container: string, name: string): Promise<string> =>
+    (await docker('exec', container, 'nslookup', '-type=a', name)).stdout;
+
+  test('of containers of either runtime, aliases, and names of others are found on networks of a user', async () => {
+    using outside = await nameServer();
+    await printed('network', 'create', '--subnet', '10.78.0.0/24', 'named');
+    await printed('network', 'create', '--subnet', '10.79.0.0/24', 'later');
+    const start = (name: string, runtime: string, ip: string, ...more: readonly string[]): Promise<string> =>
+      printed('run', '-d', '--name', name, `--runtime=${runtime}`, '--net', 'named', '--ip', ip, ...more);
+    await start('nearby', 'runc', '10.78.0.10', '--network-alias', 'alias', IMAGE, 'sh', '-c', serve('from runc'));
+    await start('asking', 'tskata', '10.78.0.11', '--dns', '10.78.0.1', IMAGE, 'sleep', '1000');
+
+    expect(await lookUp('asking', 'nearby')).toMatch(/Server:\s+127\.0\.0\.11\n[\s\S]*Address: 10\.78\.0\.10\n/);
+    expect(await lookUp('asking', 'asking')).toContain('Address: 10.78.0.11');
+    expect(await printed('exec', 'asking', 'wget', '-q', '-O-', 'http://alias/')).toBe('from runc');
+    expect(await lookUp('nearby', 'asking')).toContain('Address: 10.78.0.11');
+    expect(await lookUp('asking', 'elsewhere.example')).toContain('Address: 192.0.2.53');
+    expect(outside.asked).toBeGreaterThan(0);
+
+    // A network without names at first.
+    await printed('run', '-d', '--name', 'moving', '--runtime=tskata', IMAGE, 'sleep', '1000');
+    await printed('network', 'connect', '--alias', 'there', 'later', 'moving');
+    await printed('network', 'connect', 'later', 'asking');
+    const address = await printed(
+      'exec',
+      'moving',
+      'sh',
+      '-c',
+      'ip -o -4 address | grep -o "10.79.0.[0-9]*/" | tr -d /',
+    );
+    await expect.poll(() => lookUp('moving', 'asking'), PATIENCE).toContain('Address: 10.79.0.');
+    expect(await lookUp('asking', 'there')).toContain(`Address: ${address}`);
+    expect(await lookUp('nearby', 'there')).not.toContain('Address: 10.79.0.');
+
+    await printed('rm', '-f', 'nearby', 'asking', 'moving');
+    await printed('network', 'rm', 'named', 'later');
+  });
+});
+
+/** A server of the host for which every name has the address 192.0.2.53. */
+async function nameServer(): Promise<{ asked: number } & Disposable> {
+  const server = { asked: 0, [Symbol.dispose]: () => void socket.close() };
+  const socket = createSocket('udp4', (query, { address, port }) => {
+    server.asked += 1;
+    const end = query.indexOf(0, 12) + 5;
+    // RFC 1035, 4.1: an answer, with one address for the name of the question.
+    const header = Buffer.concat([query.subarray(0, 2), Buffer.from('81800001000100000000', 'hex')]);
+    const record = Buffer.from('c00c000100010000003c0004c0000235', 'hex');
+    socket.send(Buffer.concat([header, query.subarray(12, end), record]), port, address);
+  });
+  socket.bind(53);
+  await once(socket, 'listening');
+  return server;
+}
+
+const COMPOSE = `
+services:
+  store:
+    image: ${IMAGE}
+    runtime: tskata
+    command: sh -c 'echo kept > /data/file; ${serve('from the store').replaceAll('$', '$$$$')}'
+    volumes: [data:/data]
+    networks: [inside]
+  reader:
+    image: ${IMAGE}
+    runtime: tskata
+    depends_on: [store]
+    command: sh -c 'until wget -q -O- http://store/; do :; done; cat /data/file; sleep 1000'
+    volumes: [data:/data]
+    networks: [inside]
+  plain:
+    image: ${IMAGE}
+    runtime: runc
+    command: sleep 1000
+    networks: [inside]
+networks:
+  inside:
+volumes:
+  data:
+`;
+
+test('compose starts services that find each other and share a volume, and takes all of it away again', async () => {
+  const file = join(folder, 'compose.yaml');
+  writeFileSync(file, COMPOSE);
+  const compose = (...args: readonly string[]): Promise<string> =>
+    printed('compose', '--project-name', 'three', '--file', file, ...args);
+
+  await compose('up', '--detach', '--quiet-pull');
+
+  expect((await compose('ps', '--services')).split('\n').sort()).toEqual(['plain', 'reader', 'store']);
+  await expect.poll(() => compose('logs', '--no-log-prefix', 'reader'), PATIENCE).toContain('from the store\nkept');
+  expect(await compose('exec', '-T', 'plain', 'wget', '-q', '-O-', 'http://store/')).toBe('from the store');
+  expect(await compose('exec', '-T', 'reader', 'nslookup', '-type=a', 'plain')).toContain('Name:\tplain');
+  expect(await compose('exec', '-T', 'reader', 'uname', '-r')).toMatch(/-tskata$/);
+  await compose('down', '--volumes', '--timeout', '0');
+  expect(await printed('ps', '-aq')).toBe('');
+  expect(await printed('volume', 'ls', '-q')).toBe('');
+  expect(await printed('network', 'ls', '--filter', 'name=three', '-q')).toBe('');
+  expect(containers()).toEqual([]);
 });
 
 test('a container is looked at, stopped for a while, copied from and to, and ended', async () => {

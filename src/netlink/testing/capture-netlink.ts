@@ -27,7 +27,9 @@ const REQUESTS: Readonly<Record<string, string>> = {
   noIngress: 'tc qdisc del dev first ingress',
   // Captured also where the kernel has no such classifier.
   redirect:
-    'sh -c "tc filter add dev first ingress protocol all prio 1 matchall action mirred egress redirect dev outside || true"',
+    'sh -c "tc filter add dev first ingress protocol all prio 4 matchall action mirred egress redirect dev outside || true"',
+  answers:
+    'sh -c "tc filter add dev first ingress protocol ip prio 2 u32 match u32 0x05000000 0x0f000000 at 0 match u32 0 0x1fff at 4 match u32 0x110000 0xff0000 at 8 match u32 0x35fc00 0xfffffc00 at 20 action mirred egress mirror dev outside ok || true"',
   name: 'ip link set first down name eth0',
 };
 
