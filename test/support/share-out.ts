@@ -10,7 +10,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   'back-ends': 110,
   machine: 100,
   'tskata-network': 130,
-  docker: 250,
+  docker: 350,
   podman: 120,
   'tskata-growth': 90,
 };
