@@ -15,11 +15,13 @@ const query = (id: number, length = 19): ResolverQuery => {
   return { id, message, tcp: false };
 };
 
-/** A resolver that answers what it was asked, at once or never. */
+/** Patience with a busy machine. */
+const PATIENCE = { timeout: 20_000 };
+
+/** A resolver that answers what it was asked, at once or never, and how often somebody wanted a socket to ask by. */
 async function resolver(isSilent = false): Promise<HostResolver & { readonly asked: number }> {
   let asked = 0;
   const socket: Socket = createSocket('udp4', (message, { port, address }) => {
-    asked += 1;
     if (!isSilent) socket.send(message, port, address);
   });
   onTestFinished(() => void socket.close());
@@ -29,7 +31,10 @@ async function resolver(isSilent = false): Promise<HostResolver & { readonly ask
   return {
     address: '127.0.0.1',
     port,
-    openSocket: openInetSocket,
+    openSocket: (protocol) => {
+      asked += 1;
+      return openInetSocket(protocol);
+    },
     get asked() {
       return asked;
     },
@@ -61,7 +66,7 @@ test('each query gets the answer of the resolver', async () => {
 
   for (const one of asked) queries.push(one);
 
-  await expect.poll(() => answers.length).toBe(3);
+  await expect.poll(() => answers.length, PATIENCE).toBe(3);
   const sorted = answers.toSorted((a, b) => a.id - b.id).map(({ id, message }) => ({ id, message: [...message] }));
   expect(sorted).toEqual(asked.map(({ id, message }) => ({ id, message: [...message] })));
 });
@@ -79,8 +84,8 @@ test('more than may be under way is not asked, whether answers do not come or ar
     stubborn.queries.push(query(id));
   }
 
-  await expect.poll(() => stubborn.answers.length).toBe(most);
-  await expect.poll(() => silent.asked).toBe(most);
+  await expect.poll(() => stubborn.answers.length, PATIENCE).toBe(most);
+  await expect.poll(() => silent.asked, PATIENCE).toBe(most);
   stubborn.queries.push(query(3 * most + 1));
   waiting.queries.push(query(3 * most + 1));
   expect([stubborn.answers.length, prompt.asked, silent.asked, waiting.answers.length]).toEqual([most, most, most, 0]);
@@ -96,7 +101,7 @@ test('what is no query goes nowhere', async () => {
   queries.push({ ...query(3), message: new Uint8Array(19).fill(0xff) });
   queries.push(query(4));
 
-  await expect.poll(() => answers.map(({ id }) => id)).toEqual([4]);
+  await expect.poll(() => answers.map(({ id }) => id), PATIENCE).toEqual([4]);
   expect(asked.asked).toBe(1);
 });
 
@@ -108,7 +113,7 @@ test('one that the agent ends is over; one that it never begins is an error', as
 
   ending.queries.end(new Error('the agent has had enough'));
 
-  await expect.poll(() => started.isOver).toBe(true);
+  await expect.poll(() => started.isOver, PATIENCE).toBe(true);
   expect(warnings).toContain('the guest has no resolver any more: the agent has had enough');
   await expect(SandboxResolver.start(refusing.agent, await resolver(), warn)).rejects.toThrow('does not listen');
 });
