@@ -35,6 +35,7 @@ C(EPOLL_CLOEXEC) C(RUSAGE_SELF) C(CLOCK_REALTIME) C(CLOCK_MONOTONIC) C(CLOCK_BOO
 C(TCGETS) C(ICANON) C(VEOF) C(TIOCSWINSZ) C(TIOCSCTTY) C(TIOCGPTN) C(TIOCGPTPEER) C(TIOCSPTLCK) C(SIOCGIFFLAGS) C(SIOCSIFFLAGS) C(IFF_UP)
 C(RNDADDENTROPY) C(RNDRESEEDCRNG) C(LINUX_REBOOT_MAGIC1) C(LINUX_REBOOT_MAGIC2) C(LINUX_REBOOT_CMD_RESTART)
 SIZE(epoll_event) OFFSET(epoll_event, events) OFFSET(epoll_event, data)
+C(AF_INET6) SIZE(sockaddr_in6) OFFSET(sockaddr_in6, sin6_port) OFFSET(sockaddr_in6, sin6_addr)
 SIZE(sockaddr_un) OFFSET(sockaddr_un, sun_path)
 SIZE(sockaddr_vm) OFFSET(sockaddr_vm, svm_port) OFFSET(sockaddr_vm, svm_cid)
 SIZE(stat) OFFSET(stat, st_mode) OFFSET(stat, st_rdev) OFFSET(stat, st_uid)

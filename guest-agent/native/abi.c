@@ -10,6 +10,7 @@
 #include <linux/filter.h>
 #include <linux/if.h>
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/ioprio.h>
 #include <linux/limits.h>
 #include <linux/magic.h>

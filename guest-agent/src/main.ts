@@ -2,7 +2,12 @@
 import './globals.ts';
 import { argv } from 'tskata-sys';
 import { messageOf } from '../../src/lib/errors.ts';
-import { AGENT_RPC_PORT, AGENT_STDIO_PORT, agentService } from '../../src/protocol/agent-service.ts';
+import {
+  AGENT_LOOPBACK_PORT,
+  AGENT_RPC_PORT,
+  AGENT_STDIO_PORT,
+  agentService,
+} from '../../src/protocol/agent-service.ts';
 import { ByteBudget } from '../../src/protocol/byte-budget.ts';
 import { MethodTable, serveConnection } from '../../src/protocol/server.ts';
 import { agentHandlers } from './agent.ts';
@@ -19,6 +24,7 @@ import { processorTime, readClock } from './linux/machine.ts';
 import { blockSignals, prctl } from './linux/process.ts';
 import type { Address } from './linux/socket.ts';
 import { log } from './log.ts';
+import { joinLoopback, LOOPBACK_CONNECTIONS_MAX } from './network/loopback.ts';
 import { raiseOpenFileLimit } from './open-file-limit.ts';
 import { Reaper } from './reaper.ts';
 import { connect, serve } from './rpc/listener.ts';
@@ -95,6 +101,7 @@ async function serveHost(): Promise<never> {
 
 serve(loop, addressOf(AGENT_RPC_PORT, 'agent.sock'), CONNECTIONS_MAX, answerOn);
 serve(loop, addressOf(AGENT_STDIO_PORT, 'stdio.sock'), ANONYMOUS_MAX, (fd) => streams.connect(fd));
+serve(loop, addressOf(AGENT_LOOPBACK_PORT, 'loopback.sock'), LOOPBACK_CONNECTIONS_MAX, (fd) => joinLoopback(loop, fd));
 const startTimes = { enteredNs, readyNs: readClock(abi.CLOCK_BOOTTIME), ...processorTime() };
 table.add(agentService, agentHandlers(guest, containers, startTimes, loop, helpers));
 if (unixDirectory === undefined) void serveHost();

@@ -11,6 +11,7 @@ export const ABI_FILES = [
   { program: 'virtio.c', target: 'src/devices/virtio/abi.gen.ts' },
   { program: 'linux.c', target: 'src/ffi/abi.gen.ts' },
   { program: 'native.c', target: 'src/ffi/native.gen.ts' },
+  { program: 'bpf.c', target: 'src/ffi/bpf-abi.gen.ts' },
   { program: 'netlink.c', target: 'src/netlink/abi.gen.ts' },
   { program: 'seccomp.c', target: 'src/oci/seccomp/abi.gen.ts' },
 ] as const;

@@ -1,6 +1,7 @@
 // A connection to a port of the guest, through the Unix socket of its vsock: `CONNECT <port>` is answered by `OK <port>`.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { AGENT_LOOPBACK_PORT } from '../protocol/agent-service.ts';
 
 /** What the guest gets to accept, milliseconds. */
 const ACCEPT_TIMEOUT_MS = 5000;
@@ -20,6 +21,24 @@ export async function connectToGuest(path: string, port: number): Promise<Socket
     socket.write(`CONNECT ${port}\n`);
     const answer = await readLine(socket, signal);
     if (!ANSWER.test(answer)) throw new Error(`nobody in the guest listens on vsock port ${port}`);
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/**
+ * Connects to a TCP port of the guest's loopback, by way of the agent.
+ * @param path of the vsock's Unix socket
+ * @throws Error when there is no VM, or nobody in the guest listens on that port (rejects)
+ */
+export async function connectToLoopback(path: string, port: number): Promise<Socket> {
+  const socket = await connectToGuest(path, AGENT_LOOPBACK_PORT);
+  try {
+    socket.write(`${port}\n`);
+    const answer = await readLine(socket, AbortSignal.timeout(ACCEPT_TIMEOUT_MS));
+    if (answer !== 'OK\n') throw new Error(`nobody in the guest listens on port ${port} of its loopback`);
     return socket;
   } catch (error) {
     socket.destroy();

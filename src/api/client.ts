@@ -16,7 +16,7 @@ const MAXIMUM_RESPONSE = 4 * 1024 * 1024;
 export class CallError extends TskataError<StatusName> {}
 
 /** A generated method of one question and one answer. */
-type UnaryMethod<Request, Response> = (
+export type UnaryMethod<Request, Response> = (
   request: Request,
   metadata: Metadata,
   options: Partial<CallOptions>,

@@ -9,6 +9,8 @@ export const PROTOCOL_MINOR = 1;
 export const AGENT_RPC_PORT = 1024;
 /** vsock port of the agent for standard streams: see `StdioRequest`. */
 export const AGENT_STDIO_PORT = 1025;
+/** vsock port of the agent for connections to the guest's loopback: see agent.proto. */
+export const AGENT_LOOPBACK_PORT = 1026;
 /** What the host puts into the guest is below this folder. */
 export const GUEST_DIRECTORY = '/run/tskata';
 /** Where the agent mounts the file system that the host shares. */

@@ -14,6 +14,9 @@ export const protobufFileName = "agent.proto";
  * Transport: ttrpc frames (10-byte header) on a vsock stream. The agent connects to VMADDR_CID_HOST, port 1024, as soon as
  * it can answer, and serves this service on that connection; it serves it as well on every connection that it accepts on
  * its own port 1024. Standard streams of processes have connections of their own, to the agent's port 1025: see StdioRequest.
+ * A connection to its port 1026 becomes one to a TCP port of the guest's loopback: the host sends the port in decimal digits and
+ * a line feed, the agent answers with "OK" and a line feed once somebody has accepted, and carries bytes and half-closes both
+ * ways from then on. Where nobody listens, it closes the connection.
  *
  * Compatibility: the host calls Handshake first. Within one major version fields and methods are only added; both ends
  * ignore fields they do not know, and answer methods they do not know with the status UNIMPLEMENTED.

@@ -22,6 +22,7 @@ import { parseProxyLine, readLines } from './proxy-connection.ts';
 import { type GuestProcess, Sandbox } from './sandbox.ts';
 import { COMMIT_LINE, parseSandboxArguments, type SandboxArguments } from './sandbox-arguments.ts';
 import { openLog } from './sandbox-log.ts';
+import { SandboxLoopback } from './sandbox-loopback.ts';
 import { SandboxNetwork } from './sandbox-network.ts';
 import type { SandboxVm, StartVm } from './sandbox-vm.ts';
 import { SharedFolder } from './shared-folder.ts';
@@ -63,6 +64,7 @@ class SandboxProcess {
   readonly #sharedFolder: SharedFolder;
   #details: AgentDetails | undefined;
   #vm: SandboxVm | undefined;
+  #loopback: SandboxLoopback | undefined;
 
   constructor(options: SandboxArguments, startVm: StartVm, log: Logger) {
     this.#options = options;
@@ -77,6 +79,7 @@ class SandboxProcess {
       mounts: this.#sharedFolder,
       openNetwork: (path, agent) => {
         if (this.#vm === undefined) throw new StatusError('UNAVAILABLE', 'the virtual machine is not there yet');
+        this.#openLoopback(path);
         if (this.#vm.cards.length === 0) return undefined;
         return new SandboxNetwork(path, this.#vm, agent, (message) => log.warn(message));
       },
@@ -223,6 +226,17 @@ class SandboxProcess {
       if (token !== undefined) sandbox.forget(token);
       if (process !== undefined) sandbox.detached(process);
     });
+  }
+
+  /** @param path of the container's network namespace */
+  #openLoopback(path: string): void {
+    this.#loopback?.[Symbol.dispose]();
+    try {
+      this.#loopback = new SandboxLoopback(path, VSOCK_SOCKET);
+    } catch (error) {
+      const what = "connections to 127.0.0.1 in the container's network namespace do not reach the container";
+      this.#log.warn(`${what}: ${messageOf(error)}`);
+    }
   }
 
   /** Until the starter commits, the sandbox is its work in progress, and ends with it. */

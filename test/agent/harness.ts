@@ -210,7 +210,7 @@ export class TestAgent implements AsyncDisposable {
     return this.#client.stream(agentService, name, request);
   }
 
-  async connect(name: 'agent.sock' | 'stdio.sock'): Promise<Socket> {
+  async connect(name: 'agent.sock' | 'stdio.sock' | 'loopback.sock'): Promise<Socket> {
     const socket = connect({ path: join(this.directory, name), allowHalfOpen: true });
     await once(socket, 'connect');
     return socket;

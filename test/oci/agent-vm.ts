@@ -6,8 +6,13 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { buildDirectory } from '../../scripts/lib/paths.ts';
-import { noticeBreak } from '../../src/host/vsock-unix.ts';
-import { AGENT_RPC_PORT, AGENT_STDIO_PORT, SHARED_DIRECTORY } from '../../src/protocol/agent-service.ts';
+import { joinSockets } from '../../src/host/join-sockets.ts';
+import {
+  AGENT_LOOPBACK_PORT,
+  AGENT_RPC_PORT,
+  AGENT_STDIO_PORT,
+  SHARED_DIRECTORY,
+} from '../../src/protocol/agent-service.ts';
 import type { SandboxVm, SandboxVmOptions } from '../../src/runtime/sandbox-vm.ts';
 
 /**
@@ -21,6 +26,7 @@ mount --rbind "$1" ${SHARED_DIRECTORY} && exec "$0" --listen-unix "$2"`;
 const SOCKETS: Readonly<Record<string, string>> = {
   [`CONNECT ${AGENT_RPC_PORT}\n`]: 'agent.sock',
   [`CONNECT ${AGENT_STDIO_PORT}\n`]: 'stdio.sock',
+  [`CONNECT ${AGENT_LOOPBACK_PORT}\n`]: 'loopback.sock',
 };
 
 export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm> {
@@ -42,7 +48,7 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
-  join_(dial(join(folder, 'agent.sock')), dial(`${options.vsockPath}_${AGENT_RPC_PORT}`));
+  joinSockets(dial(join(folder, 'agent.sock')), dial(`${options.vsockPath}_${AGENT_RPC_PORT}`));
   createServer({ allowHalfOpen: true }, (socket) => {
     let head = '';
     socket.on('data', function read(bytes: Buffer) {
@@ -51,7 +57,7 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
       if (name === undefined) return;
       socket.off('data', read);
       socket.write('OK 1\n');
-      join_(socket, dial(join(folder, name)));
+      joinSockets(socket, dial(join(folder, name)));
     });
   }).listen(options.vsockPath);
   return {
@@ -68,17 +74,4 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
 
 function dial(path: string): Socket {
   return connect({ path, allowHalfOpen: true });
-}
-
-/** Half-closes go through, and so do breaks, as with the vsock device of a VM. */
-function join_(a: Socket, b: Socket): void {
-  for (const [from, to] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    from.pipe(to);
-    from.on('end', () => noticeBreak(from));
-    from.on('error', () => {});
-    from.on('close', () => to.destroySoon());
-  }
 }

@@ -1,4 +1,4 @@
-// Sockets: vsock in a guest, Unix sockets where the agent runs without one; IPv4 for what the guest's programs ask the agent.
+// Sockets: vsock in a guest, Unix sockets where the agent runs without one; IP for what the guest's programs and the agent ask each other.
 import { encodeUtf8 } from 'tskata-sys';
 import { parseIp } from '../../../src/netlink/ip.ts';
 import * as abi from './abi.gen.ts';
@@ -9,9 +9,10 @@ export type Address =
   | { readonly family: 'vsock'; readonly cid: number; readonly port: number }
   | { readonly family: 'unix'; readonly path: string }
   /** Port 0 to listen on one that is free. */
-  | { readonly family: 'inet'; readonly address: string; readonly port: number };
+  | { readonly family: 'inet'; readonly address: string; readonly port: number }
+  | { readonly family: 'inet6'; readonly address: string; readonly port: number };
 
-const FAMILIES = { vsock: abi.AF_VSOCK, unix: abi.AF_UNIX, inet: abi.AF_INET } as const;
+const FAMILIES = { vsock: abi.AF_VSOCK, unix: abi.AF_UNIX, inet: abi.AF_INET, inet6: abi.AF_INET6 } as const;
 
 export function describe(address: Address): string {
   if (address.family === 'unix') return address.path;
@@ -32,6 +33,13 @@ function encode(address: Address): Uint8Array {
     // Port and address are in the order of the network.
     view.setUint16(abi.OFFSETOF_sockaddr_in_sin_port, address.port);
     bytes.set(parseIp(address.address) ?? [], abi.OFFSETOF_sockaddr_in_sin_addr);
+    return bytes;
+  }
+  if (address.family === 'inet6') {
+    const { bytes, view } = structure(abi.SIZEOF_sockaddr_in6);
+    view.setUint16(0, abi.AF_INET6, true);
+    view.setUint16(abi.OFFSETOF_sockaddr_in6_sin6_port, address.port);
+    bytes.set(parseIp(address.address) ?? [], abi.OFFSETOF_sockaddr_in6_sin6_addr);
     return bytes;
   }
   const { bytes, view } = structure(abi.SIZEOF_sockaddr_un);

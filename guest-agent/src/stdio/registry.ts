@@ -1,17 +1,13 @@
 // Brings the host's stream connections and the processes' streams together, by the token in the first line.
-import { decodeUtf8 } from 'tskata-sys';
 import type { StdioRequest } from '../../../src/protocol/agent.gen.ts';
 import { StatusError } from '../../../src/protocol/status.ts';
 import { type EventLoop, Pollable } from '../event-loop.ts';
-import * as abi from '../linux/abi.gen.ts';
-import { tryRead } from '../linux/file.ts';
 import { log } from '../log.ts';
+import { readFirstLine } from './first-line.ts';
 import { ProcessStreams } from './process-streams.ts';
 
 /** Longest first line: 128 digits, a space, a name and a line feed. */
 const LINE_BYTES_MAX = 128 + 1 + 'terminal'.length + 1;
-/** How long a connection may take to say what it is for. */
-const LINE_TIMEOUT_MS = 10_000;
 /** Connections that may be about to say what they are for, at once: three for each of hundreds of processes. */
 export const ANONYMOUS_MAX = 512;
 
@@ -56,9 +52,7 @@ export class StreamRegistry {
   /** Handles a new connection: a non-blocking socket, which it owns from here on. Settles when it knows what that is for. */
   async connect(fd: number): Promise<void> {
     const socket = new Pollable(this.#loop, fd);
-    const cancel = this.#loop.after(LINE_TIMEOUT_MS, () => socket.close());
-    const line = await readLine(socket);
-    cancel();
+    const line = await readFirstLine(this.#loop, socket, LINE_BYTES_MAX);
     const [token = '', name = ''] = line?.split(' ') ?? [];
     const streams = this.#streams.get(token);
     if (line === undefined || streams === undefined || !streams.attach(name, socket)) {
@@ -66,21 +60,4 @@ export class StreamRegistry {
       socket.close();
     }
   }
-}
-
-/** Reads up to the first line feed and nothing behind it. @returns undefined when there is none within the limit */
-async function readLine(socket: Pollable): Promise<string | undefined> {
-  const line = new Uint8Array(LINE_BYTES_MAX);
-  // Byte by byte: what follows the line belongs to the stream.
-  for (let filled = 0; filled < line.length && !socket.closed; ) {
-    const length = tryRead(socket.fd, line.subarray(filled, filled + 1));
-    if (length === -abi.EAGAIN) {
-      await socket.readable();
-      continue;
-    }
-    if (length <= 0) return undefined;
-    if (line[filled] === 0x0a) return decodeUtf8(line.subarray(0, filled));
-    filled += 1;
-  }
-  return undefined;
 }
