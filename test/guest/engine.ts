@@ -1,6 +1,7 @@
 // A container engine, called as a person calls it.
 import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, readdirSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Ended, ended } from '../oci/harness.ts';
 import { BUILD } from './tsvm-harness.ts';
@@ -40,6 +41,31 @@ export function packBox(folder: string): string {
 /** The script of a web server for one sentence. */
 export function serve(sentence: string): string {
   return `while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\n${sentence}\\n' | nc -l -p 80 > /dev/null; done`;
+}
+
+/**
+ * Makes an image of the root file system of busybox, as `docker save` writes it: engines without a builder take that.
+ * @param command what its containers run. @returns the archive's path
+ */
+export function packImage(folder: string, name: string, command: readonly string[]): string {
+  const image = join(folder, 'image');
+  mkdirSync(image);
+  const layer = 'layer.tar';
+  renameSync(packBox(folder), join(image, layer));
+  const digest = createHash('sha256')
+    .update(readFileSync(join(image, layer)))
+    .digest('hex');
+  const config = {
+    architecture: 'amd64',
+    os: 'linux',
+    config: { Cmd: command, Env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin'] },
+    rootfs: { type: 'layers', diff_ids: [`sha256:${digest}`] },
+  };
+  writeFileSync(join(image, 'config.json'), JSON.stringify(config));
+  const manifest = [{ Config: 'config.json', RepoTags: [name], Layers: [layer] }];
+  writeFileSync(join(image, 'manifest.json'), JSON.stringify(manifest));
+  execFileSync('tar', ['-C', image, '-cf', `${image}.tar`, 'manifest.json', 'config.json', layer]);
+  return `${image}.tar`;
 }
 
 /** Pids of the virtual machines that run, as text. */

@@ -11,6 +11,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   machine: 100,
   'tskata-network': 130,
   docker: 350,
+  containerd: 200,
   podman: 120,
   'tskata-growth': 90,
 };
