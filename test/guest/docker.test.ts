@@ -1,43 +1,28 @@
 // Docker with tskata as a runtime, beside runc where both can be asked.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Ended, pause, until } from '../oci/harness.ts';
-import { Engine, PATIENCE, packBox, sandboxes, serve } from './engine.ts';
+import { type Ended, until } from '../oci/harness.ts';
+import { DockerDaemon, IMAGE, knownContainers } from './docker-daemon.ts';
+import { PATIENCE, sandboxes, serve } from './engine.ts';
 
-const ROOT = '/run/docker/runtime-tskata/moby';
-const IMAGE = 'tskata-box';
-
-const folder = mkdtempSync(join(tmpdir(), 'tskata-docker-'));
-let daemon: ChildProcess | undefined;
-
-const engine = new Engine('/usr/bin/docker');
-const docker = engine.call.bind(engine);
-const printed = engine.printed.bind(engine);
-const run = (...args: readonly string[]): Promise<Ended> => docker('run', '--rm', '--runtime=tskata', ...args);
-
-/** What the runtime knows of containers of Docker. */
-const containers = (): string[] => (existsSync(ROOT) ? readdirSync(ROOT) : []);
+let daemon: DockerDaemon;
+const docker = (...args: readonly string[]): Promise<Ended> => daemon.docker.call(...args);
+const printed = (...args: readonly string[]): Promise<string> => daemon.docker.printed(...args);
+const run = (...args: readonly string[]): Promise<Ended> => daemon.run('tskata', ...args);
 
 const addressOf = (name: string): Promise<string> =>
   printed('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', name);
 
 beforeAll(async () => {
-  daemon = spawn('/usr/sbin/dockerd', ['--log-level=error'], { stdio: 'ignore' });
-  while ((await docker('info')).status !== 0) await pause();
-  await printed('import', packBox(folder), IMAGE);
+  daemon = await DockerDaemon.start();
 });
-afterAll(async () => {
-  daemon?.kill('SIGTERM');
-  if (daemon !== undefined) await once(daemon, 'exit');
-  rmSync(folder, { recursive: true, force: true });
-});
+afterAll(async () => await daemon[Symbol.asyncDispose]());
 
 describe('docker run', () => {
   test('passes output and statuses on, and leaves nothing', async () => {
@@ -57,12 +42,12 @@ describe('docker run', () => {
     );
 
     expect(result).toEqual({ status: 42, stdout: 'box b /tmp 7:8\n', stderr: 'err\n' });
-    await expect.poll(containers, PATIENCE).toEqual([]);
+    await expect.poll(knownContainers, PATIENCE).toEqual([]);
   });
 
   test('of a program that is not there ends with 127, as with runc', async () => {
     const ours = await run(IMAGE, '/nosuch');
-    const theirs = await docker('run', '--rm', '--runtime=runc', IMAGE, '/nosuch');
+    const theirs = await daemon.run('runc', IMAGE, '/nosuch');
 
     const message = /exec: "\/nosuch": stat \/nosuch: no such file or directory/;
     expect([ours.status, theirs.status]).toEqual([127, 127]);
@@ -71,7 +56,7 @@ describe('docker run', () => {
   });
 
   test('has volumes, and a kernel of its own', async () => {
-    const volume = join(folder, 'volume');
+    const volume = join(daemon.folder, 'volume');
     execFileSync('mkdir', [volume]);
     writeFileSync(join(volume, 'in'), 'from the host\n');
 
@@ -225,7 +210,7 @@ volumes:
 `;
 
 test('compose starts services that find each other and share a volume, and takes all of it away again', async () => {
-  const file = join(folder, 'compose.yaml');
+  const file = join(daemon.folder, 'compose.yaml');
   writeFileSync(file, COMPOSE);
   const compose = (...args: readonly string[]): Promise<string> =>
     printed('compose', '--project-name', 'three', '--file', file, ...args);
@@ -243,7 +228,7 @@ test('compose starts services that find each other and share a volume, and takes
   expect(await printed('ps', '-aq')).toBe('');
   expect(await printed('volume', 'ls', '-q')).toBe('');
   expect(await printed('network', 'ls', '--filter', 'name=three', '-q')).toBe('');
-  expect(containers()).toEqual([]);
+  expect(knownContainers()).toEqual([]);
 });
 
 test('a container is looked at, stopped for a while, copied from and to, and ended', async () => {
@@ -263,8 +248,8 @@ test('a container is looked at, stopped for a while, copied from and to, and end
     'b /tmp 5',
   );
   expect((await docker('exec', 'c1', 'sh', '-c', 'exit 9')).status).toBe(9);
-  writeFileSync(join(folder, 'file'), 'copied\n');
-  await printed('cp', join(folder, 'file'), 'c1:/tmp/file');
+  writeFileSync(join(daemon.folder, 'file'), 'copied\n');
+  await printed('cp', join(daemon.folder, 'file'), 'c1:/tmp/file');
   expect(await printed('exec', 'c1', 'cat', '/tmp/file')).toBe('copied');
   expect(await printed('diff', 'c1')).toContain('A /tmp/file');
   await printed('pause', 'c1');
@@ -277,7 +262,7 @@ test('a container is looked at, stopped for a while, copied from and to, and end
   expect(await printed('wait', 'c1')).toBe('3');
   expect(await printed('logs', 'c1')).toBe('up');
   await printed('rm', 'c1');
-  expect(containers()).toEqual([]);
+  expect(knownContainers()).toEqual([]);
 });
 
 test('a container whose memory is not enough is killed, and Docker says why', async () => {
