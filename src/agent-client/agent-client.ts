@@ -11,7 +11,7 @@ type MethodName = UnaryName<AgentMethods>;
 
 /** Work on the guest's own memory: an agent that does not answer within this time is not going to, milliseconds. */
 const QUICK_MS = 10_000;
-/** Work that reads or writes file systems, on a busy machine: milliseconds. */
+/** Work of a container's creation, and work that reads or writes file systems, on a busy machine: milliseconds. */
 const SLOW_MS = 60_000;
 
 const DEADLINES_MS: Readonly<Record<Exclude<MethodName, 'WaitProcess'>, number>> = {
@@ -31,13 +31,13 @@ const DEADLINES_MS: Readonly<Record<Exclude<MethodName, 'WaitProcess'>, number>>
   MountFilesystem: SLOW_MS,
   UnmountFilesystem: SLOW_MS,
   CopyFile: SLOW_MS,
-  ConfigureNetwork: QUICK_MS,
+  ConfigureNetwork: SLOW_MS,
   NetworkDetails: QUICK_MS,
   AnswerQuery: QUICK_MS,
-  SetTime: QUICK_MS,
-  AddEntropy: QUICK_MS,
+  SetTime: SLOW_MS,
+  AddEntropy: SLOW_MS,
   OnlineResources: SLOW_MS,
-  GuestDetails: QUICK_MS,
+  GuestDetails: SLOW_MS,
   Shutdown: QUICK_MS,
 };
 

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { OwnedFd } from '../ffi/fd.unsafe.ts';
 import { listenUnix, UnixConnection } from '../ffi/unix-socket.unsafe.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
+import { DEFAULT_TIMEOUT_MS } from './vhost-user-connection.ts';
 
 export type BackEndErrorCode =
   /** The program is not installed. */
@@ -36,11 +37,10 @@ export interface BackEndProcessOptions {
    * How it ends with us. SIGTERM for one that has to write down what it keeps in memory. @default SIGKILL
    */
   readonly endSignal?: 'SIGTERM' | 'SIGKILL';
-  /** Longest wait for each of its answers, milliseconds. @default 5000 */
+  /** Longest wait for each of its answers, milliseconds. @default 30000 */
   readonly timeoutMs?: number;
 }
 
-const DEFAULT_TIMEOUT_MS = 5000;
 /** What a process gets to be gone after its signal, milliseconds. */
 const EXIT_TIMEOUT_MS = 5000;
 /** What a process gets to end by itself and say why, after its connection broke, milliseconds. */

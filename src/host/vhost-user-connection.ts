@@ -17,7 +17,8 @@ import {
 
 const U64_SIZE = 8;
 const NO_BYTES = new Uint8Array();
-export const DEFAULT_TIMEOUT_MS = 5000;
+/** Longest wait for an answer unless told, milliseconds: ten VMs may start at once on a machine that has one processor. */
+export const DEFAULT_TIMEOUT_MS = 30_000;
 /** What a back end gets from bind(2) to listen(2), milliseconds: two system calls, on a machine that is busy. */
 const LISTEN_TIMEOUT_MS = 100;
 const LISTEN_INTERVAL_MS = 1;

@@ -9,7 +9,7 @@ import { DNS_QUERIES_MAX, isDnsQuery } from '../protocol/dns-message.ts';
 /** An agent asks no more than `DNS_QUERIES_MAX` at once, but need not have seen yet that we are done with as many. */
 const UNDER_WAY_MAX = 2 * DNS_QUERIES_MAX;
 /** How long the agent may take to listen, milliseconds. */
-const LISTEN_MS = 10_000;
+const LISTEN_MS = 60_000;
 
 /** What is needed of the agent's client. */
 export type ResolverAgent = Pick<AgentClient, 'resolverQueries' | 'call'>;
