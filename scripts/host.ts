@@ -1,6 +1,7 @@
 // npm run host -- [OPTION...] COMMAND [ARGUMENT...]: runs a command as root on a host whose KVM can run Linux.
 import { constants } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_HOST_RELEASE, HOST_RELEASES, type HostRelease } from '../images/host/build.ts';
 import { chooseHost, DEFAULT_SIZE, describeHost, type HostKind, runEmulated, runOnHost } from './lib/host.ts';
 import { EmulatedHost, type MachineSize } from './lib/host-machine.ts';
 import { reportFailure } from './lib/report.ts';
@@ -13,6 +14,7 @@ interface Options {
   readonly keep?: true;
   readonly memory: number;
   readonly cpus: number;
+  readonly release?: HostRelease;
   readonly emulated?: true;
   readonly native?: true;
 }
@@ -38,10 +40,10 @@ function memorySizeMib(text: string): number {
 
 async function main(command: readonly string[], options: Options): Promise<void> {
   const chosen = await chooseHost();
-  const kind: HostKind = options.emulated ? 'emulated' : options.native ? 'native' : chosen.kind;
+  const kind: HostKind = options.emulated || options.release ? 'emulated' : options.native ? 'native' : chosen.kind;
   const size: MachineSize = { memoryMib: options.memory, cpus: options.cpus };
-  const reason =
-    kind === chosen.kind && !options.emulated && !options.native ? chosen.reason : `asked for by --${kind}`;
+  const asking = (['emulated', 'native', 'release'] as const).find((name) => options[name] !== undefined);
+  const reason = asking === undefined ? chosen.reason : `asked for by --${asking}`;
   if (options.keep && !(process.stdin.isTTY && process.stdout.isTTY)) {
     fail('--keep gives a shell, which needs a terminal as its input and output');
     return;
@@ -60,7 +62,8 @@ async function main(command: readonly string[], options: Options): Promise<void>
       setTimeout(() => process.exit(128 + constants.signals[name]), END_GRACE_MS).unref();
     });
   const timeout = options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1000 };
-  const run = { command, kind, size, signal: abort.signal, ...timeout };
+  const release = options.release === undefined ? {} : { release: options.release };
+  const run = { command, kind, size, signal: abort.signal, ...release, ...timeout };
   process.exitCode = options.keep && kind === 'emulated' ? await keep(run, abort.signal) : await runOnHost(run);
   if (options.keep && kind === 'native')
     process.exitCode = await runOnHost({ command: ['bash'], kind, signal: abort.signal });
@@ -69,7 +72,7 @@ async function main(command: readonly string[], options: Options): Promise<void>
 
 /** Runs the command if there is one, then a shell, on one emulated host. Gives the status of the last. */
 async function keep(run: Parameters<typeof runOnHost>[0], signal: AbortSignal): Promise<number> {
-  await using host = await EmulatedHost.start(run.size ?? DEFAULT_SIZE);
+  await using host = await EmulatedHost.start(run.size ?? DEFAULT_SIZE, run.release);
   if (run.command.length > 0) {
     const status = await runEmulated(host, { ...run, stdin: 'none' });
     process.stderr.write(`tskata: the command ended with status ${status}; a shell follows\n`);
@@ -106,6 +109,11 @@ await new Command('npm run host --')
   .option('--memory <size>', 'memory of the emulated host', memorySizeMib, DEFAULT_SIZE.memoryMib)
   .option('--cpus <number>', 'processors of the emulated host', positiveInteger, DEFAULT_SIZE.cpus)
   .addOption(new Option('--emulated', 'use the emulated host even if this machine could').conflicts('native'))
+  .addOption(
+    new Option('--release <name>', `use the emulated host, of this Debian release (else ${DEFAULT_HOST_RELEASE})`)
+      .choices(HOST_RELEASES)
+      .conflicts('native'),
+  )
   .addOption(new Option('--native', 'use this machine even if it cannot').conflicts('emulated'))
   .passThroughOptions()
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : STATUS_USAGE))

@@ -16,10 +16,15 @@ import { machineMirror } from '../../scripts/lib/debian.ts';
 import { startStep } from '../../scripts/lib/progress.ts';
 import { run } from '../../scripts/lib/run.ts';
 
-const SUITE = 'trixie';
+/** What an emulated host can be: Debian 13, on which all guest tests run, or Debian 12, for its older container engines. */
+export const HOST_RELEASES = ['trixie', 'bookworm'] as const;
 
-/** Packages of the root: what a container host has, the peers of the benchmarks, and tools for tests. */
-const PACKAGES = [
+export type HostRelease = (typeof HOST_RELEASES)[number];
+
+export const DEFAULT_HOST_RELEASE: HostRelease = 'trixie';
+
+/** Packages of Debian 13's root: what a container host has, the peers of the benchmarks, and tools for tests. */
+const TRIXIE_PACKAGES = [
   'aardvark-dns',
   'busybox-static',
   'ca-certificates',
@@ -54,6 +59,32 @@ const PACKAGES = [
   'xz-utils',
 ];
 
+/** Packages of Debian 12's root: container engines and what they and tskata call; virtiofsd is in qemu-system-common. */
+const BOOKWORM_PACKAGES = [
+  'aardvark-dns',
+  'busybox-static',
+  'ca-certificates',
+  'catatonit',
+  'containerd',
+  'containernetworking-plugins',
+  'docker.io',
+  'iproute2',
+  'iptables',
+  'kmod',
+  'linux-image-cloud-amd64',
+  'netavark',
+  'podman',
+  'procps',
+  'qemu-system-common',
+  'runc',
+  'util-linux',
+];
+
+const PACKAGES: Readonly<Record<HostRelease, readonly string[]>> = {
+  trixie: TRIXIE_PACKAGES,
+  bookworm: BOOKWORM_PACKAGES,
+};
+
 /** Never read by a machine: left out of the root. */
 const LEFT_OUT = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/locale/*', '/usr/share/info/*'];
 
@@ -67,23 +98,23 @@ const FINISH = [
   'rm -f /boot/initrd.img* /initrd.img*',
 ].join(' && ');
 
-/** Modules without which the root cannot be reached; the kernel has virtio-pci, virtio-console and virtiofs built in. */
-const BOOT_MODULES = ['virtio_blk', 'erofs', 'overlay'];
+/** Modules without which the root or the outside cannot be reached. Some are built into Debian 13's kernel. */
+const BOOT_MODULES = ['virtio_pci', 'virtio_console', 'virtio_blk', 'erofs', 'overlay'];
 
 /** Paths of the files that QEMU starts the emulated host from. */
 export interface HostImage {
-  /** Debian's cloud kernel, unpacked (ELF): unpacking itself would cost it a second under emulation. */
+  /** Debian's cloud kernel, unpacked (ELF) where it can be: unpacking itself would cost it a second under emulation. */
   readonly kernel: string;
   readonly initrd: string;
   /** Debian root, an erofs image. */
   readonly root: string;
 }
 
-/** Gives the emulated host's image; builds what of it is not in the cache (about two minutes for all). */
-export async function buildHostImage(): Promise<HostImage> {
+/** Gives an emulated host's image; builds what of it is not in the cache (about two minutes for all). */
+export async function buildHostImage(release: HostRelease = DEFAULT_HOST_RELEASE): Promise<HostImage> {
   const here = import.meta.dirname;
-  const rootInputs = { values: [SUITE, ...PACKAGES, ...LEFT_OUT, FINISH, 'layout 1'] };
-  const root = await cached('host-root', rootInputs, buildRoot);
+  const rootInputs = { values: [release, ...PACKAGES[release], ...LEFT_OUT, FINISH, 'layout 1'] };
+  const root = await cached('host-root', rootInputs, (output) => buildRoot(release, output));
   const bootInputs = {
     files: [join(here, 'init'), join(here, 'supervisor.c')],
     values: [basename(root), ...BOOT_MODULES, 'layout 2'],
@@ -95,24 +126,25 @@ export async function buildHostImage(): Promise<HostImage> {
   return { kernel: join(boot, 'vmlinux'), initrd: join(boot, 'initrd.cpio'), root: join(root, 'root.erofs') };
 }
 
+/** Builds the images of all releases that are not in the cache. */
+export async function buildHostImages(): Promise<void> {
+  for (const release of HOST_RELEASES) await buildHostImage(release);
+}
+
 /** Makes `root.erofs`, `vmlinuz` and `unpacked/` (what the initrd takes from the root) in `output`. */
-async function buildRoot(output: string): Promise<void> {
-  const mirror = machineMirror();
-  const security = `${mirror.replace(/\/debian\/?$/, '')}/debian-security`;
+async function buildRoot(release: HostRelease, output: string): Promise<void> {
   const archive = join(output, 'root.tar');
-  using step = startStep('building the emulated host (Debian root)', 100);
+  using step = startStep(`building the emulated host (Debian root, ${release})`, 100);
   await run(
     'mmdebstrap',
     [
       '--variant=minbase',
-      `--include=${PACKAGES.join(',')}`,
+      `--include=${PACKAGES[release].join(',')}`,
       ...LEFT_OUT.map((pattern) => `--dpkgopt=path-exclude=${pattern}`),
       `--customize-hook=chroot "$1" sh -c '${FINISH}'`,
-      SUITE,
+      release,
       archive,
-      `deb ${mirror} ${SUITE} main`,
-      `deb ${mirror} ${SUITE}-updates main`,
-      `deb ${security} ${SUITE}-security main`,
+      ...sources(release),
     ],
     {
       onLine(line) {
@@ -123,24 +155,45 @@ async function buildRoot(output: string): Promise<void> {
     },
   );
   step.update(90, 100, 'packing');
+  await packRoot(archive, output);
   const unpacked = join(output, 'unpacked');
   mkdirSync(unpacked);
-  const wanted = ['boot', 'usr/lib/modules', 'usr/bin/busybox', 'usr/bin/mkfs.erofs', 'usr/lib64', LIBRARIES];
+  const wanted = ['boot', 'usr/lib/modules', 'usr/bin/busybox'];
   await run('tar', ['-xf', archive, '-C', unpacked, ...wanted.map((path) => `./${path}`)]);
-  // The root's own mkfs.erofs, with the root's own libraries: this machine may have none, or an old one.
-  const loader = join(unpacked, 'usr/lib64/ld-linux-x86-64.so.2');
-  const program = ['--library-path', join(unpacked, LIBRARIES), join(unpacked, 'usr/bin/mkfs.erofs')];
-  await run(loader, [...program, '--quiet', '--tar=f', '-Efragments', join(output, 'root.erofs'), archive]);
   rmSync(archive);
-  for (const path of ['usr/lib64', LIBRARIES, 'usr/bin/mkfs.erofs'])
-    rmSync(join(unpacked, path), { recursive: true, force: true });
   const kernel = readdirSync(join(unpacked, 'boot')).find((name) => name.startsWith('vmlinuz-'));
   if (kernel === undefined) throw new Error('the package linux-image-cloud-amd64 brought no /boot/vmlinuz-*');
   copyFileSync(join(unpacked, 'boot', kernel), join(output, 'vmlinuz'));
   rmSync(join(unpacked, 'boot'), { recursive: true });
 }
 
-const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
+/** Lines of apt's sources.list for a release, its updates and its security updates. */
+function sources(release: HostRelease): string[] {
+  const mirror = machineMirror();
+  const security = `${mirror.replace(/\/debian\/?$/, '')}/debian-security`;
+  return [
+    `deb ${mirror} ${release} main`,
+    `deb ${mirror} ${release}-updates main`,
+    `deb ${security} ${release}-security main`,
+  ];
+}
+
+/** Makes `root.erofs` of an archive, by Debian 13's mkfs.erofs: older ones, of this machine or of the root, take no archive. */
+async function packRoot(archive: string, output: string): Promise<void> {
+  const tools = join(output, 'tools');
+  mkdirSync(tools);
+  const toolsArchive = join(output, 'tools.tar');
+  await run('mmdebstrap', [
+    ...['--variant=extract', '--include=erofs-utils'],
+    ...['trixie', toolsArchive, ...sources('trixie')],
+  ]);
+  await run('tar', ['-xf', toolsArchive, '-C', tools]);
+  const loader = join(tools, 'usr/lib64/ld-linux-x86-64.so.2');
+  const program = ['--library-path', join(tools, 'usr/lib/x86_64-linux-gnu'), join(tools, 'usr/bin/mkfs.erofs')];
+  await run(loader, [...program, '--quiet', '--tar=f', '-Efragments', join(output, 'root.erofs'), archive]);
+  rmSync(tools, { recursive: true });
+  rmSync(toolsArchive);
+}
 
 /** What mmdebstrap says as it goes, in order. */
 const PHASES = [
@@ -153,10 +206,7 @@ const PHASES = [
   'creating tarball',
 ];
 
-/**
- * The ELF file within a bzImage.
- * @throws Error when it is not compressed with zstd, as Debian's are
- */
+/** The ELF file within a bzImage where zstd packed it, as in Debian 13; else the image, which unpacks itself as it starts. */
 export function unpackKernel(image: Buffer): Buffer {
   // Linux Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header"
   const SETUP_SECTS = 0x1f1;
@@ -168,9 +218,7 @@ export function unpackKernel(image: Buffer): Buffer {
   const protectedMode = (image.readUInt8(SETUP_SECTS) + 1) * SECTOR_SIZE;
   const start = protectedMode + image.readUInt32LE(PAYLOAD_OFFSET);
   const payload = image.subarray(start, start + image.readUInt32LE(PAYLOAD_LENGTH) - TRAILER_SIZE);
-  if (payload.readUInt32LE(0) !== ZSTD_MAGIC)
-    throw new Error('the kernel of linux-image-cloud-amd64 is not compressed with zstd: teach unpackKernel its format');
-  return zstdDecompressSync(payload);
+  return payload.readUInt32LE(0) === ZSTD_MAGIC ? zstdDecompressSync(payload) : image;
 }
 
 /** Makes `initrd.cpio` in `output`: the init script, busybox, the supervisor and the modules in loading order. */

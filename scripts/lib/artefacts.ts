@@ -1,6 +1,6 @@
 // Everything that is built, by name, in the order in which it may be asked for. `npm run build -- NAME...` builds some of it.
 import { buildAgent } from '../../guest-agent/build.ts';
-import { buildHostImage } from '../../images/host/build.ts';
+import { buildHostImages } from '../../images/host/build.ts';
 import { buildInitramfs } from '../../images/initramfs/build.ts';
 import { buildRootfs } from '../../images/rootfs/build.ts';
 import { buildStockKernels } from '../../images/stock-kernels/build.ts';
@@ -22,7 +22,7 @@ export const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   rootfs: buildRootfs,
   callers: buildHelpers,
   probe: buildProbe,
-  host: buildHostImage,
+  host: buildHostImages,
   stock: buildStockKernels,
 };
 

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Readable, Writable } from 'node:stream';
-import { buildHostImage, type HostImage } from '../../images/host/build.ts';
+import { buildHostImage, DEFAULT_HOST_RELEASE, type HostImage, type HostRelease } from '../../images/host/build.ts';
 import { HostError } from './host-error.ts';
 import { InputFeed } from './host-input.ts';
 import {
@@ -120,13 +120,13 @@ export class EmulatedHost implements AsyncDisposable {
   #ready: PromiseWithResolvers<void> = Promise.withResolvers();
 
   /** Builds what is missing, starts the machine, and sets it up: after this it takes commands. */
-  static async start(size: MachineSize): Promise<EmulatedHost> {
+  static async start(size: MachineSize, release: HostRelease = DEFAULT_HOST_RELEASE): Promise<EmulatedHost> {
     if (process.getuid?.() !== 0)
       throw new HostError(
         'need-root',
         'the emulated host shares folders with their owners, so it needs root: use sudo',
       );
-    const [image, virtiofsd] = await Promise.all([buildHostImage(), findVirtiofsd()]);
+    const [image, virtiofsd] = await Promise.all([buildHostImage(release), findVirtiofsd()]);
     await using stack = new AsyncDisposableStack();
     const directory = makeScratchDirectory();
     stack.defer(() => rmSync(directory, { recursive: true, force: true }));

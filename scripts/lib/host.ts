@@ -7,6 +7,7 @@ import { join, relative } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { HostRelease } from '../../images/host/build.ts';
 import { HostError } from './host-error.ts';
 import { EmulatedHost, HOST_PATH, type MachineSize, type Streams } from './host-machine.ts';
 import type { WindowSize } from './host-protocol.ts';
@@ -60,6 +61,8 @@ export interface HostCommand {
   readonly kind?: HostKind;
   /** Size of the emulated host. */
   readonly size?: MachineSize;
+  /** Debian release of the emulated host. @default trixie */
+  readonly release?: HostRelease;
 }
 
 let choice: Promise<HostChoice> | undefined;
@@ -107,11 +110,11 @@ export function choiceFromCheck(output: string): HostChoice {
 export async function runOnHost(options: HostCommand): Promise<number> {
   const kind = options.kind ?? (await chooseHost()).kind;
   if (kind === 'native') return await runNative(options);
-  await using host = await EmulatedHost.start(options.size ?? DEFAULT_SIZE);
+  await using host = await EmulatedHost.start(options.size ?? DEFAULT_SIZE, options.release);
   return await runEmulated(host, options);
 }
 
-/** Runs a command on an emulated host that is up already; `kind` and `size` are not looked at. */
+/** Runs a command on an emulated host that is up already; `kind`, `size` and `release` are not looked at. */
 export async function runEmulated(host: EmulatedHost, options: HostCommand, terminal?: WindowSize): Promise<number> {
   const streams = ownStreams(options);
   const request = {
