@@ -71,6 +71,7 @@ const BOOKWORM_PACKAGES = [
   'iproute2',
   'iptables',
   'kmod',
+  'libatomic1',
   'linux-image-cloud-amd64',
   'netavark',
   'podman',
