@@ -70,7 +70,12 @@ function openDevice(path: string): OwnedFd {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === 'EACCES' || code === 'EPERM') {
-      const message = `cannot open ${path}: no permission. Run as root, or join the group that owns it (\`ls -l ${path}\`)`;
+      // EPERM is the answer of device rules: Linux kernel/cgroup, BPF_PROG_TYPE_CGROUP_DEVICE.
+      const advice =
+        code === 'EACCES'
+          ? `Run as root, or join the group that owns it (\`ls -l ${path}\`)`
+          : 'Have the control group that this runs in, and those around it, allow the device (c 10:232 rwm)';
+      const message = `cannot open ${path}: no permission. ${advice}`;
       throw new KvmError('NO_PERMISSION', message, { path, errno: code }, { cause });
     }
     const advice =
