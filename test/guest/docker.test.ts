@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Ended, until } from '../oci/harness.ts';
 import { DockerDaemon, IMAGE, knownContainers } from './docker-daemon.ts';
-import { PATIENCE, sandboxes, serve } from './engine.ts';
+import { Engine, PATIENCE, sandboxes, serve } from './engine.ts';
 
 let daemon: DockerDaemon;
 const docker = (...args: readonly string[]): Promise<Ended> => daemon.docker.call(...args);
@@ -209,27 +209,33 @@ volumes:
   data:
 `;
 
-test('compose starts services that find each other and share a volume, and takes all of it away again', async () => {
-  const file = join(daemon.folder, 'compose.yaml');
-  writeFileSync(file, COMPOSE);
-  const compose = (...args: readonly string[]): Promise<string> =>
-    printed('compose', '--project-name', 'three', '--file', file, ...args);
+/** Docker 20.10 of Debian 12 comes without it. */
+const hasCompose = (await new Engine('/usr/bin/docker').call('compose', 'version')).status === 0;
 
-  await compose('up', '--detach', '--quiet-pull');
+test.skipIf(!hasCompose)(
+  'compose, where it is installed, starts services that find each other and share a volume, and takes all of it away again',
+  async () => {
+    const file = join(daemon.folder, 'compose.yaml');
+    writeFileSync(file, COMPOSE);
+    const compose = (...args: readonly string[]): Promise<string> =>
+      printed('compose', '--project-name', 'three', '--file', file, ...args);
 
-  expect((await compose('ps', '--services')).split('\n').sort()).toEqual(['plain', 'reader', 'store']);
-  // Each line begins with what clears it on a terminal.
-  await expect.poll(() => compose('logs', '--no-log-prefix', 'reader'), PATIENCE).toMatch(/from the store\n.*kept/);
-  expect(await compose('exec', '-T', 'plain', 'wget', '-q', '-O-', 'http://store/')).toBe('from the store');
-  expect(await compose('exec', '-T', 'reader', 'sh', '-c', 'nslookup -type=a plain; uname -r')).toMatch(
-    /Name:\tplain\n[\s\S]*-tskata$/,
-  );
-  await compose('down', '--volumes', '--timeout', '0');
-  expect(await printed('ps', '-aq')).toBe('');
-  expect(await printed('volume', 'ls', '-q')).toBe('');
-  expect(await printed('network', 'ls', '--filter', 'name=three', '-q')).toBe('');
-  expect(knownContainers()).toEqual([]);
-});
+    await compose('up', '--detach', '--quiet-pull');
+
+    expect((await compose('ps', '--services')).split('\n').sort()).toEqual(['plain', 'reader', 'store']);
+    // Each line begins with what clears it on a terminal.
+    await expect.poll(() => compose('logs', '--no-log-prefix', 'reader'), PATIENCE).toMatch(/from the store\n.*kept/);
+    expect(await compose('exec', '-T', 'plain', 'wget', '-q', '-O-', 'http://store/')).toBe('from the store');
+    expect(await compose('exec', '-T', 'reader', 'sh', '-c', 'nslookup -type=a plain; uname -r')).toMatch(
+      /Name:\tplain\n[\s\S]*-tskata$/,
+    );
+    await compose('down', '--volumes', '--timeout', '0');
+    expect(await printed('ps', '-aq')).toBe('');
+    expect(await printed('volume', 'ls', '-q')).toBe('');
+    expect(await printed('network', 'ls', '--filter', 'name=three', '-q')).toBe('');
+    expect(knownContainers()).toEqual([]);
+  },
+);
 
 test('a container is looked at, stopped for a while, copied from and to, and ended', async () => {
   await printed(

@@ -10,6 +10,9 @@ const IMAGE = 'localhost/tskata-box';
 const folder = mkdtempSync(join(tmpdir(), 'tskata-podman-'));
 const podman = new Engine('/usr/bin/podman', '--runtime=tskata');
 const runc = new Engine('/usr/bin/podman', '--runtime=runc');
+const major = Number(/\d+/.exec(await podman.printed('version', '--format', '{{.Client.Version}}'))?.[0]);
+/** Of podman 4.3's pods with cgroupfs: no device can be opened in their control groups, not even /dev/null under runc. */
+const deniesDevicesOfPods = major < 5;
 
 beforeAll(async () => {
   await podman.printed('import', packBox(folder), IMAGE);
@@ -57,16 +60,20 @@ test('a container is entered, copied to, looked at, and stopped', async () => {
   expect(sandboxes()).toEqual([]);
 });
 
-test('a container whose memory is not enough is killed, and podman says why', async () => {
+test('a container whose memory is not enough is killed, and podman from 5 on says why', async () => {
   await podman.call('run', '--name', 'oom', '-m', '64m', IMAGE, 'tail', '/dev/zero');
 
-  expect(await podman.printed('inspect', '-f', '{{.State.ExitCode}} {{.State.OOMKilled}}', 'oom')).toBe('137 true');
+  expect(await podman.printed('inspect', '-f', '{{.State.ExitCode}} {{.State.OOMKilled}}', 'oom')).toBe(
+    // conmon 2.1.6, which comes with podman 4.3, does not tell; nor does it with runc.
+    `137 ${major >= 5}`,
+  );
   await podman.printed('rm', 'oom');
 });
 
 describe('a pod', () => {
   test('has one virtual machine, and one network', async () => {
-    await podman.printed('pod', 'create', '--name', 'pod', '-p', '8081:80');
+    const parent = `--share-parent=${!deniesDevicesOfPods}`;
+    await podman.printed('pod', 'create', '--name', 'pod', parent, '-p', '8081:80');
     await podman.printed('run', '-d', '--pod', 'pod', '--name', 'server', IMAGE, 'sh', '-c', serve('from the pod'));
     const fetch = ['wget', '-q', '-O-'];
 
@@ -79,7 +86,7 @@ describe('a pod', () => {
     expect(sandboxes()).toEqual([]);
   });
 
-  test('comes up again from its description', async () => {
+  test.skipIf(deniesDevicesOfPods)('comes up again from its description, with podman from 5 on', async () => {
     await podman.printed('kube', 'play', join(folder, 'pod.yaml'));
 
     expect(sandboxes()).toHaveLength(1);

@@ -1,13 +1,13 @@
 // Global set-up of the guest tests: where this machine's KVM cannot run Linux, runs them once inside emulated hosts.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import type { TestProject } from 'vitest/node';
 import { chooseHost, describeHost, runOnHost } from '../../scripts/lib/host.ts';
-import { buildDirectory, pinnedNode, projectDirectory } from '../../scripts/lib/paths.ts';
+import { buildDirectory } from '../../scripts/lib/paths.ts';
 import { GuestResults } from './guest-events.ts';
-import { EVENTS_VARIABLE } from './guest-reporter.ts';
+import { guestRun } from './guest-run.ts';
 import { shareOut } from './share-out.ts';
 
 /** The run inside is given up when it says nothing for so long. */
@@ -15,9 +15,6 @@ const SILENCE_TIMEOUT_MS = 600_000;
 
 /** A host has one emulated processor and keeps one of this machine's busy. */
 const HOSTS_MAX = Math.min(availableParallelism(), 2);
-
-/** Compiling vitest takes half of a short run's time under emulation; so that is kept from run to run. */
-const COMPILE_CACHE = join(buildDirectory, 'compile-cache');
 
 export default async function setUp(project: TestProject): Promise<() => void> {
   const host = await chooseHost();
@@ -65,24 +62,10 @@ async function runInside(project: TestProject, events: string, files: readonly s
   listen();
   try {
     const status = await runOnHost({
-      command: [
-        pinnedNode,
-        join(projectDirectory, 'node_modules/vitest/vitest.mjs'),
-        'run',
-        '--configLoader=native',
-        '--project=guest',
-        '--reporter=./test/support/guest-reporter.ts',
-        '--no-cache', // hosts that run at once would write one file
-        ...(pattern === undefined ? [] : ['--testNamePattern', pattern.source]),
-        ...files.map((file) => relative(projectDirectory, file)),
-      ],
-      folder: projectDirectory,
-      environment: { [EVENTS_VARIABLE]: events, NODE_COMPILE_CACHE: COMPILE_CACHE },
-      stdin: 'none',
+      ...guestRun(files, events, pattern?.source),
       stdout: output(),
       stderr: output(),
       signal: abort.signal,
-      kind: 'emulated',
     });
     const errors = new GuestResults(readFileSync(events, 'utf8')).unhandledErrors;
     if (errors === undefined)
