@@ -80,7 +80,7 @@ export function traces(): Record<string, number> {
   return {
     containers: knownContainers().length,
     mounts: count('grep -c . /proc/mounts'),
-    networkNamespaces: count('ls /run/docker/netns | wc -l'),
+    networkNamespaces: count('lsns --noheadings --type net | wc -l'),
     cgroups: count('find /sys/fs/cgroup -type d -path "*docker*" | wc -l'),
     processes: count('pgrep -fc "^tskata sandbox|virtiofsd|containerd-shim" || true'),
     interfaces: count('ls /sys/class/net | wc -l'),

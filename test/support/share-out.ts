@@ -10,9 +10,10 @@ const SECONDS: Readonly<Record<string, number>> = {
   'back-ends': 110,
   machine: 100,
   'tskata-network': 130,
-  docker: 350,
+  docker: 300,
+  'docker-life': 200,
   containerd: 200,
-  podman: 120,
+  podman: 200,
   'tskata-growth': 90,
 };
 const OTHER_SECONDS = 45;
