@@ -2,12 +2,28 @@
 import { AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM } from './abi.gen.ts';
 import { check } from './check.unsafe.ts';
 import { OwnedFd } from './fd.unsafe.ts';
-import { libcFunction } from './koffi.unsafe.ts';
+import { libcFunction, type Pointer } from './koffi.unsafe.ts';
 
 const socket = libcFunction<[number, number, number], number>('int socket(int domain, int type, int protocol)');
 
-/** A socket of the network namespace that this thread is in, neither bound nor connected. @throws SystemError */
+const bind = libcFunction<[number, Pointer, number], number>('int bind(int fd, const void *address, uint length)');
+
+/** Any address, any free port (ip(7)). */
+const ANY = new Uint8Array(16);
+new DataView(ANY.buffer).setUint16(0, AF_INET, true);
+
+/**
+ * A socket of the network namespace that this thread is in, not connected. One for datagrams has a port that no other has: Node
+ * sets SO_REUSEADDR on what it is given, and two of its sockets with one port would take each other's answers.
+ * @throws SystemError
+ */
 export function openInetSocket(protocol: 'udp' | 'tcp'): OwnedFd {
   const type = protocol === 'udp' ? SOCK_DGRAM : SOCK_STREAM;
-  return new OwnedFd(check(socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'socket', protocol));
+  const opened = new OwnedFd(check(socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'socket', protocol));
+  if (protocol === 'tcp') return opened;
+  using owned = new DisposableStack();
+  owned.use(opened);
+  check(bind(opened.fd, ANY, ANY.length), 'bind', protocol);
+  owned.move();
+  return opened;
 }

@@ -9,9 +9,6 @@ import { DNS_QUERIES_MAX, DNS_QUERY_BYTES_MAX } from '../protocol/dns-message.ts
 import { ItemQueue } from '../protocol/item-queue.ts';
 import { type ResolverAgent, SandboxResolver } from './sandbox-resolver.ts';
 
-/** Bytes: what is asked at once must not be dropped by the kernel while this process has other things to do. */
-const RECEIVED_AT_ONCE = 1024 * 1024;
-
 const query = (id: number, length = 19): ResolverQuery => {
   const message = new Uint8Array(length);
   new DataView(message.buffer).setUint32(length - 4, id);
@@ -24,12 +21,9 @@ const PATIENCE = { timeout: 20_000 };
 /** A resolver that answers what it was asked, at once or never, and how often somebody wanted a socket to ask by. */
 async function resolver(isSilent = false): Promise<HostResolver & { readonly asked: number }> {
   let asked = 0;
-  const socket: Socket = createSocket(
-    { type: 'udp4', recvBufferSize: RECEIVED_AT_ONCE },
-    (message, { port, address }) => {
-      if (!isSilent) socket.send(message, port, address);
-    },
-  );
+  const socket: Socket = createSocket('udp4', (message, { port, address }) => {
+    if (!isSilent) socket.send(message, port, address);
+  });
   onTestFinished(() => void socket.close());
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
