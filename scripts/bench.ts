@@ -1,10 +1,10 @@
 // npm run bench [-- SUITE...] [--runs N]: measures this project beside its peers, all in one run on one host, taking turns.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { buildBenchPrograms } from '../test/bench/programs.ts';
 import { buildAll, productBuilds } from './lib/artefacts.ts';
+import { collector } from './lib/collector.ts';
 import { comparisonSvg, comparisonTable, type SuiteResult } from './lib/comparison.ts';
 import { chooseHost, DEFAULT_SIZE, describeHost, type HostKind, runOnHost } from './lib/host.ts';
 import type { MachineSize } from './lib/host-machine.ts';
@@ -49,17 +49,11 @@ async function runScript(
   size?: MachineSize,
 ): Promise<SuiteResult> {
   const script = join(projectDirectory, 'scripts/lib', `bench-${suite}.ts`);
-  let output = '';
-  const stdout = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      output += chunk.toString();
-      done();
-    },
-  });
+  const { stream: stdout, bytes } = collector();
   const command = [...(SUITES[suite]?.through ?? []), pinnedNode, script, ...args];
   const status = await runOnHost({ command, stdin: 'none', kind, stdout, ...(size === undefined ? {} : { size }) });
   if (status !== 0) throw new Error(`the benchmark ${suite} ended with status ${status}`);
-  return JSON.parse(output);
+  return JSON.parse(bytes().toString());
 }
 
 async function bench(suite: string, runs: number): Promise<void> {

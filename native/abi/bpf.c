@@ -31,8 +31,7 @@ int main(void)
   OPEN(bpf_sk_lookup, M(family) M(protocol) M(local_ip4))
 
   // sys/socket.h, netinet/in.h
-  C(AF_INET) C(SOCK_STREAM) X(SOCK_CLOEXEC) C(IPPROTO_TCP)
-  STRUCT(sockaddr_in, M(sin_family) M(sin_port) M(sin_addr))
+  C(AF_INET) C(IPPROTO_TCP)
   // As it is in memory: network byte order.
   printf("export const LOOPBACK_IN_NETWORK_ORDER = %ld;\n", (long)htonl(INADDR_LOOPBACK));
   return 0;

@@ -12,6 +12,7 @@
 #include <linux/stat.h>
 #include <linux/vhost.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -56,6 +57,7 @@ int main(void)
   X(CLONE_NEWNET)
   C(SOL_SOCKET) C(SO_ERROR) C(SO_RCVTIMEO) C(SO_SNDTIMEO) C(SO_PEERCRED) C(SCM_RIGHTS)
   X(MSG_NOSIGNAL) X(MSG_CMSG_CLOEXEC) X(MSG_DONTWAIT) X(MSG_WAITALL) X(MSG_CTRUNC) X(MSG_TRUNC)
+  STRUCT(sockaddr_in, M(sin_family) M(sin_port) M(sin_addr))
   STRUCT(sockaddr_un, M(sun_family) M(sun_path))
   STRUCT(iovec, M(iov_base) M(iov_len))
   STRUCT(msghdr, M(msg_name) M(msg_namelen) M(msg_iov) M(msg_iovlen) M(msg_control) M(msg_controllen) M(msg_flags))

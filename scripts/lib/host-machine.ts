@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Readable, Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { buildHostImage, DEFAULT_HOST_RELEASE, type HostImage, type HostRelease } from '../../images/host/build.ts';
+import { collector } from './collector.ts';
 import { HostError } from './host-error.ts';
 import { InputFeed } from './host-input.ts';
 import {
@@ -210,17 +211,11 @@ export class EmulatedHost implements AsyncDisposable {
     }
     const waking = setInterval(() => this.#channel.write(encodeFrame(FRAME_WAKE)), WAKE_INTERVAL_MS).unref();
     this.#cleanUp.defer(() => clearInterval(waking));
-    let output = '';
-    const collector = new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        output += chunk.toString();
-        done();
-      },
-    });
+    const { stream, bytes } = collector();
     const command = ['busybox', 'sh', '-c', readFileSync(SETUP, 'utf8'), 'setup.sh', projectDirectory, cacheDirectory];
     const environment = { PATH: HOST_PATH };
-    const status = await this.run({ command, folder: '/', environment }, { stdout: collector, stderr: collector });
-    if (status !== 0) throw new HostError('start-failed', `${SETUP} ended with status ${status} in it:\n${output}`);
+    const status = await this.run({ command, folder: '/', environment }, { stdout: stream, stderr: stream });
+    if (status !== 0) throw new HostError('start-failed', `${SETUP} ended with status ${status} in it:\n${bytes()}`);
   }
 
   #receive(chunk: Buffer): void {

@@ -5,7 +5,6 @@ import { AGENT_LOOPBACK_PORT } from '../protocol/agent-service.ts';
 
 /** What the guest gets to accept, milliseconds. */
 const ACCEPT_TIMEOUT_MS = 5000;
-const ANSWER = /^OK [0-9]+\n$/;
 const MAX_ANSWER = 16;
 
 /**
@@ -14,18 +13,8 @@ const MAX_ANSWER = 16;
  * @throws Error when there is no VM, or nobody in the guest listens on that port (rejects)
  */
 export async function connectToGuest(path: string, port: number): Promise<Socket> {
-  const signal = AbortSignal.timeout(ACCEPT_TIMEOUT_MS);
-  const socket = connect({ path, allowHalfOpen: true });
-  try {
-    await once(socket, 'connect', { signal });
-    socket.write(`CONNECT ${port}\n`);
-    const answer = await readLine(socket, signal);
-    if (!ANSWER.test(answer)) throw new Error(`nobody in the guest listens on vsock port ${port}`);
-    return socket;
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  }
+  const refusal = `nobody in the guest listens on vsock port ${port}`;
+  return await ask(connect({ path, allowHalfOpen: true }), `CONNECT ${port}\n`, /^OK [0-9]+\n$/, refusal);
 }
 
 /**
@@ -34,11 +23,21 @@ export async function connectToGuest(path: string, port: number): Promise<Socket
  * @throws Error when there is no VM, or nobody in the guest listens on that port (rejects)
  */
 export async function connectToLoopback(path: string, port: number): Promise<Socket> {
-  const socket = await connectToGuest(path, AGENT_LOOPBACK_PORT);
+  const refusal = `nobody in the guest listens on port ${port} of its loopback`;
+  return await ask(await connectToGuest(path, AGENT_LOOPBACK_PORT), `${port}\n`, /^OK\n$/, refusal);
+}
+
+/**
+ * Says what a connection is for, and waits for the line that grants it.
+ * @returns the connection
+ * @throws Error with `refusal` when the answer is another (rejects); the connection is closed then
+ */
+async function ask(socket: Socket, line: string, granted: RegExp, refusal: string): Promise<Socket> {
+  const signal = AbortSignal.timeout(ACCEPT_TIMEOUT_MS);
   try {
-    socket.write(`${port}\n`);
-    const answer = await readLine(socket, AbortSignal.timeout(ACCEPT_TIMEOUT_MS));
-    if (answer !== 'OK\n') throw new Error(`nobody in the guest listens on port ${port} of its loopback`);
+    if (socket.connecting) await once(socket, 'connect', { signal });
+    socket.write(line);
+    if (!granted.test(await readLine(socket, signal))) throw new Error(refusal);
     return socket;
   } catch (error) {
     socket.destroy();

@@ -94,6 +94,13 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITALL = 0x100;
 export const MSG_CTRUNC = 0x8;
 export const MSG_TRUNC = 0x20;
+/** Byte offsets in struct sockaddr_in. */
+export const sockaddr_in = {
+  sizeof: 16,
+  sin_family: 0,
+  sin_port: 2,
+  sin_addr: 4,
+} as const;
 /** Byte offsets in struct sockaddr_un. */
 export const sockaddr_un = {
   sizeof: 110,

@@ -59,14 +59,5 @@ export const bpf_sk_lookup = {
   local_ip4: 40,
 } as const;
 export const AF_INET = 2;
-export const SOCK_STREAM = 1;
-export const SOCK_CLOEXEC = 0x80000;
 export const IPPROTO_TCP = 6;
-/** Byte offsets in struct sockaddr_in. */
-export const sockaddr_in = {
-  sizeof: 16,
-  sin_family: 0,
-  sin_port: 2,
-  sin_addr: 4,
-} as const;
 export const LOOPBACK_IN_NETWORK_ORDER = 16777343;

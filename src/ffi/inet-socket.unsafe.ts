@@ -1,5 +1,7 @@
 // Sockets of IPv4 that Node does not open itself: it would do so later, when the thread is in another network namespace again.
-import { AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM } from './abi.gen.ts';
+
+import type { Fd } from '../lib/brand.ts';
+import { AF_INET, sockaddr_in as layout, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM } from './abi.gen.ts';
 import { check } from './check.unsafe.ts';
 import { OwnedFd } from './fd.unsafe.ts';
 import { libcFunction, type Pointer } from './koffi.unsafe.ts';
@@ -8,9 +10,17 @@ const socket = libcFunction<[number, number, number], number>('int socket(int do
 
 const bind = libcFunction<[number, Pointer, number], number>('int bind(int fd, const void *address, uint length)');
 
-/** Any address, any free port (ip(7)). */
-const ANY = new Uint8Array(16);
-new DataView(ANY.buffer).setUint16(0, AF_INET, true);
+/** INADDR_ANY */
+const ANY = 0;
+
+/** Gives a socket an address and a port that is free (ip(7)). @param address in network byte order. @throws SystemError */
+export function bindInet(fd: Fd, address: number): void {
+  const bytes = new Uint8Array(layout.sizeof);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(layout.sin_family, AF_INET, true);
+  view.setUint32(layout.sin_addr, address, true);
+  check(bind(fd, bytes, bytes.length), 'bind', 'inet');
+}
 
 /**
  * A socket of the network namespace that this thread is in, not connected. One for datagrams has a port that no other has: Node
@@ -23,7 +33,7 @@ export function openInetSocket(protocol: 'udp' | 'tcp'): OwnedFd {
   if (protocol === 'tcp') return opened;
   using owned = new DisposableStack();
   owned.use(opened);
-  check(bind(opened.fd, ANY, ANY.length), 'bind', protocol);
+  bindInet(opened.fd, ANY);
   owned.move();
   return opened;
 }

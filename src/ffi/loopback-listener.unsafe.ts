@@ -4,11 +4,10 @@ import type { Fd } from '../lib/brand.ts';
 import * as abi from './bpf-abi.gen.ts';
 import { check } from './check.unsafe.ts';
 import { OwnedFd } from './fd.unsafe.ts';
+import { bindInet, openInetSocket } from './inet-socket.unsafe.ts';
 import { koffi, libcFunction } from './koffi.unsafe.ts';
 import { inNetworkNamespace } from './network-namespace.unsafe.ts';
 
-const socket = libcFunction<[number, number, number], number>('int socket(int domain, int type, int protocol)');
-const bind = libcFunction<[number, Uint8Array, number], number>('int bind(int fd, void *address, uint length)');
 const listenCall = libcFunction<[number, number], number>('int listen(int fd, int backlog)');
 const bpfCall = libcFunction<[number, number, Uint8Array, number], number>(
   'int64_t syscall(int64_t number, int command, void *attributes, uint size)',
@@ -127,21 +126,10 @@ function load(program: readonly Instruction[]): OwnedFd {
 }
 
 function openListener(namespace: Fd): OwnedFd {
-  const type = abi.SOCK_STREAM | abi.SOCK_CLOEXEC;
-  const owned = new OwnedFd(
-    check(
-      inNetworkNamespace(namespace, () => socket(abi.AF_INET, type, 0)),
-      'socket',
-      SUBJECT,
-    ),
-  );
+  const owned = inNetworkNamespace(namespace, () => openInetSocket('tcp'));
   using resources = new DisposableStack();
   resources.use(owned);
-  const address = new Uint8Array(new ArrayBuffer(abi.sockaddr_in.sizeof));
-  const view = new DataView(address.buffer);
-  view.setUint16(abi.sockaddr_in.sin_family, abi.AF_INET, true);
-  view.setUint32(abi.sockaddr_in.sin_addr, abi.LOOPBACK_IN_NETWORK_ORDER, true);
-  check(bind(owned.fd, address, address.length), 'bind', SUBJECT);
+  bindInet(owned.fd, abi.LOOPBACK_IN_NETWORK_ORDER);
   check(listenCall(owned.fd, BACKLOG), 'listen', SUBJECT);
   resources.move();
   return owned;

@@ -169,7 +169,7 @@ export class ContainerNetwork implements Disposable {
         inNetworkNamespace(this.#namespace.fd, () => writeFileSync(LOCAL_PORTS, `${first} ${last}`));
         const link = links.find(({ index }) => index === interfaceIndex);
         if (link === undefined) continue;
-        network.passAnswers(link, linkOf(network, card.tap));
+        network.passAnswers(link, linkNamed(links, card.tap));
         this.#answered.add(interfaceIndex);
       }
       return undefined;
@@ -240,7 +240,12 @@ function isCard({ flags, hardwareType }: Link): boolean {
 
 /** @throws SystemError ENODEV */
 function linkOf(network: Rtnetlink, name: string): Link {
-  const link = network.links().find((one) => one.name === name);
+  return linkNamed(network.links(), name);
+}
+
+/** @throws SystemError ENODEV */
+function linkNamed(links: readonly Link[], name: string): Link {
+  const link = links.find((one) => one.name === name);
   if (link !== undefined) return link;
   throw new SystemError('netlink', constants.errno.ENODEV, `interface ${name}`, 'it was removed while it was in use');
 }

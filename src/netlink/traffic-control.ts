@@ -1,4 +1,5 @@
 // Messages of traffic control (tc(8)): what comes in at one interface goes out at another. Pure.
+import { DNS_PORT } from '../protocol/dns-message.ts';
 import * as abi from './abi.gen.ts';
 import { cString, encodeAttributes, encodePayload, viewOf } from './message.ts';
 
@@ -60,7 +61,6 @@ export function encodeRedirect(from: number, to: number): Uint8Array {
  * (32768 to 60999), so that the guest has hardly any of its own there. One mask has them all.
  */
 export const RESOLVER_PORTS = { first: 0xfc00, last: 0xffff } as const;
-const DNS_PORT = 53;
 
 /** A word of the network's header, counted in bytes from its beginning: what is left of it by a mask. */
 type Word = readonly [offset: number, mask: number, value: number];

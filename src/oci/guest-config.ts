@@ -22,6 +22,11 @@ export function rootfsTarget(containerId: string): string {
   return `${containerId}/rootfs`;
 }
 
+/** The share that is a container's root file system. @param rootfs absolute path */
+export function rootfsShare(containerId: string, rootfs: string): HostShare {
+  return { source: rootfs, target: rootfsTarget(containerId), recursive: true };
+}
+
 /** All paths of the host that the guest must see for a container, but its root file system. @throws ConfigError */
 export function hostShares({ mounts, hooks }: Pick<Config, 'mounts' | 'hooks'>, containerId: string): HostShare[] {
   // What mounts a disk is none of them, whether the guest has that disk or not.

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { holdMount } from '../ffi/mount.unsafe.ts';
-import { hostShares, rootfsTarget } from '../oci/guest-config.ts';
+import { hostShares, rootfsShare } from '../oci/guest-config.ts';
 import type { Bundle } from './bundle.ts';
 import { RuntimeError } from './runtime-error.ts';
 
@@ -17,7 +17,7 @@ export interface HeldMounts extends Disposable {
 export function holdMounts(id: string, { directory, config, rootfs }: Bundle): HeldMounts {
   using held = new DisposableStack();
   const paths: Record<string, string> = {};
-  for (const share of [{ source: rootfs, target: rootfsTarget(id), recursive: true }, ...hostShares(config, id)]) {
+  for (const share of [rootfsShare(id, rootfs), ...hostShares(config, id)]) {
     const source = resolve(directory, share.source);
     if (!existsSync(source)) throw missingSource(source);
     const { fd } = held.use(holdMount(source, share.recursive));

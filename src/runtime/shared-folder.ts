@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'nod
 import { dirname, join, resolve } from 'node:path';
 import { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC } from '../ffi/abi.gen.ts';
 import { bindMount, mount, placeMount, setPropagation, unmount } from '../ffi/mount.unsafe.ts';
-import { type HostShare, rootfsTarget } from '../oci/guest-config.ts';
+import { type HostShare, rootfsShare } from '../oci/guest-config.ts';
 import type { Bundle } from './bundle.ts';
 import { type HeldMounts, missingSource } from './held-mounts.ts';
 import { removeEmpty, SHARED_FOLDER, WRITABLE_FOLDER } from './state-store.ts';
@@ -45,8 +45,7 @@ export class SharedFolder {
   add(containerId: string, bundle: Bundle, shares: readonly HostShare[], held: HeldMounts['paths']): void {
     using undo = new DisposableStack();
     undo.defer(() => this.remove(containerId));
-    const root = { source: bundle.rootfs, target: rootfsTarget(containerId), recursive: true };
-    for (const { source, target, recursive } of [root, ...shares]) {
+    for (const { source, target, recursive } of [rootfsShare(containerId, bundle.rootfs), ...shares]) {
       const path = resolve(bundle.directory, source);
       const heldPath = held[target];
       const point = this.#makePoint(heldPath ?? path, target);

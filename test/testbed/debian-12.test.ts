@@ -1,8 +1,8 @@
 // The container engines of Debian 12, on an emulated host of it: as many of their guest tests as show that each engine works.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { collector } from '../../scripts/lib/collector.ts';
 import { runOnHost } from '../../scripts/lib/host.ts';
 import { buildDirectory, projectDirectory } from '../../scripts/lib/paths.ts';
 import { type GuestNode, GuestResults } from '../support/guest-events.ts';
@@ -34,23 +34,17 @@ let output = '';
 beforeAll(async () => {
   folder = mkdtempSync(join(buildDirectory, 'debian-12-'));
   const events = join(folder, 'events.jsonl');
-  const collector = (): Writable =>
-    new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        output += chunk.toString();
-        done();
-      },
-    });
-
+  const [stdout, stderr] = [collector(), collector()];
   const pattern = `(${Object.values(TESTS).flat().join('|')})$`;
   await runOnHost({
     ...guestRun(engines.map(fileOf), events, pattern),
     release: 'bookworm',
-    stdout: collector(),
-    stderr: collector(),
+    stdout: stdout.stream,
+    stderr: stderr.stream,
     timeoutMs: RUN_TIMEOUT_MS,
   });
 
+  output = `${stdout.bytes()}${stderr.bytes()}`;
   results = new GuestResults(readFileSync(events, 'utf8'));
 }, RUN_TIMEOUT_MS + 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

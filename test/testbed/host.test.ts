@@ -4,8 +4,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { collector } from '../../scripts/lib/collector.ts';
 import { DEFAULT_SIZE, type HostCommand, runEmulated } from '../../scripts/lib/host.ts';
 import { EmulatedHost } from '../../scripts/lib/host-machine.ts';
 import { buildDirectory, pinnedNode, projectDirectory } from '../../scripts/lib/paths.ts';
@@ -14,17 +15,6 @@ interface Output {
   readonly status: number;
   readonly stdout: Buffer;
   readonly stderr: Buffer;
-}
-
-function collector(): { stream: Writable; bytes: () => Buffer } {
-  const chunks: Buffer[] = [];
-  const stream = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      chunks.push(chunk);
-      done();
-    },
-  });
-  return { stream, bytes: () => Buffer.concat(chunks) };
 }
 
 function sha256(bytes: Buffer): string {
