@@ -2,7 +2,7 @@
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
-import { createContainer } from '../runtime/create.ts';
+import { type CreateOptions, createContainer } from '../runtime/create.ts';
 import { letGo } from '../runtime/launch.ts';
 import { deleteContainer, failedVerb, startContainer } from '../runtime/operations.ts';
 import { isAlive, type ProcessIdentity, waitForEnd } from '../runtime/process-identity.ts';
@@ -19,6 +19,16 @@ const LOST_STATUS = 137;
 
 /** @returns the exit status of the container; 0 with `--detach` */
 export async function run(globals: GlobalOptions, flags: RunFlags, id: string): Promise<number> {
+  return await runContainer(globals, flags, id, 'run');
+}
+
+/** @param verb for messages. @returns as `run` does */
+export async function runContainer(
+  globals: GlobalOptions,
+  flags: RunFlags & Pick<CreateOptions, 'checkpoint'>,
+  id: string,
+  verb: string,
+): Promise<number> {
   const store = new StateStore(globals.root);
   const detach = flags.detach === true;
   try {
@@ -60,7 +70,7 @@ export async function run(globals: GlobalOptions, flags: RunFlags, id: string): 
     }
     return status;
   } catch (error) {
-    throw failedVerb('run', error);
+    throw failedVerb(verb, error);
   }
 }
 

@@ -305,26 +305,26 @@ const VERBS: readonly Verb[] = [
     {
       name: 'checkpoint',
       usage: '[options] ID',
-      about: 'Refused for now: a container cannot be saved and go on elsewhere. Nothing is changed.',
+      about: 'Save a container with its virtual machine, and end it.',
       arguments: [1, 1],
       flags: CHECKPOINT_FLAGS,
     },
-    async (globals, [id = '']) => {
+    async (globals, [id = ''], flags) => {
       const { checkpoint } = await import('./tskata-checkpoint.ts');
-      checkpoint(globals, id);
+      await checkpoint(globals, flags, id);
     },
   ),
   verb(
     {
       name: 'restore',
       usage: '[options] ID',
-      about: 'Refused for now: see checkpoint.',
+      about: 'Let a container go on from a checkpoint, in a virtual machine of its own.',
       arguments: [1, 1],
       flags: RESTORE_FLAGS,
     },
-    async (globals, [id = '']) => {
+    async (globals, [id = ''], flags) => {
       const { restore } = await import('./tskata-checkpoint.ts');
-      restore(globals, id);
+      return await restore(globals, flags, id);
     },
   ),
   verb(

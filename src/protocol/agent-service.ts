@@ -4,7 +4,7 @@ import { method, type Service, serverStream } from './service.ts';
 
 /** Version of the protocol: within one major version fields and methods are only added. */
 export const PROTOCOL_MAJOR = 1;
-export const PROTOCOL_MINOR = 1;
+export const PROTOCOL_MINOR = 2;
 /** vsock port on which the host awaits the agent's connection, and on which the agent listens as well. */
 export const AGENT_RPC_PORT = 1024;
 /** vsock port of the agent for standard streams: see `StdioRequest`. */
@@ -26,6 +26,9 @@ const methods = {
   WaitProcess: method(agent.WaitProcessRequest, agent.WaitProcessResponse),
   ResizeTerminal: method(agent.ResizeTerminalRequest, agent.Empty),
   CloseStdin: method(agent.CloseStdinRequest, agent.Empty),
+  HoldStreams: method(agent.ContainerRequest, agent.Empty),
+  ReleaseStreams: method(agent.ContainerRequest, agent.Empty),
+  AdoptContainer: method(agent.AdoptContainerRequest, agent.AdoptContainerResponse),
   PauseContainer: method(agent.ContainerRequest, agent.Empty),
   ResumeContainer: method(agent.ContainerRequest, agent.Empty),
   UpdateContainer: method(agent.UpdateContainerRequest, agent.UpdateContainerResponse),

@@ -167,6 +167,17 @@ export interface CloseStdinRequest {
   processId: string;
 }
 
+export interface AdoptContainerRequest {
+  containerId: string;
+  /** May be the same. */
+  newContainerId: string;
+}
+
+export interface AdoptContainerResponse {
+  /** Of its init, in the guest's first pid namespace. */
+  pid: number;
+}
+
 export interface UpdateContainerRequest {
   containerId: string;
   /** The OCI object linux.resources. */
@@ -580,6 +591,11 @@ export const ContainerRequest = messages.add<ContainerRequest>('ContainerRequest
 export const CloseStdinRequest = messages.add<CloseStdinRequest>('CloseStdinRequest', `
   1 string containerId
   2 string processId`);
+export const AdoptContainerRequest = messages.add<AdoptContainerRequest>('AdoptContainerRequest', `
+  1 string containerId
+  2 string newContainerId`);
+export const AdoptContainerResponse = messages.add<AdoptContainerResponse>('AdoptContainerResponse', `
+  1 uint32 pid`);
 export const UpdateContainerRequest = messages.add<UpdateContainerRequest>('UpdateContainerRequest', `
   1 string containerId
   2 string ociResourcesJson`);

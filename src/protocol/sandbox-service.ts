@@ -8,6 +8,8 @@ const methods = {
   SignalContainer: method(sandbox.SignalContainerRequest, sandbox.Empty),
   DeleteContainer: method(sandbox.DeleteContainerRequest, sandbox.Empty),
   ExecProcess: method(sandbox.ExecProcessRequest, sandbox.ExecProcessResponse),
+  Checkpoint: method(sandbox.CheckpointRequest, sandbox.Empty),
+  RestoreContainer: method(sandbox.RestoreContainerRequest, sandbox.CreateContainerResponse),
   ListProxies: method(sandbox.ContainerRequest, sandbox.ListProxiesResponse),
   Resize: method(sandbox.ResizeRequest, sandbox.ResizeResponse),
   Timeline: method(sandbox.Empty, sandbox.TimelineResponse),

@@ -81,6 +81,26 @@ export interface ExecProcessResponse {
   guestPid: number;
 }
 
+export interface CheckpointRequest {
+  containerId: string;
+  /** Of the folder that is to have it. */
+  directory: string;
+  /** Whether the container is paused already; it stays so. */
+  isPaused: boolean;
+  leaveRunning: boolean;
+}
+
+export interface RestoreContainerRequest {
+  containerId: string;
+  /** As it is called in the snapshot, and what its part of the shared folder is called there. */
+  savedContainerId: string;
+  sharedName: string;
+  /** As in CreateContainerRequest. */
+  stdioToken: string;
+  terminal: boolean;
+  networkNamespace: string;
+}
+
 export interface ListProxiesResponse {
   /** Pids on the host, the init's first. */
   pids: number[];
@@ -145,6 +165,18 @@ export const ExecProcessRequest = messages.add<ExecProcessRequest>('ExecProcessR
   5 bool ignorePaused`);
 export const ExecProcessResponse = messages.add<ExecProcessResponse>('ExecProcessResponse', `
   1 uint32 guestPid`);
+export const CheckpointRequest = messages.add<CheckpointRequest>('CheckpointRequest', `
+  1 string containerId
+  2 string directory
+  3 bool isPaused
+  4 bool leaveRunning`);
+export const RestoreContainerRequest = messages.add<RestoreContainerRequest>('RestoreContainerRequest', `
+  1 string containerId
+  2 string savedContainerId
+  3 string sharedName
+  4 string stdioToken
+  5 bool terminal
+  6 string networkNamespace`);
 export const ListProxiesResponse = messages.add<ListProxiesResponse>('ListProxiesResponse', `
   1 uint32* pids`);
 export const ResizeRequest = messages.add<ResizeRequest>('ResizeRequest', `

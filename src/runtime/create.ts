@@ -1,11 +1,13 @@
 // `create`, and the first half of `run`: from a bundle to a container that waits for its start.
 import { resolve } from 'node:path';
+import { present } from '../lib/present.ts';
 import { OCI_RUNTIME_SPEC_VERSION } from '../lib/version.ts';
 import { namespacePath } from '../oci/guest-config.ts';
 import { isOfHost } from '../oci/guest-mounts.ts';
 import { namedResources } from '../oci/update-merge.ts';
 import { type Bundle, readBundle } from './bundle.ts';
 import type { CgroupFlags } from './cgroup-flags.ts';
+import type { Checkpoint } from './checkpoint-folder.ts';
 import { currentState } from './container-state.ts';
 import { holdMounts } from './held-mounts.ts';
 import { runHooks } from './hooks.ts';
@@ -14,7 +16,7 @@ import { checkInstallation, type Installation } from './installation.ts';
 import { type Launched, launchProxy } from './launch.ts';
 import { planNamespaces } from './namespaces.ts';
 import type { Warn } from './operations.ts';
-import { findPod, running } from './pod.ts';
+import { findPod, type Pod, running } from './pod.ts';
 import { endProcess, identify } from './process-identity.ts';
 import {
   checkStartOptions,
@@ -38,6 +40,8 @@ export interface CreateOptions extends StartOptions, CgroupFlags {
   readonly bundle: string;
   /** The configuration's file, where the caller names another than the usual one. */
   readonly configFile?: string | undefined;
+  /** What it goes on from, instead of a start. */
+  readonly checkpoint?: Checkpoint | undefined;
   /** Whether the guest's console goes into the sandbox's log, at the price of a slower start. */
   readonly debug: boolean;
   /** When the command was entered: CLOCK_MONOTONIC, nanoseconds. */
@@ -59,20 +63,21 @@ export async function createContainer(
   options: CreateOptions,
   warn: Warn,
 ): Promise<CreatedContainer> {
-  const { id } = options;
+  const { id, checkpoint } = options;
   const directory = store.directory(id);
   const bundle = readBundle(options.bundle);
   checkStartOptions(options, bundle.config.process);
   checkInstallation(installation);
   const pod = findPod(store, id, bundle.config);
+  if (checkpoint !== undefined) checkRestore(id, checkpoint, bundle, pod);
   const namespaces = planNamespaces(bundle.config.linux?.namespaces ?? [], pod?.sandboxId, () => running(store));
-  const plan = pod ?? (await planSandbox(installation, bundle.config, options.configFile));
+  const plan = pod ?? (await planVm(installation, bundle, options, namespaces.hasNetwork));
   const host = 'machine' in plan ? plan : await planHost(installation, options.configFile);
   const cgroupOptions = { ...options, overheadMib: host.overheadMib };
   const cgroup = await SandboxCgroup.plan(directory, id, bundle.config, cgroupOptions, warn);
   const resources = bundle.config.linux?.resources ?? {};
   const memoryMib = 'machine' in plan ? plan.machine.memoryMib : plan.vmMemoryMib;
-  const token = newToken();
+  const token = checkpoint?.stdioToken ?? newToken();
   if (pod === undefined && !namespaces.hasNetwork) {
     await warn("the container gets a network of its own: a virtual machine cannot be in the host's network namespace");
   }
@@ -88,13 +93,7 @@ export async function createContainer(
   const admitFirst = (pid: number): void => cgroup.admitSandbox(pid, id, resources, memoryMib);
   const sandbox =
     'machine' in plan
-      ? await startHome(
-          installation,
-          directory,
-          sandboxArguments(options, plan, namespaces.hasNetwork),
-          admitFirst,
-          undo,
-        )
+      ? await startHome(installation, directory, sandboxArguments(options, plan, bundle), admitFirst, undo)
       : joinHome(store, id, plan, undo);
   const interrupt = new AbortController();
   using _signals = onInterrupt(() => {
@@ -124,18 +123,26 @@ export async function createContainer(
   using held = pod === undefined ? undefined : holdMounts(id, bundle);
   const call = {
     containerId: id,
-    bundle: bundle.directory,
     stdioToken: token,
     terminal: process.terminal === true,
-    sharedNamespaces: namespaces.shared,
     // The proxy is in it.
     networkNamespace: pod === undefined && namespaces.hasNetwork ? namespacePath('network', proxy.identity.pid) : '',
-    heldMounts: held?.paths ?? {},
   };
-  const made = Promise.race([
-    callSandbox(directory, 'CreateContainer', call, host.createTimeoutMs),
-    rejection(interrupt.signal),
-  ]).catch(failedToStart(id));
+  const guest =
+    checkpoint === undefined
+      ? callSandbox(
+          directory,
+          'CreateContainer',
+          { ...call, bundle: bundle.directory, sharedNamespaces: namespaces.shared, heldMounts: held?.paths ?? {} },
+          host.createTimeoutMs,
+        )
+      : callSandbox(
+          directory,
+          'RestoreContainer',
+          { ...call, savedContainerId: checkpoint.containerId, sharedName: checkpoint.sharedName },
+          host.createTimeoutMs,
+        );
+  const made = Promise.race([guest, rejection(interrupt.signal)]).catch(failedToStart(id));
   await whenBothAre(proxy.ready, made);
   store.write({ ...record, phase: 'created' });
   if (options.pidFile !== undefined) writePidFile(options.pidFile, proxy.identity.pid);
@@ -144,18 +151,50 @@ export async function createContainer(
   return { sandbox, proxy };
 }
 
-function sandboxArguments(
-  { id, debug, commandStartNs }: CreateOptions,
-  plan: SandboxPlan,
+/** The VM as it is to be, or as it was. */
+async function planVm(
+  installation: Installation,
+  { config }: Bundle,
+  { configFile, checkpoint }: CreateOptions,
   hasNetwork: boolean,
+): Promise<SandboxPlan> {
+  const plan = await planSandbox(installation, config, configFile);
+  const saved =
+    checkpoint === undefined
+      ? present({ networkCards: hasNetwork ? undefined : 0 })
+      : { memoryMib: checkpoint.vmMemoryMib, networkCards: checkpoint.networkCards };
+  return { ...plan, machine: { ...plan.machine, ...saved } };
+}
+
+function sandboxArguments(
+  { id, debug, commandStartNs, checkpoint }: CreateOptions,
+  plan: SandboxPlan,
+  { directory }: Bundle,
 ): SandboxArguments {
+  const saved = checkpoint && {
+    snapshot: checkpoint.snapshot,
+    sharedName: checkpoint.sharedName,
+    bundle: directory,
+  };
   return {
     id,
-    machine: hasNetwork ? plan.machine : { ...plan.machine, networkCards: 0 },
+    machine: plan.machine,
+    ...present({ saved }),
     console: debug || plan.debug,
     dialTimeoutMs: plan.dialTimeoutMs,
     commandStartNs,
   };
+}
+
+/** @throws RuntimeError UNSUPPORTED, INVALID_CHECKPOINT */
+function checkRestore(id: string, { terminal }: Checkpoint, { config }: Bundle, pod: Pod | undefined): void {
+  if (pod !== undefined) {
+    const message = `cannot restore container ${id}: it would share the virtual machine of ${pod.sandboxId}, and a checkpoint has one of its own`;
+    throw new RuntimeError('UNSUPPORTED', message, { id });
+  }
+  if (terminal === (config.process.terminal === true)) return;
+  const message = `cannot restore container ${id}: its process had ${terminal ? 'a' : 'no'} terminal when it was saved, and process.terminal of config.json says otherwise`;
+  throw new RuntimeError('INVALID_CHECKPOINT', message, { id });
 }
 
 /** Where those look for the container who know its pid only: in its root file system, with what it sees there of the host. */

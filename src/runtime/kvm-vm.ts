@@ -7,6 +7,7 @@ import { buildVm } from '../vmm/builder.ts';
 import { MAX_MEMORY_KEY, type VmConfig } from '../vmm/config.ts';
 import { VmConfigError } from '../vmm/config-error.ts';
 import type { VmSummary } from '../vmm/operations.ts';
+import { restoreVm } from '../vmm/restore.ts';
 import { describeStop } from '../vmm/stop-reason.ts';
 import type { Vm } from '../vmm/vm.ts';
 import { LineSplitter } from './line-splitter.ts';
@@ -36,7 +37,7 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
   const console = new LineSplitter(options.onConsoleLine);
   const cards = networkCards(options.machine.networkCards);
   const vm = await build(options, cards);
-  if (options.console) {
+  if (vm.summary.consoles.includes('serial')) {
     vm.attachConsole('serial', (bytes) => {
       console.push(bytes);
       return undefined;
@@ -55,6 +56,7 @@ export async function startKvmVm(options: SandboxVmOptions): Promise<SandboxVm> 
     cards,
     setLink: (card, isUp) => vm.setLink(deviceName(card), isUp),
     resize: (wanted) => resize(vm, wanted),
+    snapshot: (directory) => vm.snapshot(directory),
     exitCounts: () => Object.fromEntries(vm.exitCounts),
   };
 }
@@ -73,9 +75,14 @@ function deviceName({ tap }: NetworkCard): string {
 }
 
 async function build(options: SandboxVmOptions, cards: readonly NetworkCard[]): Promise<Vm> {
-  const { machine, onConsoleLine } = options;
+  const { machine, onConsoleLine, snapshot } = options;
   const connections = { log: onConsoleLine, virtiofsd: virtiofsdChoice(machine) };
   const config = vmConfig(options, cards);
+  if (snapshot !== undefined) {
+    const { disks = [], nets = [], shares = [], vsock } = config;
+    // All that names something of this host: a snapshot may be from anybody.
+    return await restoreVm(snapshot, { devices: { disks, nets, shares, ...present({ vsock }) } }, connections);
+  }
   try {
     return await buildVm(config, connections);
   } catch (error) {

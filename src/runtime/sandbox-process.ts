@@ -17,6 +17,7 @@ import { sandboxService } from '../protocol/sandbox-service.ts';
 import { MethodTable, serveConnection } from '../protocol/server.ts';
 import { StatusError } from '../protocol/status.ts';
 import { type StartReport, Timeline } from '../vmm/timeline.ts';
+import { writeCheckpoint } from './checkpoint-folder.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
 import { parseProxyLine, readLines } from './proxy-connection.ts';
 import { type GuestProcess, Sandbox } from './sandbox.ts';
@@ -78,12 +79,18 @@ class SandboxProcess {
       disks: options.machine.disks,
       mounts: this.#sharedFolder,
       openNetwork: (path, agent) => {
-        if (this.#vm === undefined) throw new StatusError('UNAVAILABLE', 'the virtual machine is not there yet');
+        const vm = this.#requireVm();
         this.#openLoopback(path);
-        if (this.#vm.cards.length === 0) return undefined;
-        return new SandboxNetwork(path, this.#vm, agent, (message) => log.warn(message));
+        if (vm.cards.length === 0) return undefined;
+        return new SandboxNetwork(path, vm, agent, (message) => log.warn(message));
       },
       countOomKill: async (id) => await SandboxCgroup.read(join('..', id))?.countOomKill(),
+      save: async (directory, container) => {
+        const vm = this.#requireVm();
+        const { memoryMib: vmMemoryMib } = options.machine;
+        const saved = { ...container, vmMemoryMib, networkCards: vm.cards.length };
+        await writeCheckpoint(directory, saved, (path) => vm.snapshot(path));
+      },
       mark: (name, monotonicNs = process.hrtime.bigint()) => this.#timeline.mark(name, monotonicNs),
       warn: (message) => log.warn(message),
       onEmpty: () => this.#end.resolve('its last container has ended'),
@@ -118,8 +125,10 @@ class SandboxProcess {
   }
 
   async #boot(agentServer: Server): Promise<void> {
-    const { dialTimeoutMs } = this.#options;
+    const { dialTimeoutMs, saved } = this.#options;
     try {
+      // The guest has files open there.
+      if (saved !== undefined) this.#sharedFolder.addSaved(saved);
       const greeted = awaitAgent(agentServer, handshakeOptions, AbortSignal.timeout(dialTimeoutMs));
       greeted.catch(() => {});
       this.#vm = await this.#startVm({
@@ -128,6 +137,7 @@ class SandboxProcess {
         sharedDirectory: this.#sharedFolder.path,
         sharedTag: SHARED_TAG,
         console: this.#options.console,
+        ...present({ snapshot: saved?.snapshot }),
         onMark: (name, monotonicNs) => this.#timeline.mark(name, monotonicNs),
         onConsoleLine: (line) => this.#log.info({ console: line }),
       });
@@ -173,11 +183,15 @@ class SandboxProcess {
         return {};
       },
       ExecProcess: async (request) => ({ guestPid: await sandbox.exec(request) }),
+      Checkpoint: async (request) => {
+        await sandbox.checkpoint(request);
+        return {};
+      },
+      RestoreContainer: async (request) => ({ guestPid: await sandbox.restore(request) }),
       ListProxies: async ({ containerId }) => ({ pids: sandbox.proxies(containerId) }),
       Resize: async ({ memoryMib, cpus }) => {
-        if (this.#vm === undefined) throw new StatusError('UNAVAILABLE', 'the virtual machine is not there yet');
         const wanted = present({ memoryMib: memoryMib || undefined, cpus: cpus || undefined });
-        const size = await this.#vm.resize(wanted);
+        const size = await this.#requireVm().resize(wanted);
         return { memoryMib: size.memoryMib ?? this.#options.machine.memoryMib, cpus: size.cpus ?? 0 };
       },
       Timeline: async () => {
@@ -189,6 +203,12 @@ class SandboxProcess {
         return {};
       },
     });
+  }
+
+  /** @throws StatusError UNAVAILABLE */
+  #requireVm(): SandboxVm {
+    if (this.#vm === undefined) throw new StatusError('UNAVAILABLE', 'the virtual machine is not there yet');
+    return this.#vm;
   }
 
   #serveProxy(socket: Socket): void {

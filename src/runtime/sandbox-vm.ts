@@ -44,6 +44,8 @@ export interface SandboxVmOptions {
   readonly sharedTag: string;
   /** Whether the guest has a console. Each byte on it costs exits. */
   readonly console: boolean;
+  /** Folder of a snapshot with which it goes on, instead of a boot; of its devices and their number nothing may be different. */
+  readonly snapshot?: string;
   /** Told each moment that the VMM knows, in CLOCK_MONOTONIC nanoseconds. */
   readonly onMark: (name: TimelineMarkName, monotonicNs: bigint) => void;
   /** Told each line of the guest's console, and what the VMM has to say, without line feeds. */
@@ -72,6 +74,8 @@ export interface SandboxVm {
    * @throws when nobody in the guest answers (rejects)
    */
   resize(wanted: SandboxVmSize): Promise<SandboxVmSize>;
+  /** Writes a snapshot to a folder that is not there yet; the guest goes on afterwards. @throws when it cannot be saved (rejects) */
+  snapshot(directory: string): Promise<void>;
   /** Plugs the cable of a card in or out. */
   setLink(card: NetworkCard, isUp: boolean): void;
   /** Exits of the vCPUs to the VMM by reason, up to now. */

@@ -16,10 +16,16 @@ import {
 import { devicesForGuest, type HostDisk } from '../oci/guest-devices.ts';
 import { SIGKILL, statusOfSignal } from '../oci/signals.ts';
 import { SHARED_DIRECTORY } from '../protocol/agent-service.ts';
-import type { CreateContainerRequest, ExecProcessRequest } from '../protocol/sandbox.gen.ts';
+import type {
+  CheckpointRequest,
+  CreateContainerRequest,
+  ExecProcessRequest,
+  RestoreContainerRequest,
+} from '../protocol/sandbox.gen.ts';
 import { StatusError } from '../protocol/status.ts';
 import type { TimelineMarkName } from '../vmm/timeline.ts';
 import { type Bundle, readBundle } from './bundle.ts';
+import type { SavedContainer } from './checkpoint-folder.ts';
 import type { HeldMounts } from './held-mounts.ts';
 import { mountsOfDisks, type PlacedDisk, placeDisks } from './host-disks.ts';
 import { ProxyTokens } from './proxy-tokens.ts';
@@ -45,6 +51,13 @@ export interface GuestProcess {
 
 interface Container {
   readonly init: GuestProcess;
+  /** How it was made: what names its streams, and whether they are a terminal. */
+  readonly stdioToken: string;
+  readonly terminal: boolean;
+  /** What its part of the shared folder is called. */
+  readonly sharedName: string;
+  /** Whether it is paused, its streams held, until its start: it is from a snapshot. */
+  readonly isSaved: boolean;
   /** The pid of its init in the guest, once it is made; settles when that is tried. */
   readonly made: Promise<number>;
   /** Those that run, or whose output is still passed on. */
@@ -64,6 +77,8 @@ export interface SandboxEnvironment {
   readonly openNetwork: (path: string, agent: AgentClient) => SandboxNetwork | undefined;
   /** Has engines know that the guest has killed processes of a container for want of memory. */
   readonly countOomKill: (containerId: string) => Promise<void>;
+  /** Writes a checkpoint to a folder. */
+  readonly save: (directory: string, container: SavedContainer) => Promise<void>;
   readonly mark: (name: TimelineMarkName, monotonicNs?: bigint) => void;
   readonly warn: (message: string) => void;
   /** Called when nothing is left to run. */
@@ -83,29 +98,50 @@ export class Sandbox {
 
   /** Makes a container up to the last moment before its program runs. @returns the pid of its init in the guest */
   async create(request: CreateContainerRequest): Promise<number> {
-    const { containerId } = request;
-    if (this.#containers.has(containerId)) {
-      throw new StatusError('ALREADY_EXISTS', `container ${containerId} is in this sandbox already`);
-    }
-    const init: GuestProcess = { containerId, processId: '' };
-    const made = this.#tokens.fulfil(request.stdioToken, init, () => this.#make(request, init));
-    this.#containers.set(containerId, { init, made, execs: new Set() });
-    try {
-      return await made;
-    } catch (error) {
-      this.#containers.delete(containerId);
-      throw error;
-    }
+    return await this.#add({ ...request, sharedName: request.containerId, isSaved: false }, (init) =>
+      this.#make(request, init),
+    );
   }
 
+  /** Takes over the container of a VM that was made from a snapshot. @returns the pid of its init in the guest */
+  async restore(request: RestoreContainerRequest): Promise<number> {
+    return await this.#add({ ...request, isSaved: true }, (init) => this.#adopt(request, init));
+  }
+
+  /** Lets a container's program run, or go on. */
   async start(id: string): Promise<void> {
-    this.#find(id);
+    const { isSaved } = this.#find(id);
     const agent = await this.#environment.agent;
     // Some engines make interfaces between creation and start.
     await this.#network?.update();
     // Before the call: the program's first output may be here before the call's answer.
     this.#environment.mark('container-started');
-    await agent.call('StartContainer', { containerId: id });
+    if (isSaved) await goOn(agent, id);
+    else await agent.call('StartContainer', { containerId: id });
+  }
+
+  /**
+   * Saves a container with its VM, paused. Then it is killed, or goes on; when it could not be saved, it goes on.
+   * @throws StatusError, and what kept it from being saved (rejects)
+   */
+  async checkpoint({ containerId: id, directory, isPaused, leaveRunning }: CheckpointRequest): Promise<void> {
+    const { stdioToken, terminal, sharedName } = this.#findRunning(id);
+    const agent = await this.#environment.agent;
+    const resume = (): Promise<void> => (isPaused ? release(agent, id) : goOn(agent, id));
+    if (!isPaused) await agent.call('PauseContainer', { containerId: id });
+    try {
+      await agent.call('HoldStreams', { containerId: id });
+      await this.#environment.save(directory, { containerId: id, sharedName, stdioToken, terminal });
+    } catch (error) {
+      await resume();
+      throw error;
+    }
+    if (leaveRunning) await resume();
+    else {
+      // Before it could write what its copy will write too.
+      await agent.call('SignalProcess', { containerId: id, processId: '', signal: SIGKILL, all: true });
+      await release(agent, id);
+    }
   }
 
   /** Runs one more process in a container, once its proxy is there. @returns its pid in the guest */
@@ -198,6 +234,28 @@ export class Sandbox {
     if (isOver) this.#environment.onEmpty();
   }
 
+  /** @param make makes its init, or finds it. @returns what `make` gives */
+  async #add(
+    request: Pick<CreateContainerRequest, 'containerId' | 'stdioToken' | 'terminal'> &
+      Pick<Container, 'sharedName' | 'isSaved'>,
+    make: (init: GuestProcess) => Promise<number>,
+  ): Promise<number> {
+    const { containerId, stdioToken, terminal, sharedName, isSaved } = request;
+    if (this.#containers.has(containerId)) {
+      throw new StatusError('ALREADY_EXISTS', `container ${containerId} is in this sandbox already`);
+    }
+    const init: GuestProcess = { containerId, processId: '' };
+    const made = this.#tokens.fulfil(stdioToken, init, () => make(init));
+    const container = { init, made, stdioToken, terminal, sharedName, isSaved, execs: new Set<GuestProcess>() };
+    this.#containers.set(containerId, container);
+    try {
+      return await made;
+    } catch (error) {
+      this.#containers.delete(containerId);
+      throw error;
+    }
+  }
+
   async #make(request: CreateContainerRequest, init: GuestProcess): Promise<number> {
     const { containerId, stdioToken: token, terminal } = request;
     const { mounts, mark } = this.#environment;
@@ -229,6 +287,19 @@ export class Sandbox {
       mounts.remove(containerId);
       throw error;
     }
+  }
+
+  async #adopt(request: RestoreContainerRequest, init: GuestProcess): Promise<number> {
+    const { containerId, savedContainerId, networkNamespace } = request;
+    const agent = await this.#environment.agent;
+    if (networkNamespace !== '') await this.#takeNetwork(networkNamespace, agent);
+    const { pid } = await agent.call('AdoptContainer', {
+      containerId: savedContainerId,
+      newContainerId: containerId,
+    });
+    this.#environment.mark('container-created');
+    void this.#awaitExit(init, agent);
+    return pid;
   }
 
   async #takeNetwork(path: string, agent: AgentClient): Promise<void> {
@@ -323,6 +394,16 @@ export class Sandbox {
     if (container.init.exitStatus !== undefined) throw new StatusError('FAILED_PRECONDITION', 'container not running');
     return container;
   }
+}
+
+/** Lets streams end again with their connections. */
+async function release(agent: AgentClient, containerId: string): Promise<void> {
+  await agent.call('ReleaseStreams', { containerId });
+}
+
+async function goOn(agent: AgentClient, containerId: string): Promise<void> {
+  await release(agent, containerId);
+  await agent.call('ResumeContainer', { containerId });
 }
 
 function stdioRequest(token: string, terminal: boolean, { consoleSize }: Pick<Process, 'consoleSize'>) {

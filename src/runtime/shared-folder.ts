@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'nod
 import { dirname, join, resolve } from 'node:path';
 import { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC } from '../ffi/abi.gen.ts';
 import { bindMount, mount, placeMount, setPropagation, unmount } from '../ffi/mount.unsafe.ts';
-import { type HostShare, rootfsShare } from '../oci/guest-config.ts';
-import type { Bundle } from './bundle.ts';
+import { type HostShare, hostShares, rootfsShare } from '../oci/guest-config.ts';
+import { type Bundle, readBundle } from './bundle.ts';
 import { type HeldMounts, missingSource } from './held-mounts.ts';
+import type { SavedSandbox } from './sandbox-arguments.ts';
 import { removeEmpty, SHARED_FOLDER, WRITABLE_FOLDER } from './state-store.ts';
 
 /** On the host the sandbox's folder is closed anyway; in the guest the root of a user namespace must be able to pass. */
@@ -54,6 +55,14 @@ export class SharedFolder {
       this.#mounted.set(containerId, [...(this.#mounted.get(containerId) ?? []), point]);
     }
     undo.move();
+  }
+
+  /**
+   * Puts in place what the container of a saved VM had, before that VM is made. @throws ConfigError; as `add`
+   */
+  addSaved({ bundle: path, sharedName }: SavedSandbox): void {
+    const bundle = readBundle(path);
+    this.add(sharedName, bundle, hostShares(bundle.config, sharedName), {});
   }
 
   /** Takes a container's mounts away, and the points that were made for them: others may come and go for long. */

@@ -18,6 +18,8 @@ export interface RestoreOptions {
   readonly verifyMemory?: boolean;
 }
 
+const GUEST_RAM = 'guest-ram';
+
 /**
  * Makes a VM that goes on, at `start`, where the saved one stood. Its memory is mapped from the snapshot and copied where
  * the guest writes, so that clones share pages; a VM whose back ends are in other processes gets a copy. Connections of the
@@ -35,13 +37,15 @@ export async function restoreVm(
   const config: VmConfig = { ...state.config, ...devices };
   checkVmConfig(config);
   const { cpus, maxCpus = cpus, memoryMib, hugePages } = config;
-  const memorySize = memoryMib * MIB + (growthOf(config)?.size ?? 0);
-  if (snapshot.manifest.memory.bytes !== memorySize || state.vcpus.length !== maxCpus) {
-    const found = `${snapshot.manifest.memory.bytes} bytes of memory and ${state.vcpus.length} vCPUs`;
+  const { bytes } = snapshot.manifest.memory;
+  // What could be plugged is only there when some of it was.
+  const sizes = [memoryMib * MIB, memoryMib * MIB + (growthOf(config)?.size ?? 0)];
+  if (!sizes.includes(bytes) || state.vcpus.length !== maxCpus) {
+    const found = `${bytes} bytes of memory and ${state.vcpus.length} vCPUs`;
     throw new SnapshotError('CORRUPTED', `the snapshot ${directory} has ${found}, not those of its configuration`);
   }
   const mustCopy = hugePages !== undefined || needsSharedMemory(config);
-  const source = mustCopy ? copyOf(snapshot.memory.fd, config) : mappingOf(snapshot.memory.fd);
+  const source = mustCopy ? copyOf(snapshot.memory.fd, config) : mappingOf(snapshot.memory.fd, bytes);
   const machine = await assembleMachine(config, connections, source, resources);
   const vcpus = Array.from({ length: maxCpus }, (_, index) => resources.use(machine.machine.createVcpu(index)));
   restoreVmState({ ...machine, vcpus }, state);
@@ -50,14 +54,17 @@ export async function restoreVm(
   return new Vm({ ...machine, config, vcpus, isRestored: true, resources: resources.move() });
 }
 
-function mappingOf(fd: Fd): RamSource {
-  return (hypervisor, offset, size) => hypervisor.mapFileMemory(fd, offset, size, 'guest-ram');
+function mappingOf(fd: Fd, fileSize: number): RamSource {
+  return (hypervisor, offset, size) =>
+    offset < fileSize
+      ? hypervisor.mapFileMemory(fd, offset, size, GUEST_RAM)
+      : hypervisor.allocateMemory(size, { shared: false, name: GUEST_RAM });
 }
 
 function copyOf(fd: Fd, { hugePages }: VmConfig): RamSource {
   return (hypervisor, offset, size) => {
     const pages = hugePages === undefined ? {} : { hugePages };
-    const host = hypervisor.allocateMemory(size, { shared: true, name: 'guest-ram', ...pages });
+    const host = hypervisor.allocateMemory(size, { shared: true, name: GUEST_RAM, ...pages });
     try {
       readMemoryFile(fd, { offset, length: size }, (at, length) =>
         host.bytes.subarray(at - offset, at - offset + length),

@@ -44,7 +44,9 @@ export class SnapshotWriter {
       // The VM may be gone by now, and its descriptors somebody else's.
       this.#ended.signal.throwIfAborted();
       const state = saveVmState(this.#vm);
-      const memory = ram.map(({ host: { bytes, fd }, plugged }) => ({
+      // Of memory that could be plugged and is not, there is nothing to write, and it may be large.
+      const used = ram.filter(({ plugged }) => plugged === undefined || [...plugged.ranges()].length > 0);
+      const memory = used.map(({ host: { bytes, fd }, plugged }) => ({
         bytes,
         ...(plugged === undefined ? {} : { ranges: plugged.ranges() }),
         ...(fd === undefined ? {} : { fd }),

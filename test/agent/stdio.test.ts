@@ -356,3 +356,99 @@ describe('a terminal', () => {
     await expect(created).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 });
+
+describe('streams that are held', () => {
+  test('get other connections, to which comes what the ones before did not take', async () => {
+    const container = await start('while read line; do echo "got $line"; done; echo end; exit 7', { stdin: true });
+    const { containerId } = container;
+    const [input, output] = [await container.stream('stdin'), await container.stream('stdout')];
+    await container.run();
+    input.write('one\n');
+    await once(output, 'data');
+
+    await agent.call('PauseContainer', { containerId });
+    await agent.call('HoldStreams', { containerId });
+    for (const socket of [input, output]) socket.destroy();
+    const [newInput, newOutput] = [await container.stream('stdin'), await container.stream('stdout')];
+    const newId = uniqueId();
+    await agent.call('AdoptContainer', { containerId, newContainerId: newId });
+    await agent.call('ReleaseStreams', { containerId: newId });
+    await agent.call('ResumeContainer', { containerId: newId });
+    newInput.end('two\n');
+
+    expect(String(await collect(newOutput))).toBe('got two\nend\n');
+    expect(await agent.call('WaitProcess', { containerId: newId, processId: '' })).toMatchObject({ exitStatus: 7 });
+    await agent.call('DeleteContainer', { containerId: newId, force: true });
+  });
+
+  test('lose nothing that a reader who stalls has not taken', async () => {
+    const size = 8 * MEBIBYTE;
+    const container = await start(`yes 0123456789abcde | head -c ${size}`);
+    const { containerId } = container;
+    const output = await container.stream('stdout');
+    const taken: Buffer[] = [];
+    output.on('data', (bytes: Buffer) => taken.push(bytes));
+    output.pause();
+    await container.run();
+    await delay(200);
+
+    await agent.call('PauseContainer', { containerId });
+    await agent.call('HoldStreams', { containerId });
+    const newOutput = await container.stream('stdout');
+    // What is on its way to the first one is that one's.
+    output.resume();
+    await once(output, 'end');
+    await agent.call('ReleaseStreams', { containerId });
+    await agent.call('ResumeContainer', { containerId });
+    const rest = await collect(newOutput);
+
+    const all = Buffer.concat([...taken, rest]);
+    expect(all.length).toBe(size);
+    expect(all.equals(Buffer.from('0123456789abcde\n'.repeat(size / 16)))).toBe(true);
+    await container.remove();
+  });
+
+  test('end when they are released without another connection', async () => {
+    const container = await start('read line; echo "got $line"; exit 3', { stdin: true });
+    const { containerId } = container;
+    const input = await container.stream('stdin');
+    await container.run();
+
+    await agent.call('HoldStreams', { containerId });
+    input.destroy();
+    await agent.call('ReleaseStreams', { containerId });
+
+    expect(await container.wait()).toMatchObject({ exitStatus: 3 });
+    await container.remove();
+  });
+
+  test('that are not held let nobody take the place of another', async () => {
+    const container = await start('cat', { stdin: true });
+    await container.stream('stdout');
+    await container.run();
+
+    await closing(await container.stream('stdout'));
+
+    await container.remove();
+  });
+
+  test('of processes that were run beside init end with them, in the hands of another host', async () => {
+    const container = await start('sleep 1000');
+    const { containerId } = container;
+    await container.run();
+    const stdio = stdioRequest();
+    const ociProcessJson = JSON.stringify({ cwd: '/', args: ['sleep', '1000'], env: ['PATH=/bin'] });
+    const exec = { containerId, processId: 'beside', ociProcessJson, stdio, ignorePaused: false };
+    await agent.call('ExecProcess', exec);
+    const outputEnd = closing(await agent.stream(stdio, 'stdout'));
+
+    const { pid } = await agent.call('AdoptContainer', { containerId, newContainerId: containerId });
+
+    const { signal } = await agent.call('WaitProcess', { containerId, processId: 'beside' });
+    const { processes } = await agent.call('ListProcesses', { containerId });
+    await outputEnd;
+    expect(signal).toBe(9);
+    expect(processes.map((process) => process.pid)).toEqual([pid]);
+    await container.remove();
+  });
+});

@@ -68,6 +68,9 @@ export async function startAgentVm(options: SandboxVmOptions): Promise<SandboxVm
     kill: () => child.kill('SIGKILL'),
     // There is no machine that could grow: whoever asks is told what they asked for.
     resize: async (wanted) => wanted,
+    snapshot: async () => {
+      throw new Error('there is no machine that could be saved');
+    },
     exitCounts: () => ({}),
   };
 }

@@ -113,20 +113,26 @@ export function describeTskataVerbs(runtime: Runtime): void {
   });
 
   describe('checkpoint and restore', () => {
-    test('are refused with the reason, and change nothing', async () => {
+    test('are refused with the reason where they cannot be, and change nothing', async () => {
       await using bed = await runningContainer(runtime);
       const image = join(bed.folder, 'image');
       const before = await bed.state('c1');
+      const restore = (...args: string[]) => bed.call(['restore', '-d', '-b', before.bundle, ...args]);
 
-      const checkpoint = await bed.call(['checkpoint', '--image-path', image, '--leave-running', 'c1']);
-      const restore = await bed.call(['restore', '--image-path', image, '-d', '-b', before.bundle, 'c2']);
-      const again = await bed.call(['restore', '--image-path', image, '-d', '-b', before.bundle, 'c1']);
+      // The machine of these cases is this one.
+      const checkpoint = await bed.call(['checkpoint', '--image-path', image, 'c1']);
+      const inParts = await bed.call(['checkpoint', '--image-path', image, '--pre-dump', 'c1']);
+      const fromNothing = await restore('--image-path', image, 'c2');
+      const lazily = await restore('--image-path', image, '--lazy-pages', 'c2');
 
-      expect([checkpoint, restore, again].map(({ status }) => status)).toEqual([1, 1, 1]);
-      expect(checkpoint.stderr).toContain('cannot checkpoint container c1: ');
-      expect(restore.stderr).toContain('cannot restore container c2: ');
-      expect(again.stderr).toContain('container with given ID already exists');
+      const results = [checkpoint, inParts, fromNothing, lazily];
+      expect(results.map(({ status }) => status)).toEqual([1, 1, 1, 1]);
+      expect(checkpoint.stderr).toContain('cannot checkpoint container c1: there is no machine that could be saved');
+      expect(inParts.stderr).toContain('cannot checkpoint container c1 with --pre-dump: ');
+      expect(fromNothing.stderr).toContain(`${image} has no checkpoint of tskata: `);
+      expect(lazily.stderr).toContain('cannot restore container c2 with --lazy-pages: ');
       expect(await bed.state('c1')).toEqual(before);
+      expect((await bed.call(['exec', 'c1', 'echo', 'it runs'])).stdout).toBe('it runs\n');
       expect(bed.leftovers().filter((line) => line.startsWith('file'))).toEqual(['file c1']);
     });
   });

@@ -15,6 +15,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   containerd: 120,
   podman: 215,
   'tskata-growth': 90,
+  checkpoint: 70,
 };
 const OTHER_SECONDS = 45;
 

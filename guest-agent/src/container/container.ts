@@ -90,7 +90,7 @@ function notRunning(): StatusError {
 }
 
 export class Container {
-  readonly id: string;
+  #id: string;
   readonly #services: ProcessServices;
   readonly #plan: ContainerPlan;
   readonly #cgroup: Cgroup;
@@ -119,12 +119,12 @@ export class Container {
     cgroup: Cgroup,
     oomWatch: OomWatch,
   ) {
-    this.id = request.containerId;
+    this.#id = request.containerId;
     this.#services = services;
     this.#plan = plan;
     this.#cgroup = cgroup;
     this.#oomWatch = oomWatch;
-    const state = { id: this.id, bundle: request.bundle, annotations: plan.annotations };
+    const state = { id: this.#id, bundle: request.bundle, annotations: plan.annotations };
     const target = joined.find(({ kind }) => kind === 'cgroup')?.fd;
     this.#init = new ContainerProcess(
       services,
@@ -193,17 +193,26 @@ export class Container {
     const rules = [...deviceRulesOf(plan), ...(mountsDisk(plan) ? [DISKS_TO_MOUNT] : [])];
     const cgroup = new Cgroup(containerId, plan.resources, rules, cgroupOwner(plan));
     let oomWatch: OomWatch | undefined;
+    let container: Container | undefined;
     try {
       oomWatch = new OomWatch(services.loop, cgroup.path, (kills) =>
-        services.events.emit({ containerId, kind: { $case: 'outOfMemory', value: { kills } } }),
+        services.events.emit({
+          containerId: container?.id ?? containerId,
+          kind: { $case: 'outOfMemory', value: { kills } },
+        }),
       );
-      return new Container(services, request, plan, joined, cgroup, oomWatch);
+      container = new Container(services, request, plan, joined, cgroup, oomWatch);
+      return container;
     } catch (error) {
       oomWatch?.close();
       cgroup.killAll();
       await cgroup.remove(services.loop);
       throw error;
     }
+  }
+
+  get id(): string {
+    return this.#id;
   }
 
   get initPid(): number {
@@ -322,6 +331,22 @@ export class Container {
     if (this.#freezing !== 'yes') throw new StatusError('FAILED_PRECONDITION', 'container not paused');
     this.#cgroup.thaw();
     this.#freezing = 'no';
+  }
+
+  /** Prepares the streams of all its processes for copies that are made of the guest: see `ProcessStreams.hold`. */
+  async holdStreams(): Promise<void> {
+    await Promise.all([...this.#processes.values()].map((process) => process.holdStreams()));
+  }
+
+  releaseStreams(): void {
+    for (const process of this.#processes.values()) process.releaseStreams();
+  }
+
+  /** It belongs to another host from now on, which knows of no process but its init. */
+  adopt(id: string): void {
+    this.#requireRunning();
+    this.#id = id;
+    for (const process of this.#processes.values()) if (process !== this.#init) process.kill();
   }
 
   /** @param resourcesJson the OCI object linux.resources. @throws StatusError, and all is as it was then */

@@ -8,6 +8,8 @@ type ContainerCalls =
   | `${'Exec' | 'Signal' | 'Wait'}Process`
   | 'ResizeTerminal'
   | 'CloseStdin'
+  | `${'Hold' | 'Release'}Streams`
+  | 'AdoptContainer'
   | 'ContainerStats'
   | 'ListProcesses'
   | 'Events';
@@ -39,6 +41,15 @@ export function containerHandlers(containers: ContainerManager): Pick<Handlers<A
       containers.find(containerId).closeStdin(processId);
       return nothing;
     },
+    HoldStreams: async ({ containerId }) => {
+      await containers.find(containerId).holdStreams();
+      return nothing;
+    },
+    ReleaseStreams: async ({ containerId }) => {
+      containers.find(containerId).releaseStreams();
+      return nothing;
+    },
+    AdoptContainer: async ({ containerId, newContainerId }) => ({ pid: containers.adopt(containerId, newContainerId) }),
     PauseContainer: async ({ containerId }) => {
       await containers.find(containerId).pause();
       return nothing;

@@ -29,13 +29,7 @@ export class ContainerManager {
 
   async create(request: CreateContainerRequest): Promise<CreateContainerResponse> {
     const id = request.containerId;
-    if (!CONTAINER_ID.test(id) || id.startsWith('.')) {
-      throw new StatusError(
-        'INVALID_ARGUMENT',
-        `"${id}" is no id for a container: letters, digits, "_", "+", "-" and "." only`,
-      );
-    }
-    if (this.#containers.has(id)) throw new StatusError('ALREADY_EXISTS', `container with id exists: ${id}`);
+    this.#requireFree(id);
     this.#containers.set(id, undefined);
     try {
       const { container, warnings } = await Container.create(this.#services, request);
@@ -72,6 +66,18 @@ export class ContainerManager {
     }
   }
 
+  /** @returns the pid of its init. @throws StatusError */
+  adopt(id: string, newId: string): number {
+    const container = this.find(id);
+    if (newId !== id) {
+      this.#requireFree(newId);
+      this.#containers.delete(id);
+      this.#containers.set(newId, container);
+    }
+    container.adopt(newId);
+    return container.initPid;
+  }
+
   async exec(request: ExecProcessRequest): Promise<ExecProcessResponse> {
     return await this.find(request.containerId).exec(request);
   }
@@ -100,6 +106,17 @@ export class ContainerManager {
     this.#containers.clear();
     for (const container of containers) container?.killAll();
     await Promise.all(containers.map((container) => container?.destroy()));
+  }
+
+  /** @throws StatusError INVALID_ARGUMENT, ALREADY_EXISTS */
+  #requireFree(id: string): void {
+    if (!CONTAINER_ID.test(id) || id.startsWith('.')) {
+      throw new StatusError(
+        'INVALID_ARGUMENT',
+        `"${id}" is no id for a container: letters, digits, "_", "+", "-" and "." only`,
+      );
+    }
+    if (this.#containers.has(id)) throw new StatusError('ALREADY_EXISTS', `container with id exists: ${id}`);
   }
 
   /** @throws StatusError NOT_FOUND */

@@ -177,6 +177,16 @@ export class ContainerProcess {
     this.#streams.closeStdin();
   }
 
+  /** See `ProcessStreams.hold`. */
+  async holdStreams(): Promise<void> {
+    await this.#streams.hold();
+  }
+
+  /** See `ProcessStreams.release`. */
+  releaseStreams(): void {
+    this.#streams.release();
+  }
+
   /** Lets go of the process: streams that no connection has taken are closed. */
   dispose(): void {
     this.#channel.close();

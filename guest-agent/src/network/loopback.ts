@@ -30,7 +30,7 @@ export async function joinLoopback(loop: EventLoop, fd: number): Promise<void> {
     if (accepted === undefined) return;
     const guest = new Pollable(loop, accepted);
     try {
-      if (await deliver(ACCEPTED, host)) await carry(host, guest);
+      if ((await deliver(ACCEPTED, host)).length === 0) await carry(host, guest);
     } finally {
       guest.close();
     }
@@ -57,7 +57,7 @@ async function carry(host: Pollable, guest: Pollable): Promise<void> {
   guest.watchBreak(() => host.wakeReader());
   const direction = async (source: Pollable, target: Pollable): Promise<void> => {
     const end = await relay(source, target, { endsWhenEmpty: () => target.broken });
-    if (end === 'source') endOutput(target.fd);
+    if (end === 'delivered') endOutput(target.fd);
     // Nobody reads any more: what the other end still has to say has lost its reader too, or ends by itself.
     else source.close();
   };

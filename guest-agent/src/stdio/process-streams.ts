@@ -5,7 +5,7 @@ import * as abi from '../linux/abi.gen.ts';
 import { close, open } from '../linux/file.ts';
 import { endOutput, pipe, setNonBlocking } from '../linux/socket.ts';
 import { endOfFileCharacter, resizeTerminal } from '../linux/terminal.ts';
-import { deliver, relay } from './relay.ts';
+import { deliver, NOTHING, relay } from './relay.ts';
 
 export type StreamName = 'stdin' | 'stdout' | 'stderr' | 'terminal';
 
@@ -18,16 +18,28 @@ export type ChildStdio = readonly [stdin: number, stdout: number, stderr: number
  */
 const TERMINAL_LINGER_MS = 200;
 
+/** What a reader gets to take what a process had written before it was held, milliseconds. */
+const HOLD_MS = 1_000;
+
 /** What ends a line that is typed: a terminal makes the second one the first (termios(3), ICRNL). */
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
+
+/** A stream's connection to the host. */
+interface Connection {
+  readonly socket: Pollable;
+  /** Settles when nothing is carried any more, with what was taken from the process in vain; never rejects. */
+  readonly carried: Promise<Uint8Array>;
+}
 
 /** The agent's ends of the streams of one process. */
 export class ProcessStreams {
   readonly #loop: EventLoop;
   readonly #ends = new Map<StreamName, Pollable>();
   /** Streams that a host connection has taken. */
-  readonly #sockets = new Map<StreamName, Pollable>();
+  readonly #connections = new Map<StreamName, Connection>();
+  /** While streams are held: told when the pipe or terminal of one is empty. */
+  #held: ((emptied: StreamName) => void) | undefined;
   #processEnded = false;
   /** `closeStdin` was called. */
   #inputCloses = false;
@@ -75,13 +87,43 @@ export class ProcessStreams {
     return true;
   }
 
-  /** Gives a stream its host connection, which it owns then. @returns false when there is no such stream or it is taken */
-  attach(name: string, socket: Pollable): boolean {
-    const end = this.#ends.get(name as StreamName);
-    if (end === undefined || this.#sockets.has(name as StreamName)) return false;
-    this.#sockets.set(name as StreamName, socket);
-    void this.#carry(name as StreamName, end, socket);
+  /**
+   * Gives a stream its host connection, which it owns then; a held one also in the place of another.
+   * @returns false when there is no such stream or it is taken
+   */
+  attach(stream: string, socket: Pollable): boolean {
+    const name = stream as StreamName;
+    const end = this.#ends.get(name);
+    const before = this.#connections.get(name);
+    if (end === undefined || (before !== undefined && this.#held === undefined)) return false;
+    before?.socket.close();
+    end.wakeReader();
+    this.#connections.set(name, { socket, carried: this.#carry(name, end, socket, before?.carried) });
     return true;
+  }
+
+  /**
+   * Keeps streams whose connections break: in the copies that are made of the guest, all do, and others come in their place.
+   * Settles when what the process has written is on its way to the host, as far as somebody takes it. What of the host's input
+   * is still on its way does not come to the copies.
+   */
+  async hold(): Promise<void> {
+    const full = new Set([...this.#connections.keys()].filter((name) => name !== 'stdin' && this.#ends.has(name)));
+    const emptied = new Promise<void>((resolve) => {
+      this.#held = (name) => {
+        full.delete(name);
+        if (full.size === 0) resolve();
+      };
+      if (full.size === 0) resolve();
+    });
+    for (const name of full) this.#ends.get(name)?.wakeReader();
+    await this.#loop.settles(emptied, HOLD_MS);
+  }
+
+  /** Ends what `hold` began: a stream whose connection broke meanwhile, and that got no other, is closed. */
+  release(): void {
+    this.#held = undefined;
+    for (const [name, { socket }] of this.#connections) if (socket.closed) this.#finish(name);
   }
 
   /**
@@ -91,7 +133,7 @@ export class ProcessStreams {
   closeStdin(): void {
     this.#inputCloses = true;
     const name = this.#ends.has('terminal') ? 'terminal' : 'stdin';
-    if (this.#inputIsCarried) this.#sockets.get(name)?.wakeReader();
+    if (this.#inputIsCarried) this.#connections.get(name)?.socket.wakeReader();
     else if (name === 'stdin') this.#finish('stdin');
     else void this.#endTerminalInput();
   }
@@ -111,20 +153,39 @@ export class ProcessStreams {
 
   /** Nobody new will come: closes what no connection has taken. What is being delivered is delivered to its end. */
   abandon(): void {
-    for (const name of [...this.#ends.keys()]) if (!this.#sockets.has(name)) this.#finish(name);
+    for (const name of [...this.#ends.keys()]) if (!this.#connections.has(name)) this.#finish(name);
   }
 
-  async #carry(name: StreamName, end: Pollable, socket: Pollable): Promise<void> {
+  /** @param before what an earlier connection of the stream has left. @returns what this one leaves */
+  async #carry(name: StreamName, end: Pollable, socket: Pollable, before?: Promise<Uint8Array>): Promise<Uint8Array> {
+    let left = before === undefined ? NOTHING : await before;
+    let input: Promise<void> | undefined;
     if (name === 'stdin') {
       end.watchBreak(() => socket.wakeReader());
       await this.#carryInput(socket, end);
     } else {
       // What the host types ends when it half-closes; the terminal's output goes on.
-      if (name === 'terminal') void this.#carryInput(socket, end).then(() => this.#endTerminalInput());
+      if (name === 'terminal') input = this.#carryInput(socket, end).then(() => this.#endTerminalInput());
       socket.watchBreak(() => end.wakeReader());
-      await relay(end, socket, { endsWhenEmpty: () => this.#processEnded });
+      if (left.length > 0) left = await deliver(left, socket);
+      if (left.length === 0) left = await this.#carryOutput(name, end, socket);
     }
-    this.#finish(name);
+    const isReplaced = this.#connections.get(name)?.socket !== socket;
+    if (this.#held === undefined && !isReplaced) this.#finish(name);
+    else {
+      socket.close();
+      await input;
+    }
+    return left;
+  }
+
+  async #carryOutput(name: StreamName, end: Pollable, socket: Pollable): Promise<Uint8Array> {
+    const endsWhenEmpty = (): boolean => {
+      this.#held?.(name);
+      return this.#processEnded;
+    };
+    const how = await relay(end, socket, { endsWhenEmpty });
+    return how === 'delivered' ? NOTHING : how;
   }
 
   async #carryInput(socket: Pollable, end: Pollable): Promise<void> {
@@ -149,7 +210,7 @@ export class ProcessStreams {
   #finish(name: StreamName): void {
     this.#ends.get(name)?.close();
     this.#ends.delete(name);
-    const socket = this.#sockets.get(name);
+    const socket = this.#connections.get(name)?.socket;
     if (socket !== undefined && !socket.closed) {
       // The host sees the end of file even while its own bytes are still on their way here.
       endOutput(socket.fd);

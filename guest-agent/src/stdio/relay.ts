@@ -14,6 +14,7 @@ const SHARE = 64;
 
 /** Where a piece is while it can be passed on in the same turn, as most can: relays that wait hold no memory. */
 const scratch = new Uint8Array(PIECE_BYTES);
+export const NOTHING = new Uint8Array(0);
 let heldBytes = 0;
 
 function pieceBytes(): number {
@@ -27,48 +28,51 @@ export interface RelayOptions {
   readonly passing?: (bytes: Uint8Array) => void;
 }
 
+/** How a relay ended: what the source had was delivered; or nobody reads any more, and this was taken from it in vain. */
+export type RelayEnd = 'delivered' | Uint8Array;
+
 /**
  * Copies until the source ends, or the target breaks where somebody watches that (`Pollable.watchBreak`).
  * Reads only while the target can take bytes, and once per turn of the event loop, so that nobody who writes without end
  * keeps the others waiting.
- * @returns 'source' when the source ended or broke, and all of it was delivered; 'target' when nobody reads any more
  */
-export async function relay(source: Pollable, target: Pollable, options: RelayOptions): Promise<'source' | 'target'> {
+export async function relay(source: Pollable, target: Pollable, options: RelayOptions): Promise<RelayEnd> {
   for (;;) {
     await target.writable();
-    if (target.closed || target.broken) return 'target';
-    if (source.closed) return 'source';
+    if (target.closed || target.broken) return NOTHING;
+    if (source.closed) return 'delivered';
     const length = tryRead(source.fd, scratch.subarray(0, pieceBytes()));
     if (length === -abi.EAGAIN) {
-      if (options.endsWhenEmpty()) return 'source';
+      if (options.endsWhenEmpty()) return 'delivered';
       await source.readable();
       continue;
     }
     // A pseudo-terminal's master says EIO once every slave is closed: that is its end of file.
-    if (length <= 0) return 'source';
+    if (length <= 0) return 'delivered';
     const piece = scratch.subarray(0, length);
     options.passing?.(piece);
-    if (!(await deliver(piece, target))) return 'target';
+    const left = await deliver(piece, target);
+    if (left.length > 0) return left;
   }
 }
 
-/** Writes all of it, which may change once this has returned its promise. @returns false when nobody reads any more */
-export async function deliver(bytes: Uint8Array, target: Pollable): Promise<boolean> {
+/** Writes all of it, which may change once this has returned its promise. @returns what is left when nobody reads any more */
+export async function deliver(bytes: Uint8Array, target: Pollable): Promise<Uint8Array> {
   const first = tryWrite(target.fd, bytes);
-  if (first === bytes.length) return true;
-  if (first < 0 && first !== -abi.EAGAIN) return false;
+  if (first === bytes.length) return NOTHING;
+  if (first < 0 && first !== -abi.EAGAIN) return bytes.slice();
   let rest = bytes.slice(Math.max(first, 0));
   const held = rest.length;
   heldBytes += held;
   try {
     while (rest.length > 0) {
       await target.writable();
-      if (target.closed) return false;
+      if (target.closed) return rest;
       const length = tryWrite(target.fd, rest);
       if (length >= 0) rest = rest.subarray(length);
-      else if (length !== -abi.EAGAIN) return false;
+      else if (length !== -abi.EAGAIN) return rest;
     }
-    return true;
+    return NOTHING;
   } finally {
     heldBytes -= held;
   }
