@@ -133,7 +133,7 @@ describe('undoOf', () => {
     };
 
     expect(undoOf(kept, update)).toEqual({
-      memory: { limit: MIB, swap: -1 },
+      memory: { limit: MIB, swap: -1, reservation: 0 },
       pids: { limit: 9 },
       cpu: { quota: -1, period: 100_000, burst: 0, shares: 1024, idle: 0 },
       hugepageLimits: [{ pageSize: '2MB', limit: 2 ** 63 }],

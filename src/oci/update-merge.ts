@@ -109,7 +109,7 @@ function effectiveMemory(change: Group, all: Group): Group {
 
 /** What a new control group has (Documentation/admin-guide/cgroup-v2.rst), in the words of linux.resources. */
 const DEFAULTS: Readonly<Record<string, Group>> = {
-  memory: { limit: -1, swap: -1 },
+  memory: { limit: -1, swap: -1, reservation: 0 },
   cpu: { quota: -1, period: 100_000, burst: 0, shares: 1024, idle: 0 },
   pids: { limit: -1 },
 };
@@ -131,7 +131,7 @@ export function undoOf(kept: Resources, update: Resources): Resources {
   });
   const undo: Resources = Object.fromEntries(groups);
   if (!update.memory?.reservation || kept.memory?.reservation) return undo;
-  // Zero says nothing in linux.resources.
+  // Zero says nothing to a guest.
   return { ...undo, unified: { 'memory.low': '0', ...undo.unified } };
 }
 

@@ -45,6 +45,13 @@ describe('memory', () => {
     expect(writes(2, { memory })).toEqual([MAX_2, ['memory.low', '300']]);
     expect(writes(1, { memory })).toEqual([MAX_1, ['memory.soft_limit_in_bytes', '300'], ['memory.swappiness', '0']]);
   });
+
+  test('has none with a reservation of zero, which takes back what an update has set', () => {
+    const memory = { reservation: 0 };
+
+    expect(writes(2, { memory })).toEqual([MAX_2, ['memory.low', '0']]);
+    expect(writes(1, { memory })).toEqual([MAX_1, ['memory.soft_limit_in_bytes', '-1']]);
+  });
 });
 
 describe('processors', () => {

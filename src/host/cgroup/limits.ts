@@ -41,7 +41,7 @@ export function controlWrites(version: 1 | 2, limits: SandboxLimits): ControlWri
 /** Documentation/admin-guide/cgroup-v2.rst */
 function writesForVersion2(limits: SandboxLimits): ControlWrite[] {
   const text = numbers('max');
-  const { memory, cpu, blockIO } = limits.resources;
+  const { cpu, blockIO } = limits.resources;
   const writes: ControlWrite[] = [memoryWrite('memory.max', limits)];
   const swap = ownSwap(limits);
   if (swap !== undefined) {
@@ -49,9 +49,7 @@ function writesForVersion2(limits: SandboxLimits): ControlWrite[] {
     const isOptional = swap < 0 || swap === 0;
     writes.push({ file: 'memory.swap.max', value: text(swap), field: 'memory.swap', isOptional });
   }
-  if (memory?.reservation) {
-    writes.push({ file: 'memory.low', value: text(memory.reservation), field: 'memory.reservation' });
-  }
+  writes.push(...reservationWrite('memory.low', limits, (reservation) => text(reservation)));
   const { shares, quota, period, burst } = cpu ?? {};
   if (shares) writes.push({ file: 'cpu.weight', value: String(weightOfShares(shares)), field: 'cpu.shares' });
   writes.push(...idleWrite(cpu?.idle));
@@ -105,13 +103,7 @@ function writesForVersion1(limits: SandboxLimits): ControlWrite[] {
       isOptional: swap <= 0,
     });
   }
-  if (memory?.reservation) {
-    writes.push({
-      file: 'memory.soft_limit_in_bytes',
-      value: text(memory.reservation),
-      field: 'memory.reservation',
-    });
-  }
+  writes.push(...reservationWrite('memory.soft_limit_in_bytes', limits, (reservation) => text(reservation || -1)));
   if (typeof memory?.swappiness === 'number') {
     writes.push({ file: 'memory.swappiness', value: String(memory.swappiness), field: 'memory.swappiness' });
   }
@@ -144,6 +136,13 @@ function writesForVersion1(limits: SandboxLimits): ControlWrite[] {
 function memoryWrite(file: string, { resources, vmMemoryBytes, overheadBytes }: SandboxLimits): ControlWrite {
   const isOptional = !resources.memory?.limit;
   return { file, value: String(vmMemoryBytes + overheadBytes), field: 'memory.limit', isOptional };
+}
+
+/** @param text of a reservation; zero is none, which every control group has at first */
+function reservationWrite(file: string, { resources: { memory } }: SandboxLimits, text: (bytes: number) => string) {
+  const { reservation } = memory ?? {};
+  if (typeof reservation !== 'number') return [];
+  return [{ file, value: text(reservation), field: 'memory.reservation', isOptional: reservation === 0 }];
 }
 
 /**
