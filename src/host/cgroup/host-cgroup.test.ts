@@ -377,6 +377,34 @@ describe('where systemd manages the host', () => {
     expect(tree.children(join(tree.root, 'a'))).toEqual([]);
   });
 
+  test('limits are as they were when it refuses them', () => {
+    using tree = new FakeTree(2, CONTROLLERS);
+    const systemd: Systemd = {
+      ...fakeSystemd(tree, []),
+      limit() {
+        throw new Error('refused');
+      },
+    };
+    const cgroup = cgroupOf(tree, recordOn2(tree, { unit }), systemd);
+    cgroup.enterFirst(PID, 'c1', limits());
+
+    expect(() => cgroup.limit(limits({ cpu: { quota: 12_345, period: 50_000 } }))).toThrow('refused');
+
+    expect(tree.read(join(tree.root, 'a/c1/cpu.max'))).toBe('max 100000');
+  });
+
+  test('the kernel is told exactly what it rounds', () => {
+    using tree = new FakeTree(2, CONTROLLERS);
+    const path = join(tree.root, 'a/c1/cpu.max');
+    const systemd: Systemd = { ...fakeSystemd(tree, []), limit: () => tree.write(path, '12500 50000') };
+    const cgroup = cgroupOf(tree, recordOn2(tree, { unit }), systemd);
+    cgroup.enterFirst(PID, 'c1', limits());
+
+    cgroup.limit(limits({ cpu: { quota: 12_345, period: 50_000 } }));
+
+    expect(tree.read(path)).toBe('12345 50000');
+  });
+
   test('and does not answer at the end, what it made is removed all the same', () => {
     using tree = new FakeTree(2, CONTROLLERS);
     const systemd: Systemd = {

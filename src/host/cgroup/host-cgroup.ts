@@ -111,8 +111,16 @@ export class HostCgroup {
   limit(limits: SandboxLimits): void {
     const { unit, version } = this.#record;
     const writes = controlWrites(version, limits);
+    const takeBack = writeLimits(this.#host.files, this.#record, writes);
+    if (unit === undefined) return;
+    try {
+      this.#host.systemd.limit(unit, version, writes);
+    } catch (error) {
+      takeBack();
+      throw error;
+    }
+    // It has rounded some.
     writeLimits(this.#host.files, this.#record, writes);
-    if (unit !== undefined) this.#host.systemd.limit(unit, version, writes);
   }
 
   /**

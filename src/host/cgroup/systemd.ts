@@ -13,12 +13,14 @@ const MANAGER = ['org.freedesktop.systemd1', '/org/freedesktop/systemd1', 'org.f
 /** What systemd gets for one answer, and a unit to get ready; as long as runc waits. */
 const ANSWER_MS = 30_000;
 const POLL_MS = 2;
+/** How long the last unit of a name may take to be gone: its processes are. */
+const NAME_MS = 3000;
 
 /** What the runtime asks of systemd. */
 export interface Systemd {
   /** Makes the unit, with the process in it. @throws CgroupError SYSTEMD_FAILED */
   start(unit: SystemdUnit, id: string, pid: number, version: 1 | 2, writes: readonly ControlWrite[]): void;
-  /** Tells it of limits that it would reset otherwise. @throws CgroupError SYSTEMD_FAILED */
+  /** Tells it of limits that it would reset otherwise, and waits until it has written them. @throws CgroupError SYSTEMD_FAILED */
   limit(unit: SystemdUnit, version: 1 | 2, writes: readonly ControlWrite[]): void;
   /** Ends the unit with all in it; one that is not there is no error. @throws CgroupError SYSTEMD_FAILED */
   stop(unit: SystemdUnit): void;
@@ -38,13 +40,11 @@ export const SYSTEMD: Systemd = {
     const properties = [...unitProperties(unit, id, pid), ...limitProperties(version, writes)];
     const encoded = encodeProperties(properties);
     const args = ['ssa(sv)a(sa(sv))', unit.name, 'replace', ...encoded, '0'];
-    try {
-      call(unit, 'StartTransientUnit', args);
-    } catch (error) {
-      if (!isAnswer(error, /already (loaded|exists)|UnitExists/)) throw error;
-      // One that has failed keeps its name until somebody asks.
+    const deadlineMs = performance.now() + NAME_MS;
+    while (!isStarted(unit, args, performance.now() > deadlineMs)) {
+      // One that has failed keeps its name until somebody asks, and one that ends for a moment.
       reset(unit);
-      call(unit, 'StartTransientUnit', args);
+      sleepSync(POLL_MS);
     }
     waitUntilIn(pid, unit.name);
   },
@@ -52,6 +52,8 @@ export const SYSTEMD: Systemd = {
   limit(unit, version, writes) {
     const encoded = encodeProperties(limitProperties(version, writes));
     call(unit, 'SetUnitProperties', ['sba(sv)', unit.name, 'true', ...encoded]);
+    // It answers before it writes the files of the unit, and writes them before it answers anything else.
+    busctl(unit.isUser, ['get-property', ...MANAGER, 'Version']);
   },
 
   stop(unit) {
@@ -95,6 +97,17 @@ function call({ isUser }: SystemdUnit, method: string, args: readonly string[]):
   busctl(isUser, ['call', ...MANAGER, method, '--', ...args]);
 }
 
+/** @returns false when there is a unit of this name, unless that is final */
+function isStarted(unit: SystemdUnit, args: readonly string[], isFinal: boolean): boolean {
+  try {
+    call(unit, 'StartTransientUnit', args);
+    return true;
+  } catch (error) {
+    if (isFinal || !isAnswer(error, /already (loaded|exists)|UnitExists/)) throw error;
+    return false;
+  }
+}
+
 function reset(unit: SystemdUnit): void {
   try {
     call(unit, 'ResetFailedUnit', ['s', unit.name]);
@@ -108,7 +121,8 @@ function busctl(isUser: boolean, args: readonly string[]): string {
   const { status, stdout, stderr, error } = spawnSync(BUSCTL, command, { encoding: 'utf8', timeout: ANSWER_MS });
   if (status === 0) return stdout;
   const reason = error?.message ?? stderr.trim();
-  const message = `systemd does not do what --systemd-cgroup needs (${BUSCTL} ${args.slice(0, 5).join(' ')}): ${reason}`;
+  const hint = /failed to connect/i.test(reason) ? ': is D-Bus running?' : '';
+  const message = `systemd does not do what --systemd-cgroup needs (${BUSCTL} ${args.slice(0, 5).join(' ')}): ${reason}${hint}`;
   throw new CgroupError('SYSTEMD_FAILED', message, { reason });
 }
 

@@ -8,10 +8,14 @@ import type { CgroupPlace, CgroupRecord } from './plan.ts';
 
 /**
  * Some values fit only after others (a quota its burst, memory its swap): what is refused is tried again behind the rest.
+ * @returns what gives all of them their old values back
  * @throws CgroupError CANNOT_LIMIT that names the field and the file; what was written before has its old value then
  */
-export function writeLimits(files: ControlFiles, record: CgroupRecord, writes: readonly ControlWrite[]): void {
+export function writeLimits(files: ControlFiles, record: CgroupRecord, writes: readonly ControlWrite[]): () => void {
   const undo: (() => void)[] = [];
+  const takeBack = (): void => {
+    for (const back of undo.reverse()) back();
+  };
   try {
     const refused = writes.filter((write) => {
       try {
@@ -24,9 +28,10 @@ export function writeLimits(files: ControlFiles, record: CgroupRecord, writes: r
     });
     for (const write of refused) undo.push(writeLimit(files, record, write));
   } catch (error) {
-    for (const back of undo.reverse()) back();
+    takeBack();
     throw error;
   }
+  return takeBack;
 }
 
 /** @returns what gives the file its old value back */
