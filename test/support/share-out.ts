@@ -16,6 +16,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   podman: 215,
   'tskata-growth': 90,
   checkpoint: 70,
+  systemd: 140,
 };
 const OTHER_SECONDS = 45;
 
