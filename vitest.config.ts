@@ -5,6 +5,11 @@ const OTHER_KINDS = ['**/*.property.test.ts', '**/*.kvm.test.ts'];
 const PLACES = ['src', 'guest-agent', 'native', 'scripts', 'kernel-config', 'images', 'test/support', 'test/hostile'];
 const in_ = (pattern: string): string[] => PLACES.map((place) => `${place}/**/${pattern}`);
 
+/** After all that can run beside each other. */
+const ONE_BY_ONE = { fileParallelism: false, sequence: { groupOrder: 1 } };
+/** Guest tests wait for hosts that work meanwhile: see test/support/guest-setup.ts. */
+const LAST = { fileParallelism: false, sequence: { groupOrder: 2 } };
+
 /** In the emulated host, and where this machine's KVM can run Linux, guest tests run directly. */
 const insideHost = process.env['TSKATA_INSIDE_HOST'] === '1';
 
@@ -24,15 +29,15 @@ export default defineConfig({
       { extends: true, test: { name: 'property', include: in_('*.property.test.ts'), testTimeout: 60_000 } },
       {
         extends: true,
-        test: { name: 'kvm', include: in_('*.kvm.test.ts'), testTimeout: 60_000, fileParallelism: false },
+        test: { name: 'kvm', include: in_('*.kvm.test.ts'), testTimeout: 60_000, ...ONE_BY_ONE },
       },
       {
         extends: true,
-        test: { name: 'oci', include: ['test/oci/**/*.test.ts'], testTimeout: 60_000, fileParallelism: false },
+        test: { name: 'oci', include: ['test/oci/**/*.test.ts'], testTimeout: 60_000, ...ONE_BY_ONE },
       },
       {
         extends: true,
-        test: { name: 'agent', include: ['test/agent/**/*.test.ts'], testTimeout: 60_000, fileParallelism: false },
+        test: { name: 'agent', include: ['test/agent/**/*.test.ts'], testTimeout: 60_000, ...ONE_BY_ONE },
       },
       {
         extends: true,
@@ -41,7 +46,7 @@ export default defineConfig({
           include: ['test/testbed/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 180_000,
-          fileParallelism: false,
+          ...ONE_BY_ONE,
         },
       },
       {
@@ -51,7 +56,7 @@ export default defineConfig({
           include: ['test/guest/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 180_000,
-          fileParallelism: false,
+          ...LAST,
           isolate: false, // a worker for each file costs seconds under emulation
           // Emulated processors have lost a VM before. The reporter tells of every second try.
           ...(insideHost

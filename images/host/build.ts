@@ -33,6 +33,7 @@ const TRIXIE_PACKAGES = [
   'containernetworking-plugins',
   'crun',
   'dbus',
+  'docker-buildx',
   'docker-cli',
   'docker-compose',
   'docker.io',

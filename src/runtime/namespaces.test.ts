@@ -91,8 +91,15 @@ describe('planNamespaces', () => {
   describe('of the network', () => {
     const network = ownPath('network', 'net');
 
-    test('takes any path for a VM', () => {
-      expect(plan([network], undefined, neighbour({ namespaces: { network: '' } })).host).toEqual([network]);
+    test("takes a path for a VM that is no other one's", () => {
+      expect(plan([network], undefined).host).toEqual([network]);
+    });
+
+    test("refuses another VM's for a VM, and says how both are put into one", () => {
+      const join = () => plan([network], undefined, neighbour({ namespaces: { network: '' } }));
+
+      expect(join).toThrow('it is that of container other, which runs in another virtual machine');
+      expect(join).toThrow('set the annotation io.tskata.sandbox-id to other');
     });
 
     test("takes the sandbox's for what is put into its VM", () => {

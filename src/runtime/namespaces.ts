@@ -86,9 +86,12 @@ function findSource(type: NamespaceType, path: string, neighbours: readonly Neig
   return { kind: 'bound', identity };
 }
 
-/** The network of a VM is the one that its first container was given. */
+/** The network of a VM is the one that its first container was given, and of no other VM. */
 function checkNetwork(source: Source, path: string, sandboxId: string | undefined): void {
-  if (sandboxId === undefined) return;
+  if (sandboxId === undefined) {
+    if (source.kind === 'neighbour') ownerInVm('network', path, source.neighbour, sandboxId);
+    return;
+  }
   if (source.kind === 'host') return;
   if (source.kind === 'neighbour' && vmOf(source.neighbour) === sandboxId) return;
   const what = path === '' ? 'a new one' : path;

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Ended, pause } from '../oci/harness.ts';
 import { Engine, packBox } from './engine.ts';
+import { BUILD } from './tsvm-harness.ts';
 
 /** The image of busybox that a daemon has. */
 export const IMAGE = 'tskata-box';
@@ -13,6 +14,9 @@ export const IMAGE = 'tskata-box';
 const CONTAINERD_SOCKET = '/run/containerd/containerd.sock';
 const PID_FILE = '/run/docker.pid';
 const EXEC_ROOT = '/run/docker';
+
+/** What its BuildKit runs containers with. */
+const BUILDKIT = { DOCKER_BUILDKIT_RUNC_COMMAND: join(BUILD, 'bin/tskata') };
 
 export class DockerDaemon implements AsyncDisposable {
   readonly docker = new Engine('/usr/bin/docker');
@@ -38,7 +42,7 @@ export class DockerDaemon implements AsyncDisposable {
   /** Starts dockerd, and waits until it answers. */
   async again(): Promise<void> {
     const flags = ['--containerd', CONTAINERD_SOCKET, '--log-level', 'error', ...this.#flags];
-    this.#daemon = spawn('/usr/sbin/dockerd', flags, { stdio: 'ignore' });
+    this.#daemon = spawn('/usr/sbin/dockerd', flags, { stdio: 'ignore', env: { ...process.env, ...BUILDKIT } });
     while ((await this.docker.call('info')).status !== 0) await pause();
   }
 

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -18,9 +18,10 @@ const run = (...args: readonly string[]): Promise<Ended> => daemon.run('tskata',
 
 const addressOf = (name: string): Promise<string> =>
   printed('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', name);
+const inspectId = (name: string): Promise<string> => printed('inspect', '--format', '{{.Id}}', name);
 
 beforeAll(async () => {
-  daemon = await DockerDaemon.start();
+  daemon = await DockerDaemon.start('--default-runtime=tskata');
 });
 afterAll(async () => await daemon[Symbol.asyncDispose]());
 
@@ -269,6 +270,46 @@ test('a container is looked at, stopped for a while, copied from and to, and end
   expect(await printed('logs', 'c1')).toBe('up');
   await printed('rm', 'c1');
   expect(knownContainers()).toEqual([]);
+});
+
+test('containers of one virtual machine share its network; another machine cannot', async () => {
+  const join = ['--network', 'container:web'];
+  const ask = [IMAGE, 'sh', '-c', 'wget -q -O- http://127.0.0.1/; hostname'];
+  await printed(
+    'run',
+    '-d',
+    '--name',
+    'web',
+    '--hostname',
+    'web',
+    '--runtime=tskata',
+    IMAGE,
+    'sh',
+    '-c',
+    serve('here'),
+  );
+
+  const beside = await run('--annotation', `io.tskata.sandbox-id=${await inspectId('web')}`, ...join, ...ask);
+  const apart = await run(...join, ...ask);
+
+  expect(beside).toEqual({ status: 0, stdout: 'here\nweb\n', stderr: '' });
+  expect(apart.status).toBe(125);
+  expect(apart.stderr).toContain('which runs in another virtual machine; to put both into one, set the annotation');
+  await printed('rm', '-f', 'web');
+});
+
+test.each([
+  ['the legacy builder, by the default runtime', 'DOCKER_BUILDKIT=0'],
+  ['BuildKit, by the runtime that dockerd is told', 'DOCKER_BUILDKIT=1'],
+])('images are built in virtual machines: by %s', async (_, builder) => {
+  const folder = join(daemon.folder, builder);
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'Dockerfile'), `FROM ${IMAGE}\nRUN uname -r > /kernel\n`);
+
+  await new Engine('/usr/bin/env', builder, '/usr/bin/docker').printed('build', '--tag', 'built', folder);
+
+  expect((await daemon.run('runc', 'built', 'cat', '/kernel')).stdout).toMatch(/-tskata\n$/);
+  await printed('rmi', 'built');
 });
 
 test('a container whose memory is not enough is killed, and Docker says why', async () => {

@@ -177,5 +177,5 @@ test('a second virtual machine is refused where the first has the interfaces', a
   const second = await bed.call(['run', '-b', bed.bundle({ ...shell('true'), namespaces }), 'c2']);
 
   expect(second.status).toBe(1);
-  expect(second.stderr).toContain('another virtual machine is in it');
+  expect(second.stderr).toContain('it is that of container c1, which runs in another virtual machine');
 });

@@ -4,6 +4,13 @@ import type { HostCommand } from '../../scripts/lib/host.ts';
 import { buildDirectory, pinnedNode, projectDirectory } from '../../scripts/lib/paths.ts';
 import { EVENTS_VARIABLE } from './guest-reporter.ts';
 
+/** Files in the folder of a run, by which it and the runner of guest tests know of each other: what the hosts tell, */
+export const EVENTS_SUFFIX = '.events.jsonl';
+/** that all of it is told, */
+export const DONE_FILE = 'done';
+/** and that the runner waits for it. */
+export const AWAITED_FILE = 'awaited';
+
 /** Compiling vitest takes half of a short run's time under emulation; so that is kept from run to run. */
 const COMPILE_CACHE = join(buildDirectory, 'compile-cache');
 

@@ -1,13 +1,18 @@
 // Runner of the guest tests where they cannot run: instead of importing a test file it registers the tests that the run
 // inside the emulated host has told of, and each of them ends as it ended there.
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, type RunnerTask, TestRunner, test } from 'vitest';
 import { type GuestError, type GuestNode, GuestResults } from './guest-events.ts';
+import { AWAITED_FILE, DONE_FILE, EVENTS_SUFFIX } from './guest-run.ts';
+
+const LOOK_INTERVAL_MS = 200;
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** The events of the runs inside emulated hosts; `null` when the tests run right here. */
-    guestEvents: readonly string[] | null;
+    /** Folder of the run inside emulated hosts; `null` when the tests run right here. */
+    guestRun: string | null;
   }
 }
 
@@ -15,10 +20,13 @@ export default class GuestRunner extends TestRunner {
   /** How long each test took inside, by id of the task here. */
   readonly #durations = new Map<string, number>();
 
-  override importFile(filepath: string, source: 'collect' | 'setup'): unknown {
-    const events: readonly string[] | null = this.injectValue('guestEvents');
-    if (events === null || source === 'setup') return super.importFile(filepath, source);
-    this.#register(filepath, new GuestResults(...events.map((path) => readFileSync(path, 'utf8'))));
+  override async importFile(filepath: string, source: 'collect' | 'setup'): Promise<unknown> {
+    const folder: string | null = this.injectValue('guestRun');
+    if (folder === null || source === 'setup') return await super.importFile(filepath, source);
+    writeFileSync(join(folder, AWAITED_FILE), '');
+    while (!existsSync(join(folder, DONE_FILE))) await delay(LOOK_INTERVAL_MS);
+    const events = readdirSync(folder).filter((name) => name.endsWith(EVENTS_SUFFIX));
+    this.#register(filepath, new GuestResults(...events.map((name) => readFileSync(join(folder, name), 'utf8'))));
     return undefined;
   }
 

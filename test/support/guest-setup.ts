@@ -1,58 +1,104 @@
-// Global set-up of the guest tests: where this machine's KVM cannot run Linux, runs them once inside emulated hosts.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// Global set-up of the guest tests: where this machine's KVM cannot run Linux, has them run once inside emulated hosts.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { TestProject } from 'vitest/node';
 import { chooseHost, describeHost, runOnHost } from '../../scripts/lib/host.ts';
 import { buildDirectory } from '../../scripts/lib/paths.ts';
 import { GuestResults } from './guest-events.ts';
-import { guestRun } from './guest-run.ts';
-import { shareOut } from './share-out.ts';
+import { AWAITED_FILE, DONE_FILE, EVENTS_SUFFIX, guestRun } from './guest-run.ts';
+import { shareOut, TESTS_OUTSIDE_SECONDS } from './share-out.ts';
 
 /** The run inside is given up when it says nothing for so long. */
 const SILENCE_TIMEOUT_MS = 600_000;
+const LOOK_INTERVAL_MS = 200;
 
 /** A host has one emulated processor and keeps one of this machine's busy. */
 const HOSTS_MAX = Math.min(availableParallelism(), 2);
 
-export default async function setUp(project: TestProject): Promise<() => void> {
+export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   const host = await chooseHost();
   if (host.kind === 'native') {
-    project.provide('guestEvents', null);
-    return () => {};
+    project.provide('guestRun', null);
+    return async () => {};
   }
   const parent = join(buildDirectory, 'guest-tests');
   mkdirSync(parent, { recursive: true });
-  const folder = mkdtempSync(join(parent, 'run-'));
-  const events = Array.from({ length: HOSTS_MAX }, (_, index) => join(folder, `events.${index}.jsonl`));
-  project.provide('guestEvents', events);
+  const run = new GuestRun(project, mkdtempSync(join(parent, 'run-')));
+  project.provide('guestRun', run.folder);
   project.vitest.logger.log(`tests with guests, ${describeHost(host)}`);
-  const files = project.vitest.state.getPaths().filter((path) => project.matchesTestGlob(path));
-  await runInHosts(project, events, files);
+  const paths = project.vitest.state.getPaths();
+  const files = paths.filter((path) => project.matchesTestGlob(path));
+  void run.start(files, files.length < paths.length);
   project.onTestsRerun(async (specifications) => {
     const again = specifications.filter((spec) => spec.project === project).map((spec) => spec.moduleId);
-    if (again.length > 0) await runInHosts(project, events, again);
+    if (again.length > 0) await run.start(again, false);
   });
-  return () => rmSync(folder, { recursive: true, force: true });
+  return () => run.end();
 }
 
-/** Runs test files in as many hosts as there are files for events, which tell afterwards what became of them. */
-async function runInHosts(project: TestProject, events: readonly string[], files: readonly string[]): Promise<void> {
-  for (const path of events) writeFileSync(path, '');
-  const parts = shareOut(files, events.length);
-  await Promise.all(parts.map((part, index) => runInside(project, String(events[index]), part)));
+/**
+ * Runs guest tests in hosts beside the tests of other projects, which keep one processor busy: until those are done, with one host
+ * less. Their runner waits for it (guest-runner.ts).
+ */
+class GuestRun {
+  readonly folder: string;
+  readonly #project: TestProject;
+  readonly #abort = new AbortController();
+  #done: Promise<unknown> = Promise.resolve();
+
+  constructor(project: TestProject, folder: string) {
+    this.#project = project;
+    this.folder = folder;
+  }
+
+  /** @param hasOthers whether there are tests of other projects. Settles when these files have been run */
+  async start(files: readonly string[], hasOthers: boolean): Promise<void> {
+    for (const name of readdirSync(this.folder)) rmSync(join(this.folder, name));
+    const parts = shareOut(files, HOSTS_MAX, hasOthers ? TESTS_OUTSIDE_SECONDS : 0);
+    this.#done = Promise.all(
+      parts.map(async (part, index) => {
+        if (hasOthers && index > 0) await this.#awaited();
+        await runInside(this.#project, join(this.folder, `${index}${EVENTS_SUFFIX}`), part, this.#abort.signal);
+      }),
+    );
+    try {
+      await this.#done;
+    } finally {
+      if (!this.#abort.signal.aborted) writeFileSync(join(this.folder, DONE_FILE), '');
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#abort.abort();
+    await this.#done;
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Settles when the runner has nothing to do but wait. */
+  async #awaited(): Promise<void> {
+    while (!this.#abort.signal.aborted && !existsSync(join(this.folder, AWAITED_FILE))) await delay(LOOK_INTERVAL_MS);
+  }
 }
 
 /** Runs test files in one host. */
-async function runInside(project: TestProject, events: string, files: readonly string[]): Promise<void> {
+async function runInside(
+  project: TestProject,
+  events: string,
+  files: readonly string[],
+  ended: AbortSignal,
+): Promise<void> {
+  if (ended.aborted) return;
   const { vitest } = project;
   const pattern = vitest.getGlobalTestNamePattern();
-  const abort = new AbortController();
+  const silence = new AbortController();
+  writeFileSync(events, '');
   let timer: NodeJS.Timeout | undefined;
   const listen = (): void => {
     clearTimeout(timer);
-    timer = setTimeout(() => abort.abort(), SILENCE_TIMEOUT_MS);
+    timer = setTimeout(() => silence.abort(), SILENCE_TIMEOUT_MS);
   };
   const output = (): Writable =>
     lineWriter((line) => {
@@ -65,13 +111,15 @@ async function runInside(project: TestProject, events: string, files: readonly s
       ...guestRun(files, events, pattern?.source),
       stdout: output(),
       stderr: output(),
-      signal: abort.signal,
+      signal: AbortSignal.any([silence.signal, ended]),
     });
+    if (ended.aborted) return;
     const errors = new GuestResults(readFileSync(events, 'utf8')).unhandledErrors;
     if (errors === undefined)
       vitest.logger.error(`the run inside the emulated host ended early, with status ${status}`);
     for (const error of errors ?? []) vitest.state.catchError(error, 'Unhandled Error inside the emulated host');
   } catch (error) {
+    if (ended.aborted) return;
     vitest.state.catchError(error, 'Error of the emulated host');
   } finally {
     clearTimeout(timer);

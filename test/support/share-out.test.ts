@@ -14,6 +14,12 @@ test('the longest file has a part for itself while the others are less', () => {
   expect(second).toEqual(['/test/fs.test.ts', '/test/net.test.ts']);
 });
 
+test('a host that begins late has less to do', () => {
+  const files = ['/test/podman.test.ts', '/test/docker.test.ts', '/test/net.test.ts'];
+  expect(shareOut(files, 2, 200)).toEqual([['/test/docker.test.ts', '/test/net.test.ts'], ['/test/podman.test.ts']]);
+  expect(shareOut(files, 2, 10_000)).toEqual([['/test/docker.test.ts', '/test/podman.test.ts', '/test/net.test.ts']]);
+});
+
 test('there is no part without files', () => {
   expect(shareOut(['/a.test.ts'], 2)).toEqual([['/a.test.ts']]);
   expect(shareOut([], 2)).toEqual([]);

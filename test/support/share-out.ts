@@ -20,17 +20,25 @@ const SECONDS: Readonly<Record<string, number>> = {
 };
 const OTHER_SECONDS = 45;
 
+/** What the tests that are in no host take, seconds, about. */
+export const TESTS_OUTSIDE_SECONDS = 720;
+
 function secondsOf(file: string): number {
   return SECONDS[basename(file, '.test.ts')] ?? OTHER_SECONDS;
 }
 
-/** @returns at most `count` lists of files, none of them empty */
-export function shareOut(files: readonly string[], count: number): string[][] {
+/**
+ * @param lateSeconds how much later than the others the last host begins
+ * @returns at most `count` lists of files, none of them empty
+ */
+export function shareOut(files: readonly string[], count: number, lateSeconds = 0): string[][] {
   const parts = Array.from({ length: Math.min(count, files.length) }, () => ({ files: [] as string[], seconds: 0 }));
+  const last = parts.at(-1);
+  if (last !== undefined && parts.length > 1) last.seconds = lateSeconds;
   for (const file of files.toSorted((a, b) => secondsOf(b) - secondsOf(a))) {
     const least = parts.reduce((a, b) => (b.seconds < a.seconds ? b : a));
     least.files.push(file);
     least.seconds += secondsOf(file);
   }
-  return parts.map((part) => part.files);
+  return parts.map((part) => part.files).filter((files) => files.length > 0);
 }
