@@ -33,7 +33,13 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'oci', include: ['test/oci/**/*.test.ts'], testTimeout: 60_000, ...ONE_BY_ONE },
+        test: {
+          name: 'oci',
+          include: ['test/oci/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          ...ONE_BY_ONE,
+        },
       },
       {
         extends: true,

@@ -1,7 +1,7 @@
 // `events`, as every runtime that takes runc's commands must do it, and what is particular to tskata.
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { runningContainer } from './exec-cases.ts';
+import { runningContainer, sharedContainer } from './exec-cases.ts';
 import { type Ended, ended, type Runtime, type RuntimeBed } from './harness.ts';
 import { HAS_CONTROLLERS } from './update-cases.ts';
 
@@ -83,8 +83,10 @@ export function describeStatistics(runtime: Runtime): void {
 /** What needs no control groups. */
 export function describeEvents(runtime: Runtime): void {
   describe('events', () => {
+    const container = sharedContainer(runtime);
+
     test('--stats prints the statistics once', async () => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
 
       const result = await bed.call(['events', '--stats', 'c1']);
 
@@ -107,7 +109,7 @@ export function describeEvents(runtime: Runtime): void {
     });
 
     test('at no interval are refused', async () => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
 
       const { status, stderr } = await bed.call(['events', '--interval', '0s', 'c1']);
 

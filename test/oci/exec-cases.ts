@@ -1,23 +1,48 @@
 // `exec` and `pause`, as every runtime that takes runc's commands must do them.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, onTestFailed, test } from 'vitest';
 import { isRunning, type Runtime, RuntimeBed, shell, until } from './harness.ts';
 import { holdConsole, manage } from './helpers.ts';
 
 /** A container that runs until it is killed, and says when it does. */
 export async function runningContainer(runtime: Runtime, script = 'trap "exit 0" TERM; echo up; sleep 1000 & wait') {
-  const bed = new RuntimeBed(runtime);
-  const bundle = bed.bundle(shell(script));
-  await bed.detached(['run', '--detach', '--bundle', bundle, 'c1']);
+  await using resources = new AsyncDisposableStack();
+  const bed = resources.use(new RuntimeBed(runtime));
+  const { status, stderr } = await bed.detached(['run', '--detach', '--bundle', bed.bundle(shell(script)), 'c1']);
+  if (status !== 0) throw new Error(`the container did not start: ${stderr}`);
   await until(() => bed.output('out') === 'up\n');
+  resources.move();
   return bed;
+}
+
+/**
+ * One running container for those tests of a group that leave it running; for the group to call where it is described.
+ * What a test finds in it must not depend on others: it asserts what it has set or started itself.
+ *
+ * @returns for a test to call: the container's bed. It is made for the first test that asks, and anew after one that failed.
+ */
+export function sharedContainer(runtime: Runtime): () => Promise<RuntimeBed> {
+  let shared: RuntimeBed | undefined;
+  const end = async (): Promise<void> => {
+    const bed = shared;
+    shared = undefined;
+    await bed?.[Symbol.asyncDispose]();
+  };
+  afterAll(end);
+  return async () => {
+    onTestFailed(end);
+    shared ??= await runningContainer(runtime);
+    return shared;
+  };
 }
 
 export function describeExec(runtime: Runtime): void {
   describe('exec', () => {
+    const container = sharedContainer(runtime);
+
     test('passes each stream on, and ends with the status of the process', async () => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
 
       const result = await bed.call(['exec', 'c1', 'sh', '-c', 'cat; echo to stderr >&2; exit 42'], 'typed\n');
 
@@ -25,7 +50,7 @@ export function describeExec(runtime: Runtime): void {
     });
 
     test('is as its flags say', async () => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
       const script = 'echo $(id -u):$(id -g):$(id -G) $PWD $A $B';
 
       const flags = ['--user', '7:8', '-g', '9', '--cwd', '/tmp', '-e', 'A=one', '-e', 'B=two'];
@@ -35,7 +60,7 @@ export function describeExec(runtime: Runtime): void {
     });
 
     test('is in the container, whose processes it sees', async () => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
 
       const { stdout } = await bed.call(['exec', 'c1', 'ps', '-o', 'pid,args']);
 
@@ -44,7 +69,7 @@ export function describeExec(runtime: Runtime): void {
     });
 
     test('of a process object is that process', async () => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
       const path = join(bed.folder, 'process.json');
       const process = { args: ['sh', '-c', 'echo $0 $X; id -u', 'zero'], cwd: '/etc', env: ['PATH=/bin', 'X=y'] };
       writeFileSync(path, JSON.stringify({ ...process, user: { uid: 5, gid: 6 } }));
@@ -55,8 +80,8 @@ export function describeExec(runtime: Runtime): void {
     });
 
     test('that is detached has its pid in the pid file, and ends with its status for who takes it over', async () => {
-      await using bed = await runningContainer(runtime);
-      const pidFile = join(bed.folder, 'exec.pid');
+      const bed = await container();
+      const pidFile = join(bed.folder, 'detached.pid');
       const script = ['sh', '-c', 'while [ ! -e /go ]; do sleep 0.1; done; exit 43'];
 
       using manager = manage(pidFile, bed.commandLine('exec', '--detach', '--pid-file', pidFile, 'c1', ...script));
@@ -69,8 +94,8 @@ export function describeExec(runtime: Runtime): void {
     });
 
     test('ends when its pid on the host is killed', async () => {
-      await using bed = await runningContainer(runtime);
-      const pidFile = join(bed.folder, 'exec.pid');
+      const bed = await container();
+      const pidFile = join(bed.folder, 'killed.pid');
       await bed.detached(['exec', '-d', '--pid-file', pidFile, 'c1', 'sleep', '1234']);
       const pid = Number(readFileSync(pidFile, 'utf8'));
 
@@ -85,7 +110,7 @@ export function describeExec(runtime: Runtime): void {
     });
 
     test('with a terminal has its master sent to the console socket', async () => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
       const socket = join(bed.folder, 'console.sock');
       using console = await holdConsole(socket, []);
 
@@ -111,7 +136,7 @@ export function describeExec(runtime: Runtime): void {
       ['nosuch', 'executable file not found in $PATH'],
       ['/nosuch', 'no such file or directory'],
     ])('of %s ends with 255, and says why', async (program, message) => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
 
       const result = await bed.call(['exec', 'c1', program]);
 
@@ -121,7 +146,7 @@ export function describeExec(runtime: Runtime): void {
     });
 
     test('of many at once gives each its own output', async () => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
       const numbers = [1, 2, 3, 4, 5, 6, 7, 8];
 
       const results = await Promise.all(numbers.map((number) => bed.call(['exec', 'c1', 'echo', String(number)])));

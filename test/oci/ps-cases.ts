@@ -1,26 +1,31 @@
 // `ps`, as every runtime that takes runc's commands must do it, and what is particular to tskata.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { runningContainer } from './exec-cases.ts';
+import { runningContainer, sharedContainer } from './exec-cases.ts';
 import { isRunning, type Runtime, until } from './harness.ts';
 
 export function describePs(runtime: Runtime): void {
   describe('ps', () => {
+    const container = sharedContainer(runtime);
+
     test('--format json prints pids of this host, that of the state among them', async () => {
-      await using bed = await runningContainer(runtime);
-      await bed.detached(['exec', '-d', 'c1', 'sleep', '1000']);
+      const bed = await container();
+      const pidFile = join(bed.folder, 'exec.pid');
+      await bed.detached(['exec', '-d', '--pid-file', pidFile, 'c1', 'sleep', '1000']);
       const { pid } = await bed.state('c1');
 
       const { status, stdout, stderr } = await bed.call(['ps', '--format', 'json', 'c1']);
 
       const pids = JSON.parse(stdout) as number[];
       expect([status, stderr]).toEqual([0, '']);
-      expect(pids).toContain(pid);
+      expect(pids).toEqual(expect.arrayContaining([pid, Number(readFileSync(pidFile, 'utf8'))]));
       expect(pids.length).toBeGreaterThanOrEqual(2);
       expect(pids.every(isRunning)).toBe(true);
     });
 
     test('prints a table of the processes', async () => {
-      await using bed = await runningContainer(runtime);
+      const bed = await container();
       await bed.detached(['exec', '-d', 'c1', 'sleep', '1234']);
 
       // runc asks the host's ps(1), which it looks for.
