@@ -10,7 +10,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   'back-ends': 110,
   machine: 100,
   'tskata-network': 90,
-  docker: 350,
+  docker: 420,
   'docker-life': 270,
   containerd: 120,
   podman: 215,
