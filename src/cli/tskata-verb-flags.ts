@@ -69,27 +69,31 @@ export const PS_FLAGS = {
   }),
 } as const;
 
+/** Flags of CRIU: a VM is saved with all that is in it. */
+const COMPATIBLE = 'taken for compatibility';
+const REFUSED = 'refused: a checkpoint is one snapshot of the whole virtual machine';
+
 /** The flags that `checkpoint` and `restore` share. */
 const IMAGE_FLAGS = {
   'image-path': text({ placeholder: 'path', about: 'folder of the checkpoint' }),
-  'work-path': text({ placeholder: 'path', about: 'folder for logs' }),
-  'tcp-established': switched({ about: 'with open TCP connections' }),
-  'ext-unix-sk': switched({ about: 'with Unix sockets to outside of the container' }),
-  'shell-job': switched({ about: 'with a terminal that is not its own' }),
-  'lazy-pages': switched({ about: 'memory is read when it is needed' }),
-  'file-locks': switched({ about: 'with locks of files' }),
-  'manage-cgroups-mode': text({ placeholder: 'mode', about: 'soft, full, strict or ignore' }),
-  'empty-ns': texts({ placeholder: 'namespace', about: 'leave out what is in this namespace; may be given again' }),
-  'auto-dedup': switched({ about: 'keep no page twice' }),
+  'work-path': text({ placeholder: 'path', about: COMPATIBLE }),
+  'tcp-established': switched({ about: COMPATIBLE }),
+  'ext-unix-sk': switched({ about: COMPATIBLE }),
+  'shell-job': switched({ about: COMPATIBLE }),
+  'lazy-pages': switched({ about: REFUSED }),
+  'file-locks': switched({ about: COMPATIBLE }),
+  'manage-cgroups-mode': text({ placeholder: 'mode', about: COMPATIBLE }),
+  'empty-ns': texts({ placeholder: 'namespace', about: COMPATIBLE }),
+  'auto-dedup': switched({ about: COMPATIBLE }),
 } as const;
 
 export const CHECKPOINT_FLAGS = {
   ...IMAGE_FLAGS,
-  'parent-path': text({ placeholder: 'path', about: 'an earlier checkpoint, relative to --image-path' }),
+  'parent-path': text({ placeholder: 'path', about: REFUSED }),
   'leave-running': switched({ about: 'let the container go on' }),
-  'status-fd': integer({ placeholder: 'fd', about: 'told when --lazy-pages is ready' }),
-  'page-server': text({ placeholder: 'address:port', about: 'send the memory there' }),
-  'pre-dump': switched({ about: 'save the memory alone' }),
+  'status-fd': integer({ placeholder: 'fd', about: COMPATIBLE }),
+  'page-server': text({ placeholder: 'address:port', about: REFUSED }),
+  'pre-dump': switched({ about: REFUSED }),
 } as const;
 
 export const RESTORE_FLAGS = {
@@ -98,10 +102,10 @@ export const RESTORE_FLAGS = {
   bundle: text({ short: 'b', placeholder: 'path', about: 'folder of the bundle' }),
   detach: switched({ short: 'd', about: 'leave the container running' }),
   'pid-file': text({ placeholder: 'path', about: "write the container's pid there" }),
-  'no-subreaper': switched({ about: 'taken for compatibility' }),
-  'no-pivot': switched({ about: 'taken for compatibility' }),
-  'lsm-profile': text({ placeholder: 'type:name', about: 'a profile for the restored container' }),
-  'lsm-mount-context': text({ placeholder: 'context', about: 'a context for the mounts of the restored container' }),
+  'no-subreaper': switched({ about: COMPATIBLE }),
+  'no-pivot': switched({ about: COMPATIBLE }),
+  'lsm-profile': text({ placeholder: 'type:name', about: 'without effect: the guest has no security module' }),
+  'lsm-mount-context': text({ placeholder: 'context', about: 'without effect: the guest has no security module' }),
 } as const;
 
 export const UNINSTALL_FLAGS = {

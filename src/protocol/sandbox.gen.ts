@@ -88,6 +88,8 @@ export interface CheckpointRequest {
   /** Whether the container is paused already; it stays so. */
   isPaused: boolean;
   leaveRunning: boolean;
+  /** What the VM has as RAM by now. */
+  vmMemoryMib: number;
 }
 
 export interface RestoreContainerRequest {
@@ -169,7 +171,8 @@ export const CheckpointRequest = messages.add<CheckpointRequest>('CheckpointRequ
   1 string containerId
   2 string directory
   3 bool isPaused
-  4 bool leaveRunning`);
+  4 bool leaveRunning
+  5 uint32 vmMemoryMib`);
 export const RestoreContainerRequest = messages.add<RestoreContainerRequest>('RestoreContainerRequest', `
   1 string containerId
   2 string savedContainerId

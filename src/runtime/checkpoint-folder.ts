@@ -23,15 +23,15 @@ export interface SavedContainer {
   /** Names the streams of its init: see StdioRequest in agent.proto. */
   readonly stdioToken: string;
   readonly terminal: boolean;
+  /** What its VM has as RAM, grown or not. */
+  readonly vmMemoryMib: number;
 }
 
-export interface SavedSize {
-  /** RAM that the VM had from its start. */
-  readonly vmMemoryMib: number;
+export interface SavedVm {
   readonly networkCards: number;
 }
 
-export interface Checkpoint extends SavedContainer, SavedSize {
+export interface Checkpoint extends SavedContainer, SavedVm {
   /** Absolute path of the VM's snapshot. */
   readonly snapshot: string;
 }
@@ -43,7 +43,7 @@ export interface Checkpoint extends SavedContainer, SavedSize {
  */
 export async function writeCheckpoint(
   folder: string,
-  saved: SavedContainer & SavedSize,
+  saved: SavedContainer & SavedVm,
   snapshot: (path: string) => Promise<void>,
 ): Promise<void> {
   const name = `vm-${randomBytes(NAME_BYTES).toString('hex')}`;

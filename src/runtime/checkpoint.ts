@@ -44,7 +44,8 @@ export async function checkpointContainer(
   const folder = openSync(path, constants.O_DIRECTORY);
   try {
     const directory = `/proc/${process.pid}/fd/${folder}`;
-    const request = { containerId: id, directory, isPaused: status === 'paused', leaveRunning };
+    const { vmMemoryMib } = record;
+    const request = { containerId: id, directory, isPaused: status === 'paused', leaveRunning, vmMemoryMib };
     await callSandbox(store.directory(id), 'Checkpoint', request, CHECKPOINT_MS);
     // What it had written is passed on first.
     if (!leaveRunning && record.init !== undefined) await waitForEnd(record.init, FLUSH_MS);

@@ -87,8 +87,7 @@ class SandboxProcess {
       countOomKill: async (id) => await SandboxCgroup.read(join('..', id))?.countOomKill(),
       save: async (directory, container) => {
         const vm = this.#requireVm();
-        const { memoryMib: vmMemoryMib } = options.machine;
-        const saved = { ...container, vmMemoryMib, networkCards: vm.cards.length };
+        const saved = { ...container, networkCards: vm.cards.length };
         await writeCheckpoint(directory, saved, (path) => vm.snapshot(path));
       },
       mark: (name, monotonicNs = process.hrtime.bigint()) => this.#timeline.mark(name, monotonicNs),

@@ -3,6 +3,7 @@
 // The callers' sequence: `create` calls CreateContainer and starts a proxy, which attaches with the token that CreateContainer
 // named; `start` calls StartContainer; `exec` calls ExecProcess and starts a proxy likewise. A process's exit in the guest goes to
 // its proxy, which ends when it has passed all output on; the end of the last proxy ends the VM.
+import { randomBytes } from 'node:crypto';
 import type { AgentClient } from '../agent-client/agent-client.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { NamespaceType, Process } from '../oci/config.ts';
@@ -89,6 +90,8 @@ export class Sandbox {
   readonly #environment: SandboxEnvironment;
   readonly #containers = new Map<string, Container>();
   readonly #tokens = new ProxyTokens<GuestProcess>();
+  /** In the copy of a VM the names that its last sandbox gave are taken. */
+  readonly #execPrefix = `exec-${randomBytes(4).toString('hex')}`;
   #execCount = 0;
   #network: SandboxNetwork | undefined;
 
@@ -124,16 +127,17 @@ export class Sandbox {
    * Saves a container with its VM, paused. Then it is killed, or goes on; when it could not be saved, it goes on.
    * @throws StatusError, and what kept it from being saved (rejects)
    */
-  async checkpoint({ containerId: id, directory, isPaused, leaveRunning }: CheckpointRequest): Promise<void> {
+  async checkpoint(request: CheckpointRequest): Promise<void> {
+    const { containerId: id, directory, isPaused, leaveRunning, vmMemoryMib } = request;
     const { stdioToken, terminal, sharedName } = this.#findRunning(id);
     const agent = await this.#environment.agent;
     const resume = (): Promise<void> => (isPaused ? release(agent, id) : goOn(agent, id));
     if (!isPaused) await agent.call('PauseContainer', { containerId: id });
     try {
       await agent.call('HoldStreams', { containerId: id });
-      await this.#environment.save(directory, { containerId: id, sharedName, stdioToken, terminal });
+      await this.#environment.save(directory, { containerId: id, sharedName, stdioToken, terminal, vmMemoryMib });
     } catch (error) {
-      await resume();
+      await resume().catch((reason) => this.#environment.warn(`container ${id} does not go on: ${messageOf(reason)}`));
       throw error;
     }
     if (leaveRunning) await resume();
@@ -148,7 +152,7 @@ export class Sandbox {
   async exec(request: ExecProcessRequest): Promise<number> {
     const { containerId, stdioToken: token } = request;
     const { execs } = this.#findRunning(containerId);
-    const process: GuestProcess = { containerId, processId: `exec-${++this.#execCount}` };
+    const process: GuestProcess = { containerId, processId: `${this.#execPrefix}-${++this.#execCount}` };
     execs.add(process);
     try {
       await this.#tokens.arrival(token);

@@ -68,7 +68,7 @@ test('a container that is left running and its copies go on, each by itself, wit
   expect(bed.leftovers()).toEqual([]);
 });
 
-test('a terminal of a container that is paused is another one in its copy', async () => {
+test('a container that is paused, whose VM has grown, has another terminal in its copy, and as much memory', async () => {
   await using bed = new RuntimeBed(tskata);
   const script = 'while read line; do echo "got $line at $(stty size)"; done';
   const bundle = bed.bundle({ ...shell(script), terminal: true });
@@ -78,6 +78,11 @@ test('a terminal of a container that is paused is another one in its copy', asyn
   await bed.detached(['run', '--detach', '-b', bundle, '--console-socket', socket, 'c1']);
   console.type('one\r');
   await console.until('got one at ');
+  const memory = async (): Promise<string> =>
+    (await bed.call(['exec', 'c1', 'grep', 'MemTotal', '/proc/meminfo'])).stdout;
+  const before = await memory();
+  await bed.call(['update', '--memory', '700m', 'c1']);
+  const grown = await memory();
   await bed.call(['pause', 'c1']);
 
   const saved = await bed.call(['checkpoint', '--image-path', image, 'c1']);
@@ -89,11 +94,14 @@ test('a terminal of a container that is paused is another one in its copy', asyn
   const { status, pid } = await bed.state('c1');
   newConsole.type('two\r');
   const shown = await newConsole.until('got two at ');
+  const restoredMemory = await memory();
 
   expect(saved).toEqual({ status: 0, stdout: '', stderr: '' });
   expect(restored).toEqual({ status: 0, stdout: '', stderr: '' });
   expect([status, pid]).toEqual(['running', Number(readFileSync(join(bed.folder, 'pid'), 'utf8'))]);
   expect(shown).not.toContain('one');
+  expect(grown).not.toBe(before);
+  expect(restoredMemory).toBe(grown);
 });
 
 test('a container that cannot be saved goes on, and nothing is left of the attempt', async () => {

@@ -87,7 +87,7 @@ export function describeTskataVerbs(runtime: Runtime): void {
     test('callers without rights are refused, and change nothing', async () => {
       await using bed = await runningContainer(runtime);
       chmodSync(bed.folder, 0o755);
-      const somebody = new RuntimeBed({ ...runtime, command: [...NOBODY, ...runtime.command] });
+      await using somebody = new RuntimeBed({ ...runtime, command: [...NOBODY, ...runtime.command] });
       const before = await bed.state('c1');
 
       const verbs = [['kill', 'c1'], ['ps', 'c1'], ['delete', '--force', 'c1'], ['list']];
