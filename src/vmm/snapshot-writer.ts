@@ -1,5 +1,6 @@
 // A VM that stands still, written to a snapshot: one at a time, and given up when the VM ends.
 import type { Vcpu } from '../hypervisor/ports.ts';
+import { present } from '../lib/present.ts';
 import type { VmConfig } from './config.ts';
 import type { Machine } from './machine.ts';
 import { writeSnapshot } from './snapshot-folder.ts';
@@ -45,12 +46,10 @@ export class SnapshotWriter {
       this.#ended.signal.throwIfAborted();
       const state = saveVmState(this.#vm);
       // Of memory that could be plugged and is not, there is nothing to write, and it may be large.
-      const used = ram.filter(({ plugged }) => plugged === undefined || [...plugged.ranges()].length > 0);
-      const memory = used.map(({ host: { bytes, fd }, plugged }) => ({
-        bytes,
-        ...(plugged === undefined ? {} : { ranges: plugged.ranges() }),
-        ...(fd === undefined ? {} : { fd }),
-      }));
+      const memory = ram.flatMap(({ host: { bytes, fd }, plugged }) => {
+        const ranges = plugged && [...plugged.ranges()];
+        return ranges?.length === 0 ? [] : [{ bytes, ...present({ ranges, fd }) }];
+      });
       const writing = writeSnapshot(directory, { state, memory, signal: this.#ended.signal });
       this.#written = writing.catch(() => undefined);
       await writing;

@@ -1,5 +1,7 @@
 // The command that runs guest tests inside an emulated host and tells of them: see guest-events.ts.
+import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { HostCommand } from '../../scripts/lib/host.ts';
 import { buildDirectory, pinnedNode, projectDirectory } from '../../scripts/lib/paths.ts';
 import { EVENTS_VARIABLE } from './guest-reporter.ts';
@@ -10,6 +12,13 @@ export const EVENTS_SUFFIX = '.events.jsonl';
 export const DONE_FILE = 'done';
 /** and that the runner waits for it. */
 export const AWAITED_FILE = 'awaited';
+
+const LOOK_INTERVAL_MS = 200;
+
+/** Settles when there is a file of this name, or `signal` is aborted. */
+export async function untilThere(path: string, signal?: AbortSignal): Promise<void> {
+  while (signal?.aborted !== true && !existsSync(path)) await delay(LOOK_INTERVAL_MS);
+}
 
 /** Compiling vitest takes half of a short run's time under emulation; so that is kept from run to run. */
 const COMPILE_CACHE = join(buildDirectory, 'compile-cache');

@@ -1,13 +1,10 @@
 // Runner of the guest tests where they cannot run: instead of importing a test file it registers the tests that the run
 // inside the emulated host has told of, and each of them ends as it ended there.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, type RunnerTask, TestRunner, test } from 'vitest';
 import { type GuestError, type GuestNode, GuestResults } from './guest-events.ts';
-import { AWAITED_FILE, DONE_FILE, EVENTS_SUFFIX } from './guest-run.ts';
-
-const LOOK_INTERVAL_MS = 200;
+import { AWAITED_FILE, DONE_FILE, EVENTS_SUFFIX, untilThere } from './guest-run.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -24,7 +21,7 @@ export default class GuestRunner extends TestRunner {
     const folder: string | null = this.injectValue('guestRun');
     if (folder === null || source === 'setup') return await super.importFile(filepath, source);
     writeFileSync(join(folder, AWAITED_FILE), '');
-    while (!existsSync(join(folder, DONE_FILE))) await delay(LOOK_INTERVAL_MS);
+    await untilThere(join(folder, DONE_FILE));
     const events = readdirSync(folder).filter((name) => name.endsWith(EVENTS_SUFFIX));
     this.#register(filepath, new GuestResults(...events.map((name) => readFileSync(join(folder, name), 'utf8'))));
     return undefined;

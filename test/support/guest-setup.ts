@@ -1,19 +1,17 @@
 // Global set-up of the guest tests: where this machine's KVM cannot run Linux, has them run once inside emulated hosts.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { TestProject } from 'vitest/node';
 import { chooseHost, describeHost, runOnHost } from '../../scripts/lib/host.ts';
 import { buildDirectory } from '../../scripts/lib/paths.ts';
 import { GuestResults } from './guest-events.ts';
-import { AWAITED_FILE, DONE_FILE, EVENTS_SUFFIX, guestRun } from './guest-run.ts';
+import { AWAITED_FILE, DONE_FILE, EVENTS_SUFFIX, guestRun, untilThere } from './guest-run.ts';
 import { shareOut, TESTS_OUTSIDE_SECONDS } from './share-out.ts';
 
 /** The run inside is given up when it says nothing for so long. */
 const SILENCE_TIMEOUT_MS = 600_000;
-const LOOK_INTERVAL_MS = 200;
 
 /** A host has one emulated processor and keeps one of this machine's busy. */
 const HOSTS_MAX = Math.min(availableParallelism(), 2);
@@ -60,8 +58,10 @@ class GuestRun {
     const parts = shareOut(files, HOSTS_MAX, hasOthers ? TESTS_OUTSIDE_SECONDS : 0);
     this.#done = Promise.all(
       parts.map(async (part, index) => {
-        if (hasOthers && index > 0) await this.#awaited();
-        await runInside(this.#project, join(this.folder, `${index}${EVENTS_SUFFIX}`), part, this.#abort.signal);
+        const { signal } = this.#abort;
+        // The runner has nothing to do any more but wait.
+        if (hasOthers && index > 0) await untilThere(join(this.folder, AWAITED_FILE), signal);
+        await runInside(this.#project, join(this.folder, `${index}${EVENTS_SUFFIX}`), part, signal);
       }),
     );
     try {
@@ -75,11 +75,6 @@ class GuestRun {
     this.#abort.abort();
     await this.#done;
     rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  /** Settles when the runner has nothing to do but wait. */
-  async #awaited(): Promise<void> {
-    while (!this.#abort.signal.aborted && !existsSync(join(this.folder, AWAITED_FILE))) await delay(LOOK_INTERVAL_MS);
   }
 }
 
