@@ -18,12 +18,15 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 const PROGRAM = join(import.meta.dirname, '../bin/tskata.ts');
 const TSKATA = '/opt/tskata/bin/tskata';
+const SHIM = '/opt/tskata/bin/containerd-shim-tskata-v2';
 const FILES = {
   docker: 'etc/docker/daemon.json',
   podman: 'etc/containers/containers.conf.d/tskata.conf',
   containerd: 'etc/containerd/config.toml',
   crio: 'etc/crio/crio.conf.d/50-tskata.conf',
 } as const;
+/** Flags of those that could call the shim. */
+const BARE = { docker: ['--no-shim'], podman: [], containerd: ['--no-shim'], crio: [] } as const;
 
 let root = '';
 beforeEach(() => {
@@ -41,20 +44,30 @@ const install = (engine: string, ...more: string[]): ReturnType<typeof tskata> =
 const uninstall = (engine: string, ...more: string[]): ReturnType<typeof tskata> =>
   tskata('uninstall', '--root', root, ...more, engine);
 
-function write(path: string, text: string): string {
+function write(path: string, text: string, mode = 0o644): string {
   const whole = join(root, path);
   mkdirSync(dirname(whole), { recursive: true });
-  writeFileSync(whole, text);
+  writeFileSync(whole, text, { mode });
   return whole;
 }
 
-describe('tskata install', () => {
-  test.each(Object.entries(FILES))(
-    '%s shows what it writes, writes it once, and uninstall removes it',
-    (engine, file) => {
-      const path = join(root, file);
+function link(target: string, path: string): string {
+  const whole = join(root, path);
+  mkdirSync(dirname(whole), { recursive: true });
+  symlinkSync(target, whole);
+  return whole;
+}
 
-      const [first, written, second] = [install(engine), readFileSync(path, 'utf8'), install(engine)];
+const isOfTskata = (text: string): unknown => JSON.parse(text).runtimes.tskata;
+
+describe('tskata install', () => {
+  test.each(Object.keys(FILES) as (keyof typeof FILES)[])(
+    '%s shows what it writes, writes it once, and uninstall removes it',
+    (engine) => {
+      const path = join(root, FILES[engine]);
+      const call = (): ReturnType<typeof tskata> => install(engine, ...BARE[engine]);
+
+      const [first, written, second] = [call(), readFileSync(path, 'utf8'), call()];
       const [same, gone, nothing] = [readFileSync(path, 'utf8'), uninstall(engine), uninstall(engine)];
 
       expect(first).toMatchObject({ status: 0, stderr: '' });
@@ -69,8 +82,7 @@ describe('tskata install', () => {
   test('shows lines that change, and keeps mode and link of the file', () => {
     const target = write('data/daemon.json', '{\n  "debug": true\n}\n');
     chmodSync(target, 0o640);
-    mkdirSync(join(root, 'etc/docker'), { recursive: true });
-    symlinkSync('../../data/daemon.json', join(root, FILES.docker));
+    link('../../data/daemon.json', FILES.docker);
 
     const { stdout } = install('docker');
 
@@ -129,6 +141,80 @@ describe('tskata install', () => {
   });
 });
 
+describe('tskata install with the shim', () => {
+  const withoutShim = /^warning: there is no containerd-shim-tskata-v2 for .* beside it: .* statistics .* of its VM/;
+  const written = (engine: keyof typeof FILES): string => readFileSync(join(root, FILES[engine]), 'utf8');
+
+  test('names the one beside the program', () => {
+    write(SHIM, '', 0o755);
+
+    const { stderr } = install('containerd');
+
+    expect([stderr, written('containerd')]).toEqual(['', expect.stringContaining(`\nruntime_type = "${SHIM}"\n`)]);
+  });
+
+  test('finds the one beside what the program is a link to, in an image too', () => {
+    write(SHIM, '', 0o755);
+    write(TSKATA, '', 0o755);
+    link('/opt/../opt/tskata', 'srv/current');
+    link('../../srv/current/bin/tskata', 'usr/bin/tskata');
+
+    const { stderr } = tskata('install', '--root', root, '--path', '/usr/bin/tskata', 'containerd');
+
+    expect([stderr, written('containerd')]).toEqual(['', expect.stringContaining(`\nruntime_type = "${SHIM}"\n`)]);
+  });
+
+  test.each([
+    ['is none', TSKATA, 'opt/tskata/bin/other', 0o755],
+    ['is one that cannot be called', TSKATA, SHIM, 0o644],
+    ['is that of another program', '/opt/tskata/bin/tskata-new', SHIM, 0o755],
+  ])('is without and says so where there %s', (_name, path, file, mode) => {
+    write(file, '', mode);
+
+    const { stderr } = tskata('install', '--root', root, '--path', path, 'containerd');
+
+    expect(stderr).toMatch(withoutShim);
+    expect(written('containerd')).toContain(`BinaryName = "${path}"`);
+  });
+
+  test('is without where links go round in circles', () => {
+    link('/b', 'a');
+    link('/a', 'b');
+
+    expect(tskata('install', '--root', root, '--path', '/a/tskata', 'containerd').stderr).toMatch(withoutShim);
+  });
+
+  test('is without where --no-shim says so, and does not warn', () => {
+    write(SHIM, '', 0o755);
+
+    const { stderr } = install('containerd', '--no-shim');
+
+    expect([stderr, written('containerd')]).toEqual(['', expect.stringContaining(`BinaryName = "${TSKATA}"`)]);
+  });
+
+  test('asks the dockerd of this machine for its version, and nobody for that of an image', () => {
+    const [program, shim] = [write(TSKATA, '', 0o755), write(SHIM, '', 0o755)];
+    const path = `${join(root, 'bin')}:${process.env['PATH']}`;
+    const call = (version: string): [string, unknown] => {
+      write('bin/dockerd', `#!/bin/sh\necho "Docker version ${version}, build a72d7cd"\n`, 0o755);
+      const file = join(root, 'daemon.json');
+      const args = [PROGRAM, 'install', '--path', program, '--config', file, 'docker'];
+      const { stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env: { ...process.env, PATH: path } });
+      return [stderr, isOfTskata(readFileSync(file, 'utf8'))];
+    };
+
+    expect(call('26.1.5+dfsg1')).toEqual(['', { runtimeType: shim }]);
+    expect(call('20.10.24+dfsg1')).toEqual([
+      expect.stringContaining('dockerd 20.10.24 takes no shim'),
+      { path: program },
+    ]);
+    expect(install('docker').stderr).toMatch(
+      /^warning: dockerd takes a shim since 24\.0, and its version is not known/,
+    );
+    expect(isOfTskata(written('docker'))).toEqual({ path: TSKATA });
+  });
+});
+
 describe('tskata install refuses', () => {
   test('a broken file, and leaves it', () => {
     const path = write(FILES.docker, '{ nonsense');
@@ -168,6 +254,8 @@ describe('tskata install refuses', () => {
     [['--root', '/nonexistent', 'docker'], /--root \/nonexistent: ENOENT/],
     [['--output', '/x', 'docker'], /--output is for kubernetes/],
     [['--config', '/x', 'kubernetes'], /kubernetes has no --config/],
+    [['--no-shim', 'podman'], /--no-shim is for docker and containerd: podman calls no shim/],
+    [['--no-shim', 'kubernetes'], /--no-shim is for docker and containerd/],
     [['lxc'], /there is no engine .*lxc.*one of docker, podman, containerd, crio, kubernetes/],
   ])('%j', (args, message) => {
     const { status, stderr } = tskata('install', ...args);

@@ -6,6 +6,7 @@ import type { Engine, Found, Setup, Wanted } from '../install/engine.ts';
 import { ENGINES } from '../install/engines.ts';
 import { InstallError } from '../install/install-error.ts';
 import { replaceFile } from '../install/replace-file.ts';
+import { findShim, NO_SHIM } from '../install/shim.ts';
 import { SystemRoot } from '../install/system-root.ts';
 import { unifiedDiff } from '../install/unified-diff.ts';
 import { messageOf } from '../lib/errors.ts';
@@ -26,12 +27,16 @@ export async function install(
 ): Promise<void> {
   const engine = engineOf(name);
   const file = fileOf(engine, flags);
+  if (flags.noShim === true && engine.takesShim !== true) {
+    throw new UsageError(`--no-shim is for ${enginesWithShim().join(' and ')}: ${name} calls no shim`);
+  }
   const root = new SystemRoot(flags.root);
   const program = flags.path ?? ownProgram();
   const isManifest = engine.file === undefined;
   if (!isManifest) checkProgram(program, root);
   const hostMemoryOverheadMib = isManifest ? await configuredOverhead(globals) : 0;
-  const setup = { ...lookAround(root), program, hostMemoryOverheadMib };
+  const shim = engine.takesShim === true && flags.noShim !== true ? findShim(program, root) : NO_SHIM;
+  const setup = { ...lookAround(root), program, shim, hostMemoryOverheadMib };
   if (file === undefined) await print(engine.install({ path: '-', text: undefined }, setup).text ?? '');
   else await change(root, file, flags, engine.next.install, (found) => engine.install(found, setup));
 }
@@ -46,9 +51,13 @@ export async function uninstall(_globals: GlobalOptions, flags: UninstallFlags, 
   const engine = engineOf(name);
   const file = fileOf(engine, flags);
   const root = new SystemRoot(flags.root);
-  const setup = { ...lookAround(root), program: '', hostMemoryOverheadMib: 0 };
+  const setup = { ...lookAround(root), program: '', shim: NO_SHIM, hostMemoryOverheadMib: 0 };
   if (file === undefined) await print(`nothing is written; next: ${engine.next.uninstall}\n`);
   else await change(root, file, flags, engine.next.uninstall, (found) => engine.uninstall(found, setup));
+}
+
+function enginesWithShim(): string[] {
+  return Object.keys(ENGINES).filter((name) => ENGINES[name]?.takesShim);
 }
 
 function engineOf(name: string): Engine {
@@ -94,9 +103,15 @@ function lookAround(root: SystemRoot): Pick<Setup, 'read' | 'list' | 'engineVers
     read: (path) => root.read(path),
     list: (pattern) => root.list(pattern),
     // What is installed here says nothing of an image.
-    engineVersion: (program) =>
-      root.isMachine ? spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout : undefined,
+    engineVersion: (program) => (root.isMachine ? askVersion(program) : undefined),
   };
+}
+
+/** Daemons are in folders that are in root's PATH only. */
+function askVersion(program: string): string | undefined {
+  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin` };
+  const { status, stdout } = spawnSync(program, ['--version'], { encoding: 'utf8', env });
+  return status === 0 ? stdout : undefined;
 }
 
 async function change(

@@ -124,4 +124,8 @@ export const INSTALL_FLAGS = {
     placeholder: 'file',
     about: 'the program that the engine is to call (default: the one that is running)',
   }),
+  'no-shim': switched({
+    about:
+      "docker, containerd: let it be called by containerd's shim for runc in the place of our own, as runtimeArgs of Docker need; the engine's statistics are those of the VM then",
+  }),
 } as const;

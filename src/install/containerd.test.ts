@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { SANDBOX_ID_ANNOTATION } from '../oci/cri-annotations.ts';
 import { ANNOTATION_KEY_NAMES } from '../runtime/configuration.ts';
 import { containerd, POD_ANNOTATIONS } from './containerd.ts';
-import { PROGRAM, setup, throughLife } from './testing/files.ts';
+import { PROGRAM, SHIM, setup, throughLife } from './testing/files.ts';
 
 const V2 = 'io.containerd.grpc.v1.cri';
 const V3 = 'io.containerd.cri.v1.runtime';
@@ -39,6 +39,43 @@ describe('containerd', () => {
     expect(parse(once ?? '')).toMatchObject(handlers(plugin));
     expect(once).toContain(before ?? '');
     expect([twice, after]).toEqual([once, before]);
+  });
+
+  test.each([
+    ['containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3', V2],
+    ['containerd containerd.io 1.7.27 05044ec0a9a75232cad458027ca83437aae3f4da', V2],
+    ['containerd github.com/containerd/containerd/v2 v2.2.1 deadbeef', V3],
+    [undefined, V2],
+  ])('names the shim, without options, once, to %s', (version, plugin) => {
+    const [once, twice, after] = throughLife(containerd, undefined, setup({}, version, SHIM));
+
+    const { runtimes } = Object(parse(once ?? '')['plugins'])[plugin].containerd;
+    expect(runtimes.tskata).toEqual({
+      runtime_type: SHIM.path,
+      privileged_without_host_devices: true,
+      pod_annotations: POD_ANNOTATIONS,
+    });
+    expect([twice, after]).toEqual([once, undefined]);
+  });
+
+  test('names the program to one before 1.6, and says what that means', () => {
+    const old = setup({}, 'containerd github.com/containerd/containerd 1.4.13~ds1 1.4.13~ds1-1~deb11u4', SHIM);
+
+    const { text, warnings } = install(undefined, old);
+
+    expect(text).toContain(`runtime_type = "io.containerd.runc.v2"\n`);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^containerd 1\.4\.13 takes no shim by its path, 1\.6 does: .* statistics/),
+    ]);
+  });
+
+  test('goes from the program to the shim and back in its place', () => {
+    const program = install(`version = 2\n`).text;
+
+    const shim = install(program, setup({}, undefined, SHIM)).text;
+
+    expect(shim).not.toContain('options');
+    expect(install(shim).text).toBe(program);
   });
 
   test('has the kind of cgroups that the default runtime has', () => {

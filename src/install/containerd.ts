@@ -4,8 +4,10 @@ import { dirname, resolve } from 'node:path';
 import { ANNOTATION_KEY_NAMES } from '../runtime/configuration.ts';
 import type { Table } from '../runtime/configuration-file.ts';
 import { type Engine, type Found, RUNTIME, type Setup } from './engine.ts';
+import { type EngineVersion, parseEngineVersion } from './engine-version.ts';
 import { InstallError } from './install-error.ts';
 import { withoutBlock } from './marked-block.ts';
+import { shimWarnings, usableShim } from './shim.ts';
 import { checkNobodysElse, othersTable, tableAt, toml, withLines } from './toml-engine.ts';
 
 const FILE = '/etc/containerd/config.toml';
@@ -17,6 +19,9 @@ const CRI_PLUGINS = [
   { from: 0, name: 'cri' },
 ] as const;
 const DEFAULT_RUNTIME = 'runc';
+const RUNC_SHIM = 'io.containerd.runc.v2';
+/** Of 1.x (containerd, "Allow absolute path to shim binaries"). */
+const SHIM_PATHS_SINCE_MINOR = 6;
 
 const NEW_FILES = { 2: 'version = 2\n', 3: "version = 3\nimports = ['/etc/containerd/conf.d/*.toml']\n" } as const;
 
@@ -32,19 +37,24 @@ export const POD_ANNOTATIONS: readonly string[] = [
 
 export const containerd: Engine = {
   file: FILE,
+  takesShim: true,
   install(found, setup) {
     const table = othersTable(found);
-    const version = found.text === undefined ? newVersion(setup) : versionOf(table);
+    const installed = parseEngineVersion(setup.engineVersion('containerd'));
+    const version = found.text === undefined ? newVersion(installed) : versionOf(table);
     const plugin = criPlugin(version);
     const cri = tableAt(table, 'plugins', plugin, 'containerd');
     checkNobodysElse(tableAt(cri ?? {}, 'runtimes'), found.path);
+    const shim = usableShim(setup.shim, refusalOf(installed));
+    const type = shim.path ?? RUNC_SHIM;
+    const options = shim.path === undefined ? runcOptions(setup.program, usesSystemd(cri)) : undefined;
     return {
-      text: withLines(
-        found,
-        handler(plugin, setup.program, usesSystemd(cri)),
-        version === 3 ? NEW_FILES[3] : NEW_FILES[2],
-      ),
-      warnings: [...disabledWarnings(table, found.path), ...importWarnings(table, found.path, setup)],
+      text: withLines(found, handler(plugin, type, options), version === 3 ? NEW_FILES[3] : NEW_FILES[2]),
+      warnings: [
+        ...shimWarnings(shim),
+        ...disabledWarnings(table, found.path),
+        ...importWarnings(table, found.path, setup),
+      ],
     };
   },
   uninstall(found) {
@@ -65,20 +75,36 @@ export const containerd: Engine = {
   },
 };
 
-function handler(plugin: string, program: string, isSystemd: boolean): string {
+/**
+ * @param type a shim by its path, where others have a name and `runtime_path`: before 1.7.1 pods are not started by that path, and
+ * later ones that are started again forget it for all containers of a pod but the first. It has no options: those of a type that
+ * containerd does not know reach a shim in another form than runc's.
+ */
+function handler(plugin: string, type: string, options: readonly string[] | undefined): string {
   const table = `plugins.${toml(plugin)}.containerd.runtimes.${RUNTIME}`;
   return [
     `[${table}]`,
-    'runtime_type = "io.containerd.runc.v2"',
+    `runtime_type = ${toml(type)}`,
     '# A privileged container has the devices of its own machine, not those of the host.',
     'privileged_without_host_devices = true',
     `pod_annotations = ${toml(POD_ANNOTATIONS)}`,
-    '',
-    `[${table}.options]`,
+    ...(options === undefined ? [] : ['', `[${table}.options]`, ...options]),
+  ].join('\n');
+}
+
+/** containerd.runc.v1.Options */
+function runcOptions(program: string, isSystemd: boolean): string[] {
+  return [
     `BinaryName = ${toml(program)}`,
     `Root = ${toml(`/run/containerd/${RUNTIME}`)}`,
     ...(isSystemd ? ['SystemdCgroup = true'] : []),
-  ].join('\n');
+  ];
+}
+
+/** Where the version is not known it is taken to be late enough: kubelet since 1.26 takes no earlier one. */
+function refusalOf(version: EngineVersion | undefined): string | undefined {
+  if (version === undefined || version.major > 1 || version.minor >= SHIM_PATHS_SINCE_MINOR) return undefined;
+  return `containerd ${version.text} takes no shim by its path, 1.${SHIM_PATHS_SINCE_MINOR} does`;
 }
 
 /** Pods have cgroups of one kind, which kubelet chooses: what holds for the default runtime holds for ours. */
@@ -97,9 +123,8 @@ function criPlugin(version: number): string {
 }
 
 /** 2 is read by all; but a file of version 3 cannot be imported by one of version 2. */
-function newVersion({ engineVersion }: Setup): 2 | 3 {
-  const major = /\bv?(\d+)\.\d+\.\d+/.exec(engineVersion('containerd') ?? '')?.[1];
-  return Number(major ?? 1) >= 2 ? 3 : 2;
+function newVersion(installed: EngineVersion | undefined): 2 | 3 {
+  return (installed?.major ?? 1) >= 2 ? 3 : 2;
 }
 
 function disabledWarnings({ disabled_plugins: disabled }: Table, path: string): string[] {

@@ -1,28 +1,44 @@
-// Docker: `runtimes` of daemon.json (dockerd(8), "daemon configuration file"). Read again on SIGHUP.
+// Docker: `runtimes` of daemon.json (dockerd(8), "daemon configuration file"). Read again on SIGHUP. A runtime is a program, with
+// `path`, or a shim, with `runtimeType`, and dockerd does not start when an entry is both (setupRuntimes of daemon/runtime_unix.go).
 import { messageOf } from '../lib/errors.ts';
-import { type Engine, type Found, RUNTIME, type Wanted } from './engine.ts';
+import { type Engine, type Found, RUNTIME, type Setup, type Wanted } from './engine.ts';
+import { parseEngineVersion } from './engine-version.ts';
 import { InstallError } from './install-error.ts';
 import { withMember, withoutMember } from './json-text.ts';
+import { shimWarnings, usableShim } from './shim.ts';
 
 type Table = Readonly<Record<string, unknown>>;
 
 const ENTRY = ['runtimes', RUNTIME] as const;
 const INDENTATION = 2;
 
+type Form = 'path' | 'runtimeType';
+
+/** What dockerd does not take with the one or the other. */
+const EXCLUDED: Readonly<Record<Form, readonly string[]>> = {
+  path: ['runtimeType', 'options'],
+  runtimeType: ['path', 'runtimeArgs'],
+};
+
+/** Docker 23 takes a shim by name only, if it is in containerd's PATH; 20.10 takes none. */
+const SHIMS_SINCE = 24;
+
 export const docker: Engine = {
   file: '/etc/docker/daemon.json',
-  install(found, { program }) {
+  takesShim: true,
+  install(found, setup) {
     const table = parseObject(found);
-    if (found.text === undefined || table === undefined) {
-      return { text: `${JSON.stringify({ runtimes: { [RUNTIME]: { path: program } } }, null, INDENTATION)}\n` };
-    }
-    const entry = entryOf(table, found.path);
-    if (entry?.['path'] === program) return { text: found.text };
+    const entry = table && entryOf(table, found.path);
+    const shim = usableShim(setup.shim, refusalOf(setup));
+    const form = shim.path === undefined ? 'path' : 'runtimeType';
+    const value = shim.path ?? setup.program;
+    const lost = Object.keys(entry ?? {}).filter((key) => EXCLUDED[form].includes(key));
+    const isOther = lost.length > 0;
+    const kept = isOther ? undefined : entry;
+    const rest = isOther ? withoutMember(found.text ?? '', ENTRY) : found.text;
     return {
-      text:
-        entry === undefined
-          ? withMember(found.text, ENTRY, { path: program })
-          : withMember(found.text, [...ENTRY, 'path'], program),
+      text: table === undefined || rest === undefined ? newText(form, value) : withEntry(rest, kept, form, value),
+      warnings: [...shimWarnings(shim), ...lossWarnings(found.path, form, lost)],
     };
   },
   uninstall(found): Wanted {
@@ -41,6 +57,30 @@ export const docker: Engine = {
     uninstall: 'let dockerd read it: systemctl reload docker (or SIGHUP to dockerd)',
   },
 };
+
+/** Why this dockerd cannot be told a shim. */
+function refusalOf({ engineVersion }: Setup): string | undefined {
+  const version = parseEngineVersion(engineVersion('dockerd'));
+  if (version === undefined) return `dockerd takes a shim since ${SHIMS_SINCE}.0, and its version is not known here`;
+  return version.major >= SHIMS_SINCE ? undefined : `dockerd ${version.text} takes no shim, ${SHIMS_SINCE}.0 does`;
+}
+
+function newText(form: Form, value: string): string {
+  return `${JSON.stringify({ runtimes: { [RUNTIME]: { [form]: value } } }, null, INDENTATION)}\n`;
+}
+
+function withEntry(text: string, entry: Table | undefined, form: Form, value: string): string {
+  if (entry === undefined) return withMember(text, ENTRY, { [form]: value });
+  return entry[form] === value ? text : withMember(text, [...ENTRY, form], value);
+}
+
+/** What somebody has added to an entry that is replaced. */
+function lossWarnings(path: string, form: Form, lost: readonly string[]): string[] {
+  const advice = form === 'runtimeType' ? '; with "tskata install --no-shim docker" they can be added again' : '';
+  return lost
+    .filter((key) => !Object.hasOwn(EXCLUDED, key))
+    .map((key) => `${path}: ${key} of ${RUNTIME} are gone, which dockerd does not take with ${form}${advice}`);
+}
 
 /** @returns undefined where there is nothing, which dockerd takes for a file that sets nothing */
 function parseObject({ path, text }: Found): Table | undefined {

@@ -1,4 +1,5 @@
 // What an engine has to say about its configuration, for `tskata install`.
+import type { Shim } from './shim.ts';
 
 /** By which name engines know tskata. */
 export const RUNTIME = 'tskata';
@@ -14,6 +15,8 @@ export interface Found {
 export interface Setup {
   /** Absolute path of the program, as the engine will call it. */
   readonly program: string;
+  /** For engines that take one. */
+  readonly shim: Shim;
   /** Memory that a pod takes besides its containers' limits: for the manifest only. */
   readonly hostMemoryOverheadMib: number;
   /** @returns a file of the system that is set up; undefined where there is none */
@@ -35,6 +38,8 @@ export interface Wanted {
 export interface Engine {
   /** Where its configuration usually is; undefined for what is printed. */
   readonly file: string | undefined;
+  /** Whether it can call our containerd shim. */
+  readonly takesShim?: true;
   /** @throws InstallError for a file that cannot be added to */
   readonly install: (found: Found, setup: Setup) => Wanted;
   /** @throws InstallError for what cannot be taken out */

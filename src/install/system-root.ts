@@ -1,8 +1,12 @@
 // The file system that is set up: the machine's own, or that of an image below a folder.
-import { globSync, readFileSync, realpathSync } from 'node:fs';
+import { globSync, lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
 import { InstallError } from './install-error.ts';
+
+/** As Linux follows, path_resolution(7). */
+const MAXIMUM_LINKS = 40;
+const EXECUTE = 0o111;
 
 export class SystemRoot {
   readonly #root: string;
@@ -42,6 +46,47 @@ export class SystemRoot {
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw new InstallError('CANNOT_READ', `cannot read ${placed}: ${messageOf(cause)}`, { path }, { cause });
+    }
+  }
+
+  /**
+   * Where a path leads with all links followed as that system itself would follow them: in an image an absolute one starts at the
+   * image's root, and none leads out of it. A path in that system; undefined where there is nothing.
+   */
+  follow(path: string): string | undefined {
+    const ahead = path.split('/');
+    let here = '/';
+    let links = 0;
+    for (let name = ahead.shift(); name !== undefined; name = ahead.shift()) {
+      const next = join(here, name);
+      const target = this.#linkTarget(next);
+      if (target === undefined || links > MAXIMUM_LINKS) return undefined;
+      if (target === '') {
+        here = next;
+        continue;
+      }
+      links += 1;
+      if (target.startsWith('/')) here = '/';
+      ahead.unshift(...target.split('/'));
+    }
+    return here;
+  }
+
+  /** Whether that system could call it. */
+  isProgram(path: string): boolean {
+    const real = this.follow(path);
+    if (real === undefined) return false;
+    const status = statSync(join(this.#root, real));
+    return status.isFile() && (status.mode & EXECUTE) !== 0;
+  }
+
+  /** @returns '' for what is no link; undefined for what is not there */
+  #linkTarget(path: string): string | undefined {
+    const placed = join(this.#root, path);
+    try {
+      return lstatSync(placed).isSymbolicLink() ? readlinkSync(placed) : '';
+    } catch {
+      return undefined;
     }
   }
 

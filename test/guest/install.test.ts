@@ -1,8 +1,8 @@
 // What `tskata install` writes into /etc is what the engines read.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BUILD } from './tsvm-harness.ts';
 
@@ -18,6 +18,8 @@ const FILES = {
 const folder = mkdtempSync(join(tmpdir(), 'tskata-install-'));
 /** Known by nobody before. */
 const program = join(folder, 'tskata');
+/** Beside what that leads to. */
+let shim = '';
 
 function output(command: string, ...args: readonly string[]): string {
   return execFileSync(command, args, { encoding: 'utf8', stdio: 'pipe' });
@@ -31,6 +33,7 @@ describe.runIf(emulated)('tskata install', () => {
   const saved = new Map<string, string>();
   beforeAll(() => {
     symlinkSync(join(BUILD, 'bin/tskata'), program);
+    shim = join(dirname(realpathSync(program)), 'containerd-shim-tskata-v2');
     for (const [engine, path] of Object.entries(FILES)) {
       saved.set(path, readFileSync(path, 'utf8'));
       tskata('uninstall', engine);
@@ -47,7 +50,7 @@ describe.runIf(emulated)('tskata install', () => {
     tskata('install', 'docker');
 
     expect(() => output('dockerd', '--validate', '--config-file', FILES.docker)).not.toThrow();
-    expect(JSON.parse(readFileSync(FILES.docker, 'utf8')).runtimes.tskata).toEqual({ path: program });
+    expect(JSON.parse(readFileSync(FILES.docker, 'utf8')).runtimes.tskata).toEqual({ runtimeType: shim });
     tskata('uninstall', 'docker');
     expect([before, existsSync(FILES.docker)]).toEqual([false, false]);
   });
@@ -69,7 +72,7 @@ describe.runIf(emulated)('tskata install', () => {
     tskata('install', 'containerd');
 
     const dump = output('containerd', 'config', 'dump');
-    expect(dump).toContain(`BinaryName = "${program}"`);
+    expect(dump).toContain(`runtime_type = "${shim}"`);
     expect(dump).toContain('pod_annotations = ["io.tskata.*_*"');
     expect(dump).toContain('conf_dir = "/etc/cni/net.d"');
     tskata('uninstall', 'containerd');

@@ -1,12 +1,18 @@
 // Engines on files that are no files.
 import type { Engine, Found, Setup } from '../engine.ts';
+import { NO_SHIM, type Shim } from '../shim.ts';
 
 export const PROGRAM = '/usr/local/bin/tskata';
+export const SHIM: Shim & { readonly path: string } = { path: '/opt/tskata/bin/containerd-shim-tskata-v2' };
 
-/** @param files what can be read, by absolute path */
-export function setup(files: Readonly<Record<string, string>> = {}, version?: string): Setup {
+/**
+ * @param files what can be read, by absolute path
+ * @param version what engines say of theirs
+ */
+export function setup(files: Readonly<Record<string, string>> = {}, version?: string, shim: Shim = NO_SHIM): Setup {
   return {
     program: PROGRAM,
+    shim,
     hostMemoryOverheadMib: 256,
     read: (path) => files[path],
     list(pattern) {
