@@ -194,23 +194,18 @@ describe('tskata install with the shim', () => {
 
   test('asks the dockerd of this machine for its version, and nobody for that of an image', () => {
     const [program, shim] = [write(TSKATA, '', 0o755), write(SHIM, '', 0o755)];
-    const path = `${join(root, 'bin')}:${process.env['PATH']}`;
-    const call = (version: string): [string, unknown] => {
+    const env = { ...process.env, PATH: `${join(root, 'bin')}:${process.env['PATH']}` };
+    const call = (version: string, ...more: string[]): string => {
       write('bin/dockerd', `#!/bin/sh\necho "Docker version ${version}, build a72d7cd"\n`, 0o755);
-      const file = join(root, 'daemon.json');
-      const args = [PROGRAM, 'install', '--path', program, '--config', file, 'docker'];
-      const { stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env: { ...process.env, PATH: path } });
-      return [stderr, isOfTskata(readFileSync(file, 'utf8'))];
+      return spawnSync(process.execPath, [PROGRAM, 'install', ...more, 'docker'], { encoding: 'utf8', env }).stderr;
     };
+    const here = ['--path', program, '--config', join(root, FILES.docker)];
 
-    expect(call('26.1.5+dfsg1')).toEqual(['', { runtimeType: shim }]);
-    expect(call('20.10.24+dfsg1')).toEqual([
-      expect.stringContaining('dockerd 20.10.24 takes no shim'),
-      { path: program },
-    ]);
-    expect(install('docker').stderr).toMatch(
-      /^warning: dockerd takes a shim since 24\.0, and its version is not known/,
-    );
+    expect(call('26.1.5+dfsg1', ...here)).toBe('');
+    expect(isOfTskata(written('docker'))).toEqual({ runtimeType: shim });
+    expect(call('20.10.24+dfsg1', ...here)).toContain('dockerd 20.10.24 takes no shim');
+    expect(isOfTskata(written('docker'))).toEqual({ path: program });
+    expect(call('26.1.5', '--root', root, '--path', TSKATA)).toMatch(/its version is not known here/);
     expect(isOfTskata(written('docker'))).toEqual({ path: TSKATA });
   });
 });
