@@ -2,7 +2,17 @@
 import { defineConfig } from 'vitest/config';
 
 const OTHER_KINDS = ['**/*.property.test.ts', '**/*.kvm.test.ts'];
-const PLACES = ['src', 'guest-agent', 'native', 'scripts', 'kernel-config', 'images', 'test/support', 'test/hostile'];
+const PLACES = [
+  'src',
+  'guest-agent',
+  'shim',
+  'native',
+  'scripts',
+  'kernel-config',
+  'images',
+  'test/support',
+  'test/hostile',
+];
 const in_ = (pattern: string): string[] => PLACES.map((place) => `${place}/**/${pattern}`);
 
 /** After all that can run beside each other. */

@@ -1,20 +1,24 @@
-// The agent's JavaScript uses nothing that its engine lacks (native/main.c), nor what fills its memory.
-import { expect, test } from 'vitest';
+// The JavaScript of the programs on the agent's engine uses nothing that this lacks (native/main.c), nor what fills its memory.
+import { describe, expect, test } from 'vitest';
 import { bundleProgram } from './build.ts';
 
-const script = await bundleProgram('src/main.ts');
+const programs = await Promise.all(
+  ['guest-agent', 'shim'].map(async (name) => ({ name, script: await bundleProgram(`${name}/src/main.ts`) })),
+);
 
-test.each([
-  ['dates', /\bDate\b[.(]/],
-  ['proxies', /\bnew Proxy\(/],
-  ['weak references', /\bnew (WeakRef|FinalizationRegistry)\(/],
-  ['normal forms of Unicode', /\.normalize\(/],
-  ['text as code', /\b(eval|Function)\(/],
-  ['modules that are loaded later', /\bimport\(/],
-])('the agent uses no %s', (_name, pattern) => {
-  expect(script).not.toMatch(pattern);
-});
+describe.each(programs)('$name', ({ script }) => {
+  test.each([
+    ['dates', /\bDate\b[.(]/],
+    ['proxies', /\bnew Proxy\(/],
+    ['weak references', /\bnew (WeakRef|FinalizationRegistry)\(/],
+    ['normal forms of Unicode', /\.normalize\(/],
+    ['text as code', /\b(eval|Function)\(/],
+    ['modules that are loaded later', /\bimport\(/],
+  ])('uses no %s', (_name, pattern) => {
+    expect(script).not.toMatch(pattern);
+  });
 
-test('no module of the agent is used as a value, which makes a function of each of its exports', () => {
-  expect(script).not.toMatch(/\b__export\(/);
+  test('uses no module as a value, which makes a function of each of its exports', () => {
+    expect(script).not.toMatch(/\b__export\(/);
+  });
 });

@@ -110,10 +110,10 @@ async function fetchSource(pinned: PinnedSource, folder: string): Promise<string
   return await release.downloadSource(pinned.package, version, folder);
 }
 
-/** Bundles TypeScript of this folder. @returns one JavaScript module that imports nothing but `tskata-sys` */
+/** Bundles TypeScript. @param entry from the project's root. @returns one JavaScript module that imports nothing but `tskata-sys` */
 export async function bundleProgram(entry: string): Promise<string> {
   const result = await bundle({
-    entryPoints: [join(directory, entry)],
+    entryPoints: [join(projectDirectory, entry)],
     absWorkingDir: projectDirectory,
     bundle: true,
     write: false,
@@ -130,39 +130,45 @@ export async function bundleProgram(entry: string): Promise<string> {
     logLevel: 'error',
   });
   const [file] = result.outputFiles;
-  if (file === undefined) throw new Error(`esbuild gave no output for guest-agent/${entry}`);
+  if (file === undefined) throw new Error(`esbuild gave no output for ${entry}`);
   return file.text;
 }
 
 /** Builds the agent unless the same has been built before. @returns its path: build/guest/agent */
 export async function buildAgent(): Promise<string> {
-  return await buildGuestProgram('agent', 'src/main.ts');
+  return await buildEngineProgram('agent', 'guest-agent/src/main.ts', 'guest/agent');
 }
 
 /**
  * Builds a program on the agent's engine, unless the same has been built before.
- * @param entry module in this folder that exports `turn`, which main.c calls for ever
- * @returns its path: build/guest/NAME
+ * @param name in messages of the engine, behind `tskata-`
+ * @param entry module, from the project's root, that exports `turn`, which main.c calls for ever
+ * @param place in the folder `build`
+ * @returns its path
  */
-export async function buildGuestProgram(name: string, entry: string): Promise<string> {
+export async function buildEngineProgram(name: string, entry: string, place: string): Promise<string> {
   const [quickjs, script, compiler] = await Promise.all([buildQuickjs(), bundleProgram(entry), compilerVersion()]);
-  const inputs = {
-    files: [nativeDirectory],
-    values: [script, basename(quickjs), compiler, ...OWN_FLAGS, ...LINK_FLAGS],
-  };
+  const flags = [...OWN_FLAGS, `-DPROGRAM_NAME="tskata-${name}"`];
+  const inputs = { files: [nativeDirectory], values: [script, basename(quickjs), compiler, ...flags, ...LINK_FLAGS] };
   const artefact = await cached(name, inputs, async (output) => {
-    using _step = startStep(`building the guest's program ${name}`);
+    using _step = startStep(`building the program ${name}`);
     const scratch = mkdtempSync(join(tmpdir(), `tskata-${name}-`));
     try {
-      await compileProgram(script, quickjs, scratch, join(output, name));
+      await compileProgram(script, quickjs, flags, scratch, join(output, name));
     } finally {
       rmSync(scratch, { recursive: true, force: true });
     }
   });
-  return publish(join(artefact, name), join(buildDirectory, 'guest', name));
+  return publish(join(artefact, name), join(buildDirectory, place));
 }
 
-async function compileProgram(script: string, quickjs: string, scratch: string, output: string): Promise<void> {
+async function compileProgram(
+  script: string,
+  quickjs: string,
+  flags: readonly string[],
+  scratch: string,
+  output: string,
+): Promise<void> {
   // Relative names: the path of the script is in every backtrace.
   await run('sh', ['-c', 'cat > agent.js'], { cwd: scratch, input: script });
   const names = ['-c', '-m', '-M', 'tskata-sys,sys', '-N', 'agent_bytecode', '-o', 'bytecode.c', 'agent.js'];
@@ -170,7 +176,7 @@ async function compileProgram(script: string, quickjs: string, scratch: string, 
   const sources = [join(nativeDirectory, 'main.c'), join(nativeDirectory, 'sys.c'), 'bytecode.c'];
   const library = join(quickjs, 'libquickjs.a');
   const libraries = [library, '-lm'];
-  await run('musl-gcc', [...OWN_FLAGS, '-isystem', quickjs, ...LINK_FLAGS, '-o', output, ...sources, ...libraries], {
+  await run('musl-gcc', [...flags, '-isystem', quickjs, ...LINK_FLAGS, '-o', output, ...sources, ...libraries], {
     cwd: scratch,
   });
 }

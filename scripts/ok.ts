@@ -9,6 +9,7 @@ const CHECKS: readonly (readonly [title: string, script: string, ...args: string
   ['format and lint', program('@biomejs/biome/bin/biome'), 'ci'],
   ['types of the host', program('typescript/bin/tsc'), '-p', '.'],
   ['types of the guest agent', program('typescript/bin/tsc'), '-p', 'guest-agent'],
+  ['types of the shim', program('typescript/bin/tsc'), '-p', 'shim'],
   ['unit tests, architecture test', program('vitest/vitest.mjs'), 'run', '--project', 'unit', '--reporter', 'dot'],
 ];
 

@@ -41,7 +41,19 @@ const PURE_ROWS: readonly number[] = [LAYERS.length - 2, LAYERS.length - 1];
 const PURE_PACKAGES = /^@bufbuild\/protobuf(\/|$)/;
 /** What the guest agent may use of the host's source. Its modules: the C one with the system calls, and those of QuickJS. */
 const GUEST_AGENT_USES: readonly string[] = ['guest-agent', 'src/protocol', 'src/oci', 'src/netlink', 'src/lib'];
-const GUEST_AGENT_MODULES: readonly string[] = ['tskata-sys', 'std', 'os'];
+/** What the shim may use: of the agent what belongs to its engine, and not what it does in a guest. */
+const SHIM_USES: readonly string[] = [
+  'shim',
+  'guest-agent/src/linux',
+  'guest-agent/src/rpc',
+  'guest-agent/src/bytes.ts',
+  'guest-agent/src/event-loop.ts',
+  'guest-agent/src/globals.ts',
+  'guest-agent/src/log.ts',
+  'src/protocol',
+  'src/lib',
+];
+const ENGINE_MODULES: readonly string[] = ['tskata-sys', 'std', 'os'];
 /** Folders that make something at build time: outside of themselves they use `scripts/lib` and each other's builds. */
 const BUILD_FOLDERS: readonly string[] = ['images', 'kernel-config', 'native', 'guest-agent/native'];
 /** Folders where files that handle raw addresses may be; their names end in `.unsafe.ts`. */
@@ -50,7 +62,7 @@ const UNSAFE_FOLDERS: readonly string[] = ['src/ffi', 'src/hypervisor/kvm'];
 /** Tests, and what they share, in folders named `testing`. */
 const TEST_FILE = /\.test\.ts$|\/testing\//;
 /** A generator of code lies beside what it generates, and is no part of the product. */
-const BUILD_FILE = /\/generate[^/]*\.ts$|^guest-agent\/(?:native\/|build\.ts$)/;
+const BUILD_FILE = /\/generate[^/]*\.ts$|^(?:guest-agent\/native\/|(?:guest-agent|shim)\/build\.ts$)/;
 
 /** Checks all files together. @returns one line per violation: file, line, import, rule */
 export function violations(files: readonly SourceFile[]): string[] {
@@ -118,7 +130,18 @@ function rulesBroken(entry: Import): string[] {
   if (/^koffi(\/|$)/.test(specifier) && !isIn(file, 'src/ffi')) broken.push('only src/ffi names koffi');
   if (BUILD_FILE.test(file) || isInSome(file, BUILD_FOLDERS)) return [...broken, ...buildRules(entry)];
   if (isIn(file, 'src')) return [...broken, ...layerRules(entry)];
-  if (isIn(file, 'guest-agent')) return [...broken, ...guestAgentRules(entry)];
+  if (isIn(file, 'guest-agent')) {
+    return [
+      ...broken,
+      ...engineRules(entry, GUEST_AGENT_USES, 'the guest agent may use src/protocol, src/oci, src/netlink and src/lib'),
+    ];
+  }
+  if (isIn(file, 'shim')) {
+    return [
+      ...broken,
+      ...engineRules(entry, SHIM_USES, "the shim may use the agent's engine, src/protocol and src/lib"),
+    ];
+  }
   return broken;
 }
 
@@ -149,17 +172,15 @@ function layerRules({ file, specifier, target }: Import): string[] {
   return to.row < from.row ? [`${from.folder} may not import ${to.folder}, which is a row above it`] : [];
 }
 
-function guestAgentRules({ file, specifier, target }: Import): string[] {
+function engineRules({ file, specifier, target }: Import, uses: readonly string[], rule: string): string[] {
   if (TEST_FILE.test(file)) return [];
   if (target === undefined) {
-    return GUEST_AGENT_MODULES.includes(specifier)
+    return ENGINE_MODULES.includes(specifier)
       ? []
-      : [`the guest agent runs on QuickJS: its modules are ${GUEST_AGENT_MODULES.join(', ')}`];
+      : [`what runs on QuickJS has its modules: ${ENGINE_MODULES.join(', ')}`];
   }
-  const isAllowed = isInSome(target, GUEST_AGENT_USES) && !isIn(target, 'src/lib/node');
-  return isAllowed
-    ? []
-    : ['the guest agent may use src/protocol, src/oci and src/lib (not src/lib/node), nothing else'];
+  const isAllowed = isInSome(target, uses) && !isIn(target, 'src/lib/node');
+  return isAllowed ? [] : [`${rule} (not src/lib/node), nothing else`];
 }
 
 /** Folders of one row that import each other, type imports included: they could not be read one after the other. */

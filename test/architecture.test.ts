@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { projectDirectory } from '../scripts/lib/paths.ts';
 import { layerOf, type SourceFile, violations } from './architecture-rules.ts';
 
-const FOLDERS = '{src,guest-agent,scripts,images,kernel-config,native}';
+const FOLDERS = '{src,guest-agent,shim,scripts,images,kernel-config,native}';
 
 function projectFiles(): SourceFile[] {
   return globSync(`${FOLDERS}/**/*.ts`, {
@@ -47,7 +47,7 @@ test('the table of ARCHITECTURE.md is the one that is checked', () => {
 test('what ARCHITECTURE.md names is there, and so is what pages link to', () => {
   const named = [
     ...readFileSync(`${projectDirectory}/ARCHITECTURE.md`, 'utf8').matchAll(
-      /\b((?:src|guest-agent|native|kernel-config|images|scripts|test|docs)\/[\w./-]*\w)/g,
+      /\b((?:src|guest-agent|shim|native|kernel-config|images|scripts|test|docs)\/[\w./-]*\w)/g,
     ),
   ].map(([, path = '']) => path);
   const pages = globSync('{*.md,docs/**/*.md,kernel-config/*.md,images/**/*.md,native/**/*.md}', {
@@ -86,6 +86,12 @@ describe('the check', () => {
     ['a script in the product', 'src/vmm/vm.ts', "import { run } from '../../scripts/lib/run.ts';"],
     ['the VMM in the guest agent', 'guest-agent/src/agent.ts', "import { x } from '../../src/vmm/vm.ts';"],
     ['node:* in the guest agent', 'guest-agent/src/agent.ts', "import { x } from 'node:fs';"],
+    [
+      'what the agent does in a guest, in the shim',
+      'shim/src/relay.ts',
+      "import { x } from '../../guest-agent/src/container/manager.ts';",
+    ],
+    ['the runtime in the shim', 'shim/src/relay.ts', "import { x } from '../../src/runtime/events.ts';"],
     ['src/lib/node in the guest agent', 'guest-agent/src/a.ts', "import { x } from '../../src/lib/node/log-file.ts';"],
     ['a test helper in the product', 'src/bus/bus.ts', "import { x } from './testing/mock.ts';"],
     ['the product in a build', 'images/host/build.ts', "import { x } from '../../src/vmm/vm.ts';"],
@@ -129,6 +135,8 @@ describe('the check', () => {
     ['src/bus/bus.test.ts', "import { test } from 'vitest';"],
     ['src/protocol/generate.ts', "import { generateCodecs } from '../../scripts/lib/protoc.ts';"],
     ['guest-agent/src/agent.ts', "import { x } from '../../src/protocol/frame.ts';"],
+    ['shim/src/relay.ts', "import { x } from '../../guest-agent/src/event-loop.ts';"],
+    ['shim/src/relay.ts', "import { x } from '../../src/protocol/frame.ts';"],
     ['guest-agent/src/linux/call.ts', "import * as sys from 'tskata-sys';"],
     ['kernel-config/build.ts', "import { run } from '../scripts/lib/run.ts';"],
   ])('has nothing against %s with %s', (path, line) => {

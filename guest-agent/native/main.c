@@ -7,6 +7,7 @@
 // Written by qjsc from the bundled TypeScript.
 extern const uint32_t agent_bytecode_size;
 extern const uint8_t agent_bytecode[];
+// PROGRAM_NAME comes with the compiler's command line: other programs run on this engine as well.
 
 // A runaway allocation ends in a JavaScript error, not in the guest's OOM killer. The largest frame is 4 MiB.
 #define MEMORY_LIMIT_BYTES (64u << 20)
@@ -21,7 +22,7 @@ static void print_error(JSContext *ctx, const char *what, JSValueConst error) {
   const char *text = JS_ToCString(ctx, error);
   JSValue stack = JS_IsObject(error) ? JS_GetPropertyStr(ctx, error, "stack") : JS_UNDEFINED;
   const char *stack_text = JS_IsString(stack) ? JS_ToCString(ctx, stack) : NULL;
-  fprintf(stderr, "tskata-agent: %s: %s\n%s", what, text == NULL ? "(no text)" : text,
+  fprintf(stderr, PROGRAM_NAME ": %s: %s\n%s", what, text == NULL ? "(no text)" : text,
           stack_text == NULL ? "" : stack_text);
   if (stack_text != NULL) JS_FreeCString(ctx, stack_text);
   if (text != NULL) JS_FreeCString(ctx, text);
@@ -108,7 +109,7 @@ int main(int argc, char **argv) {
   JSRuntime *rt = JS_NewRuntime();
   JSContext *ctx = rt == NULL ? NULL : JS_NewContextRaw(rt);
   if (ctx == NULL) {
-    fputs("tskata-agent: fatal: not enough memory to start\n", stderr);
+    fputs(PROGRAM_NAME ": fatal: not enough memory to start\n", stderr);
     return 1;
   }
   JS_SetMemoryLimit(rt, MEMORY_LIMIT_BYTES);

@@ -7,6 +7,7 @@ import { buildStockKernels } from '../../images/stock-kernels/build.ts';
 import { buildKernel } from '../../kernel-config/build.ts';
 import { buildNative } from '../../native/build.ts';
 import { buildProxy } from '../../native/proxy/build.ts';
+import { buildShim } from '../../shim/build.ts';
 import { buildProbe } from '../../test/conformance/probe.ts';
 import { buildHelpers } from '../../test/oci/helpers.ts';
 import { buildPrograms } from './programs.ts';
@@ -17,6 +18,7 @@ export const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   native: buildNative,
   proxy: buildProxy,
   agent: buildAgent,
+  shim: buildShim,
   initramfs: buildInitramfs,
   kernel: buildKernel,
   rootfs: buildRootfs,

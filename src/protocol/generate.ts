@@ -10,7 +10,7 @@ import { fieldLine, type Presence, type ScalarType } from './codec.ts';
 const directory = import.meta.dirname;
 
 /** Names of the .proto files, without their ending. */
-export const protocols: readonly string[] = ['agent', 'sandbox', 'ttrpc'];
+export const protocols: readonly string[] = ['agent', 'containerd', 'sandbox', 'ttrpc'];
 
 // Types only; 64-bit integers as bigint.
 const OPTIONS = ['forceLong=bigint', 'outputServices=none', 'outputEncodeMethods=false'];

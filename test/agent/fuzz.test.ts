@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { buildGuestProgram } from '../../guest-agent/build.ts';
+import { buildEngineProgram } from '../../guest-agent/build.ts';
 import { agentService } from '../../src/protocol/agent-service.ts';
 import { answerTo, type PeerCase } from '../../src/protocol/testing/peer-case.ts';
 import { closing, TestAgent } from './harness.ts';
@@ -32,7 +32,11 @@ async function answersOnQuickjs(cases: readonly PeerCase[]): Promise<string[]> {
 }
 
 async function answersToBatch(cases: readonly PeerCase[]): Promise<string[]> {
-  const program = await buildGuestProgram('answer-cases', 'src/testing/answer-cases.ts');
+  const program = await buildEngineProgram(
+    'answer-cases',
+    'guest-agent/src/testing/answer-cases.ts',
+    'guest/answer-cases',
+  );
   const folder = mkdtempSync(join(tmpdir(), 'tskata-fuzz-'));
   try {
     const file = join(folder, 'cases');

@@ -91,6 +91,7 @@ export const ENOTEMPTY = 39;
 export const EOPNOTSUPP = 95;
 export const ECONNRESET = 104;
 export const ECHILD = 10;
+export const ECONNREFUSED = 111;
 export const EINPROGRESS = 115;
 export const ENOTCONN = 107;
 export const ENXIO = 6;

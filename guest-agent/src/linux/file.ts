@@ -155,6 +155,19 @@ export function tryRemoveFile(path: string, at: number): void {
   tryCall(abi.SYS_unlinkat, at, path, 0);
 }
 
+/** Gives a file one more name. @throws SystemError EEXIST where there is something of that name */
+export function linkFile(path: string, name: string): void {
+  call('link', name, abi.SYS_linkat, abi.AT_FDCWD, path, abi.AT_FDCWD, name, 0);
+}
+
+/** Writes a file that is there with all of the text, or as it was. */
+export function replaceFile(path: string, text: string, mode: number): void {
+  const temporary = `${path}.new`;
+  const fd = open(temporary, abi.O_WRONLY | abi.O_CREAT | abi.O_TRUNC, mode);
+  withFd(fd, () => writeAll(fd, encodeUtf8(text), temporary));
+  call('rename', path, abi.SYS_renameat, abi.AT_FDCWD, temporary, abi.AT_FDCWD, path);
+}
+
 /** Fails unless this process may execute the file, judged as execve(2) does: with the effective ids and capabilities. */
 export function requireExecutable(path: string): void {
   call('eaccess', path, abi.SYS_faccessat2, abi.AT_FDCWD, path, abi.X_OK, abi.AT_EACCESS);

@@ -156,15 +156,28 @@ const SIGSET_BYTES = 8;
 
 /** Sets which signals wait: all of them, or none. */
 export function blockSignals(all: boolean): void {
-  const set = new Uint8Array(SIGSET_BYTES).fill(all ? 0xff : 0);
+  setSignalMask(new Uint8Array(SIGSET_BYTES).fill(all ? 0xff : 0));
+}
+
+/** Lets one signal wait, and no other. */
+export function blockOneSignal(signal: number): void {
+  setSignalMask(signalSet(signal));
+}
+
+function setSignalMask(set: Uint8Array): void {
   call('rt_sigprocmask', '', abi.SYS_rt_sigprocmask, abi.SIG_SETMASK, set, null, SIGSET_BYTES);
+}
+
+function signalSet(signal: number): Uint8Array {
+  const { bytes, view } = structure(SIGSET_BYTES);
+  view.setBigUint64(0, 1n << BigInt(signal - 1), true);
+  return bytes;
 }
 
 /** A descriptor that becomes readable when a child ends. SIGCHLD must be blocked. */
 export function openChildSignals(): number {
-  const { bytes, view } = structure(SIGSET_BYTES);
-  view.setBigUint64(0, 1n << BigInt(abi.SIGCHLD - 1), true);
-  return call('signalfd', '', abi.SYS_signalfd4, -1, bytes, SIGSET_BYTES, abi.SFD_CLOEXEC | abi.SFD_NONBLOCK);
+  const flags = abi.SFD_CLOEXEC | abi.SFD_NONBLOCK;
+  return call('signalfd', '', abi.SYS_signalfd4, -1, signalSet(abi.SIGCHLD), SIGSET_BYTES, flags);
 }
 
 /** Begins a session of its own. */

@@ -22,7 +22,18 @@ export function serve(
   connectionsMax: number,
   handle: (fd: number) => Promise<void>,
 ): Pollable {
-  const listener = new Pollable(loop, listen(address));
+  return acceptOn(loop, listen(address), address, connectionsMax, handle);
+}
+
+/** The same on a socket that listens already, which it takes over. @param address for messages */
+export function acceptOn(
+  loop: EventLoop,
+  socket: number,
+  address: Address,
+  connectionsMax: number,
+  handle: (fd: number) => Promise<void>,
+): Pollable {
+  const listener = new Pollable(loop, socket);
   let connections = 0;
   const acceptOne = (): void => {
     const { fd, peerCid } = accept(listener.fd, describe(address));

@@ -1,0 +1,77 @@
+// The sockets that the shims listen on: files that may outlive who made them.
+import * as abi from '../../guest-agent/src/linux/abi.gen.ts';
+import { isErrno } from '../../guest-agent/src/linux/call.ts';
+import { close, linkFile, statusOf, tryRemoveFile } from '../../guest-agent/src/linux/file.ts';
+import { listen, startConnect } from '../../guest-agent/src/linux/socket.ts';
+
+/** Whether somebody listens there. */
+export function isServed(path: string): boolean {
+  try {
+    close(startConnect({ family: 'unix', path }));
+    return true;
+  } catch (error) {
+    if (isErrno(error, abi.ENOENT, abi.ECONNREFUSED)) return false;
+    // Somebody listens who is busy.
+    if (isErrno(error, abi.EAGAIN)) return true;
+    throw error;
+  }
+}
+
+/**
+ * Listens on a path, unless somebody else does. The socket has its name from the moment on when it listens, and not before: of two who
+ * want it one gets it, and the other finds it served.
+ * @returns undefined when somebody else does
+ */
+export function claim(path: string, pid: number): number | undefined {
+  const own = `${path}.${pid}`;
+  tryRemoveFile(own, abi.AT_FDCWD);
+  const socket = listen({ family: 'unix', path: own });
+  try {
+    while (!tryLink(own, path)) {
+      if (isServed(path)) {
+        close(socket);
+        return undefined;
+      }
+      // Left by one that was killed.
+      tryRemoveFile(path, abi.AT_FDCWD);
+    }
+    return socket;
+  } finally {
+    tryRemoveFile(own, abi.AT_FDCWD);
+  }
+}
+
+function tryLink(path: string, name: string): boolean {
+  try {
+    linkFile(path, name);
+    return true;
+  } catch (error) {
+    if (isErrno(error, abi.EEXIST)) return false;
+    throw error;
+  }
+}
+
+/** A file by its path and by what it is: not the one that somebody else makes there later. */
+export class SocketFile {
+  readonly path: string;
+  readonly #identity: string | undefined;
+
+  constructor(path: string) {
+    this.path = path;
+    this.#identity = identityOf(path);
+  }
+
+  remove(): void {
+    if (this.#identity !== undefined && identityOf(this.path) === this.#identity)
+      tryRemoveFile(this.path, abi.AT_FDCWD);
+  }
+}
+
+function identityOf(path: string): string | undefined {
+  try {
+    return statusOf(path).identity;
+  } catch (error) {
+    if (isErrno(error, abi.ENOENT)) return undefined;
+    throw error;
+  }
+}
