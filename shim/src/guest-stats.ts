@@ -13,8 +13,8 @@ import type { GuestStats } from './metrics.ts';
 
 /** Host side of the guest's vsock, in the state directory of each of its containers. */
 const VSOCK_SOCKET = 'vsock.sock';
-/** Engines give a shim two seconds for a call of this kind (containerd, "io.containerd.timeout.metrics.shimstats"). */
-const TIMEOUT_MS = 2000;
+/** An agent that does not answer within this time is not going to. */
+const TIMEOUT_MS = 10_000;
 
 /**
  * @param directory the container's state directory
@@ -32,11 +32,10 @@ export async function askGuest(loop: EventLoop, directory: string, containerId: 
     },
   );
   try {
-    const [container, details] = await Promise.all([
-      client.call(agentService, 'ContainerStats', { containerId }),
-      client.call(agentService, 'GuestDetails', {}),
-    ]);
-    return { container, memoryTotalBytes: details.memoryTotalBytes };
+    const container = await client.call(agentService, 'ContainerStats', { containerId });
+    if (container.memory?.limitBytes !== undefined) return { container };
+    const { memoryTotalBytes } = await client.call(agentService, 'GuestDetails', {});
+    return { container, memoryTotalBytes };
   } finally {
     cancel();
     client.close();

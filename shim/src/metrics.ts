@@ -9,8 +9,8 @@ const NO_LIMIT = 2n ** 64n - 1n;
 
 export interface GuestStats {
   readonly container: ContainerStatsResponse;
-  /** All that the guest has, bytes: what a container without a limit of its own may use. */
-  readonly memoryTotalBytes: bigint;
+  /** All that the guest has, bytes: what a container without a limit of its own may use. Asked for such ones only. */
+  readonly memoryTotalBytes?: bigint;
 }
 
 /**
@@ -34,7 +34,7 @@ export function withGuestStats(hostStats: Uint8Array, { container, memoryTotalBy
       nrThrottled: cpu?.throttledPeriods ?? 0n,
       throttledUsec: cpu?.throttledUs ?? 0n,
     },
-    memory: memory === undefined ? undefined : memoryStat(memory, memoryTotalBytes),
+    memory: memory === undefined ? undefined : memoryStat(memory, memoryTotalBytes ?? NO_LIMIT),
     rdma: host.rdma,
     io: host.io,
     hugetlb: hugetlb.map(({ pageSize, usageBytes, limitBytes = NO_LIMIT }) => ({
@@ -48,15 +48,21 @@ export function withGuestStats(hostStats: Uint8Array, { container, memoryTotalBy
 }
 
 function memoryStat(memory: MemoryStats, memoryTotalBytes: bigint): MemoryStat {
-  const { usageBytes, peakBytes, limitBytes, swapUsageBytes, swapLimitBytes = NO_LIMIT, stat } = memory;
-  const limit = limitBytes === undefined || limitBytes > memoryTotalBytes ? memoryTotalBytes : limitBytes;
+  const {
+    usageBytes,
+    peakBytes,
+    limitBytes = memoryTotalBytes,
+    swapUsageBytes,
+    swapLimitBytes = NO_LIMIT,
+    stat,
+  } = memory;
   const none = MemoryStat.decode(new Uint8Array(0));
   const counted = stat.map(({ name, value }) => [camelCase(name), value] as const).filter(([name]) => name in none);
   return {
     ...none,
     ...Object.fromEntries(counted),
     usage: usageBytes,
-    usageLimit: limit,
+    usageLimit: limitBytes,
     maxUsage: peakBytes,
     swapUsage: swapUsageBytes,
     swapLimit: swapLimitBytes,

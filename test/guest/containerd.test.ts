@@ -92,6 +92,10 @@ const CLIENT = `trap "echo ends; exit 3" TERM; echo out; echo err >&2
 const WEB = `mkdir /www; echo from the pod > /www/index.html
   httpd -p 80 -h /www; exec httpd -f -p 127.0.0.1:8080 -h /www`;
 
+/** Bytes that a container is made to use, and what its few processes take at most beside them: less than any VM. */
+const FILLED = 30_000_000;
+const SMALL = 8_000_000;
+
 const foldersIn = (path: string): string[] =>
   readdirSync(path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
 
@@ -186,11 +190,18 @@ describe.each(['runc', 'tskata'])('a pod of %s', (handler) => {
   });
 
   test('has statistics', async () => {
+    await pod.exec(client, `head -c ${FILLED} /dev/zero > /dev/shm/filled`);
     const containers = await pod.containerStats();
     const sum = await pod.stats();
+    const memoryOf = (id: string): number =>
+      Number(containers.find(({ attributes }) => attributes?.id === id)?.memory?.workingSetBytes?.value);
 
     expect(containers.map(({ attributes }) => attributes?.id).toSorted()).toEqual([web, client].toSorted());
-    expect(containers.map(({ memory }) => memory?.workingSetBytes?.value)).not.toContain(0n);
+    expect(memoryOf(client)).toBeGreaterThan(FILLED);
+    expect(memoryOf(client)).toBeLessThan(FILLED + SMALL);
+    expect(memoryOf(web)).toBeGreaterThan(0);
+    expect(memoryOf(web)).toBeLessThan(SMALL);
+    expect(containers.map(({ cpu }) => cpu?.usageCoreNanoSeconds?.value)).not.toContain(0n);
     expect(sum?.cpu?.usageCoreNanoSeconds?.value).toBeGreaterThan(0n);
     expect(sum?.network?.defaultInterface?.name).toBe('eth0');
   });

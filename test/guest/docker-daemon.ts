@@ -13,7 +13,9 @@ export const IMAGE = 'tskata-box';
 
 const CONTAINERD_SOCKET = '/run/containerd/containerd.sock';
 const PID_FILE = '/run/docker.pid';
+/** Where the runtimes' states are: of those that Docker calls by their programs, and of ours with its shim. */
 const EXEC_ROOT = '/run/docker';
+const SHIM_ROOT = '/run/containerd/tskata';
 
 /** What its BuildKit runs containers with. */
 const BUILDKIT = { DOCKER_BUILDKIT_RUNC_COMMAND: join(BUILD, 'bin/tskata') };
@@ -72,10 +74,8 @@ export class DockerDaemon implements AsyncDisposable {
 /** Ids of the containers of Docker that a runtime knows. */
 export function knownContainers(): string[] {
   const roots = readdirSync(EXEC_ROOT).filter((name) => name.startsWith('runtime-'));
-  return roots.flatMap((name) => {
-    const folder = join(EXEC_ROOT, name, 'moby');
-    return existsSync(folder) ? readdirSync(folder) : [];
-  });
+  const folders = [...roots.map((name) => join(EXEC_ROOT, name)), SHIM_ROOT].map((root) => join(root, 'moby'));
+  return folders.flatMap((folder) => (existsSync(folder) ? readdirSync(folder) : []));
 }
 
 /** What containers may leave on the host: counts of what is there now. */

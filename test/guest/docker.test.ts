@@ -264,12 +264,27 @@ test('a container is looked at, stopped for a while, copied from and to, and end
   await printed('unpause', 'c1');
   expect(await printed('top', 'c1')).toContain('sleep 1');
   await printed('update', '--pids-limit', '50', 'c1');
-  expect(await printed('stats', '--no-stream', '--format', '{{.PIDs}}', 'c1')).toMatch(/^\d+$/);
   await printed('stop', '-t', '60', 'c1');
   expect(await printed('wait', 'c1')).toBe('3');
   expect(await printed('logs', 'c1')).toBe('up');
   await printed('rm', 'c1');
   expect(knownContainers()).toEqual([]);
+});
+
+test('statistics are those of the container, and not of its virtual machine: as with runc', async () => {
+  const filled = `head -c ${40 << 20} /dev/zero > /dev/shm/filled; echo filled; exec sleep 1000`;
+  const statsOf = async (runtime: string): Promise<string> => {
+    const name = `stats-${runtime}`;
+    await printed('run', '-d', '--name', name, `--runtime=${runtime}`, '-m', '128m', IMAGE, 'sh', '-c', filled);
+    await expect.poll(() => printed('logs', name), PATIENCE).toBe('filled');
+    const line = await printed('stats', '--no-stream', '--format', '{{.MemUsage}}, {{.PIDs}}', name);
+    await printed('rm', '-f', name);
+    return line;
+  };
+
+  const filledAndLittleMore = /^4[012][.\d]*MiB \/ 128MiB, 1$/;
+  expect(await statsOf('runc')).toMatch(filledAndLittleMore);
+  expect(await statsOf('tskata')).toMatch(filledAndLittleMore);
 });
 
 test('containers of one virtual machine share its network; another machine cannot', async () => {

@@ -41,13 +41,12 @@ describe.runIf(emulated)('the emulated host', () => {
 
   test('has Docker configured with the runtime', () => {
     expect(() => output('dockerd', '--validate', '--config-file', '/etc/docker/daemon.json')).not.toThrow();
-    expect(JSON.parse(readFileSync('/etc/docker/daemon.json', 'utf8')).runtimes).toEqual({
-      tskata: { path: '/usr/local/bin/tskata' },
-    });
+    expect(output('tskata', 'install', 'docker')).toContain('nothing to change');
   });
 
   test('has containerd configured with the runtime', () => {
-    expect(output('containerd', 'config', 'dump')).toContain('BinaryName = "/usr/local/bin/tskata"');
+    expect(output('containerd', 'config', 'dump')).toContain('/usr/local/bin/containerd-shim-tskata-v2');
+    expect(output('tskata', 'install', 'containerd')).toContain('nothing to change');
   });
 
   test('has podman configured with the runtime', () => {

@@ -1,0 +1,207 @@
+// The shim as containerd calls it, in front of something that looks like containerd-shim-runc-v2.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { buildShim } from '../../shim/build.ts';
+import { toAddress } from '../../shim/src/addresses.ts';
+import type { TtrpcClient } from '../../src/protocol/client.ts';
+import { Metrics } from '../../src/protocol/containerd.gen.ts';
+import { uniqueId } from '../agent/harness.ts';
+import { ShimBed, taskService } from './bed.ts';
+
+const PATIENCE = { timeout: 20_000, interval: 20 };
+/** What a relay may take of the machine's memory. */
+const RESIDENT_MAX_KIB = 2048;
+
+let bed: ShimBed;
+let id: string;
+beforeEach(async () => {
+  bed = await ShimBed.create();
+  id = uniqueId();
+});
+afterEach(async () => {
+  const ids = [id, `${id}-2`];
+  await bed[Symbol.asyncDispose]();
+  await expect.poll(() => ids.flatMap((name) => bed.relays(name)), PATIENCE).toEqual([]);
+});
+
+/** Starts a shim, and makes its container. */
+async function startTask(): Promise<TtrpcClient> {
+  const client = await bed.connect((await bed.call('start', id)).stdout);
+  const value = new Uint8Array([0x3a, bed.root.length, ...Buffer.from(bed.root)]); // field 7, the root
+  const options = { typeUrl: 'containerd.runc.v1.Options', value };
+  await client.call(taskService, 'Create', { id, bundle: bed.bundle(id), options });
+  return client;
+}
+
+async function processes(client: TtrpcClient, of = id): Promise<bigint | undefined> {
+  const { stats } = await client.call(taskService, 'Stats', { id: of });
+  return Metrics.decode(stats?.value ?? new Uint8Array(0)).pids?.current;
+}
+
+describe('start', () => {
+  test('tells of a socket beside that of containerd-shim-runc-v2, there and in the bundle', async () => {
+    const { status, stdout, stderr } = await bed.call('start', id);
+
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: toAddress(bed.relay), stderr: '' });
+    expect(readFileSync(join(bed.bundle(id), 'address'), 'utf8')).toBe(stdout);
+    expect(bed.calls()).toEqual([`-namespace moby -address /a -publish-binary /p -id ${id} start`]);
+  });
+
+  test('of another container of a pod needs no second relay', async () => {
+    const first = await bed.call('start', id);
+    const second = await bed.call('start', `${id}-2`);
+
+    expect(second).toMatchObject({ status: 0, stdout: first.stdout });
+    expect(bed.relays(`${id}-2`)).toEqual([]);
+    expect(bed.relays(id)).toHaveLength(1);
+  });
+
+  test('takes the place of a relay that was killed', async () => {
+    await bed.call('start', id);
+    for (const pid of bed.relays(id)) process.kill(pid, 'SIGKILL');
+    await expect.poll(() => bed.relays(id), PATIENCE).toEqual([]);
+
+    const again = await bed.call('start', `${id}-2`);
+
+    const client = await bed.connect(again.stdout);
+    expect(await client.call(taskService, 'State', { id })).toEqual({ id });
+  });
+
+  test('that fails ends as containerd-shim-runc-v2 does, and leaves nothing', async () => {
+    writeFileSync(join(bed.folder, 'fails'), '');
+
+    const { status, stdout } = await bed.call('start', id);
+
+    expect({ status, stdout }).toEqual({ status: 7, stdout: 'no room\n' });
+    expect(existsSync(bed.relay)).toBe(false);
+  });
+
+  test.each([
+    [
+      'without the rest of containerd',
+      ['-namespace', 'n', '-id', 'c', 'start'],
+      1,
+      /containerd-shim-runc-v2, a part of/,
+    ],
+    ['without a namespace', ['-id', 'c', 'start'], 1, /shim namespace cannot be empty/],
+    ['without an id', ['-namespace', 'n', 'start'], 1, /id of the container is missing/],
+    ['without an action', ['-namespace', 'n', '-id', 'c'], 2, /the action is missing[\s\S]*usage:/],
+    ['with a flag that nobody knows', ['-x', 'start'], 2, /flag provided but not defined: -x/],
+  ])('%s says so', async (_what, words, expected, message) => {
+    const { status, stdout, stderr } = await bed.run(words, bed.folder, bed.root);
+
+    expect({ status, stdout }).toEqual({ status: expected, stdout: '' });
+    expect(stderr).toMatch(message);
+  });
+});
+
+test('tells its version', async () => {
+  expect((await bed.run(['-v'])).stdout).toMatch(/^containerd-shim-tskata-v2:\n {2}Version: {2}\d+\.\d+\.\d+\n/);
+});
+
+test('leaves it to containerd-shim-runc-v2 to tell about itself', async () => {
+  await bed.run(['-info']);
+
+  expect(bed.calls()).toEqual(['-info']);
+});
+
+describe('the relay', () => {
+  test('has containers made with the runtime beside it', async () => {
+    await startTask();
+
+    const program = join(dirname(await buildShim()), 'tskata');
+    expect(bed.options).toEqual({ binaryName: program, root: bed.root, systemdCgroup: true });
+  });
+
+  test('tells what a container uses in its guest, and passes other answers on', async () => {
+    await bed.serveGuest(id, 3n);
+    const client = await startTask();
+
+    const answers = await Promise.all([
+      processes(client),
+      client.call(taskService, 'State', { id }),
+      processes(client),
+    ]);
+
+    expect(answers).toEqual([3n, { id }, 3n]);
+  });
+
+  test('passes on what containerd-shim-runc-v2 tells of a container that was not made through it', async () => {
+    const client = await startTask();
+
+    expect(await processes(client, 'other')).toBe(99n);
+  });
+
+  test('says so when the guest does not answer, and goes on', async () => {
+    const client = await startTask();
+
+    await expect(processes(client)).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining(`the guest's agent does not answer through ${bed.root}/moby/${id}`),
+    });
+    expect(await client.call(taskService, 'State', { id })).toEqual({ id });
+  });
+
+  test('serves containerd again when that has been started again', async () => {
+    await bed.serveGuest(id, 3n);
+    const before = await startTask();
+    before.close();
+
+    const client = await bed.connect(readFileSync(join(bed.bundle(id), 'address'), 'utf8'));
+
+    expect(await processes(client)).toBe(3n);
+  });
+
+  test('ends with containerd-shim-runc-v2, connections and sockets too', async () => {
+    const client = await startTask();
+
+    await client.call(taskService, 'Shutdown', { id });
+
+    expect(await client.closed).toMatchObject({ code: 'UNAVAILABLE' });
+    await expect.poll(() => bed.relays(id), PATIENCE).toEqual([]);
+    expect([existsSync(bed.relay), existsSync(bed.socket)]).toEqual([false, false]);
+  });
+
+  test('is small, after hundreds of calls too', async () => {
+    await bed.serveGuest(id, 3n);
+    const client = await startTask();
+    for (let round = 0; round < 300; round += 1) await processes(client);
+
+    const [pid = 0] = bed.relays(id);
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    expect(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1])).toBeLessThan(RESIDENT_MAX_KIB);
+  });
+});
+
+describe('delete', () => {
+  test('is what containerd-shim-runc-v2 makes of it', async () => {
+    await bed.call('start', id);
+
+    const { status, stdout } = await bed.call('delete', id, '-bundle', bed.bundle(id));
+
+    expect({ status, stdout }).toEqual({ status: 0, stdout: 'deleted' });
+    expect(bed.calls().at(-1)).toMatch(/ -bundle \S+ delete$/);
+    // Its relay lives, and so does it: another container of the pod may need both.
+    expect(bed.asked).toEqual([]);
+  });
+
+  test('ends the containerd-shim-runc-v2 that a killed relay has left', async () => {
+    await startTask();
+    for (const pid of bed.relays(id)) process.kill(pid, 'SIGKILL');
+    await expect.poll(() => bed.relays(id), PATIENCE).toEqual([]);
+    const bundle = bed.bundle(id);
+
+    const { status, stdout } = await bed.call('delete', id, '-bundle', bundle);
+
+    expect({ status, stdout }).toEqual({ status: 0, stdout: 'deleted' });
+    expect(bed.asked.slice(1)).toEqual([`Delete ${id}`, `Shutdown ${id}`]);
+    expect([existsSync(bed.relay), existsSync(bed.socket)]).toEqual([false, false]);
+  });
+
+  test('of what was never started does what it can', async () => {
+    const { status, stdout } = await bed.call('delete', id);
+
+    expect({ status, stdout }).toEqual({ status: 0, stdout: 'deleted' });
+  });
+});
