@@ -133,6 +133,8 @@ describe('containerd', () => {
     const path = join(import.meta.dirname, '../../images/host/etc/containerd/config.toml');
     const text = readFileSync(path, 'utf8');
 
-    expect(install(text).text).toBe(text);
+    const shim = { path: '/usr/local/bin/containerd-shim-tskata-v2' };
+
+    expect(containerd.install({ path, text }, setup({}, undefined, shim)).text).toBe(text);
   });
 });
