@@ -13,6 +13,7 @@ import { holdMounts } from './held-mounts.ts';
 import { runHooks } from './hooks.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
 import { checkInstallation, type Installation } from './installation.ts';
+import { onInterrupt } from './interrupt.ts';
 import { type Launched, launchProxy } from './launch.ts';
 import { planNamespaces } from './namespaces.ts';
 import type { Warn } from './operations.ts';
@@ -209,19 +210,6 @@ function hostPlace({ directory, config, rootfs }: Bundle, namespaces: readonly H
       readOnly: options.includes('ro'),
       recursive: options.includes('rbind'),
     })),
-  };
-}
-
-/** Signals with which a person or a service manager ends a command. (Not SIGHUP: a handler would undo nohup(1).) */
-const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;
-
-/** Makes of an interrupt a failure like any other, after which nothing stays: by default it would end us on the spot. */
-function onInterrupt(action: () => void): Disposable {
-  for (const signal of INTERRUPTS) process.on(signal, action);
-  return {
-    [Symbol.dispose]() {
-      for (const signal of INTERRUPTS) process.off(signal, action);
-    },
   };
 }
 

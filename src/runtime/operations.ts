@@ -1,11 +1,12 @@
 // What is done to a container that is there: start, kill, delete.
 import { messageOf } from '../lib/errors.ts';
-import { SIGKILL, SIGRTMAX } from '../oci/signals.ts';
+import { SIGKILL, SIGRTMAX, SIGTERM } from '../oci/signals.ts';
 import { canDelete, canKill, canStart } from '../oci/status.ts';
 import { StatusError } from '../protocol/status.ts';
 import { currentState, currentStatus } from './container-state.ts';
 import { runHooks } from './hooks.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
+import { onInterrupt } from './interrupt.ts';
 import { hasOwnSandbox, membersOf } from './pod.ts';
 import { isAlive, type ProcessIdentity, signalIdentity, waitForEnd } from './process-identity.ts';
 import { RuntimeError } from './runtime-error.ts';
@@ -70,13 +71,13 @@ export async function killContainer(store: StateStore, id: string, signal: numbe
 
 /**
  * Removes a container and all it held.
- * @param force whatever its status; one that is not there is no error then
+ * @param force whatever its status, and whoever works on it: a verb that hangs is ended; a container that is not there is no error then
  * @throws RuntimeError NOT_FOUND, WRONG_STATUS
  */
 export async function deleteContainer(store: StateStore, id: string, force: boolean, warn: Warn): Promise<void> {
   if (force) store.sweep(id);
   try {
-    using _lock = store.lock(id);
+    using _lock = store.lock(id, force ? verbEnder() : undefined);
     const record = readForDelete(store, id, force);
     const status = record === undefined ? 'stopped' : currentStatus(record);
     if (!force && !canDelete(status)) {
@@ -92,6 +93,15 @@ export async function deleteContainer(store: StateStore, id: string, force: bool
   } catch (error) {
     if (!(force && error instanceof RuntimeError && error.code === 'NOT_FOUND')) throw error;
   }
+}
+
+/** @returns what tells a verb to end, and kills it when it is called for it again */
+function verbEnder(): (verb: ProcessIdentity) => void {
+  const told = new Set<number>();
+  return (verb) => {
+    signalIdentity(verb, told.has(verb.pid) ? SIGKILL : SIGTERM);
+    told.add(verb.pid);
+  };
 }
 
 /** Without force a VM does not end under others that run in it. */
@@ -112,9 +122,14 @@ async function endUnknown(store: StateStore, id: string): Promise<void> {
   await call.catch(ignoreLostSandbox);
 }
 
-/** config.md, "Poststart" and "Poststop": a failure is a warning, and life goes on. */
+/** config.md, "Poststart" and "Poststop": a failure is a warning, and life goes on. No hook outlives an interrupt. */
 async function runLateHooks(point: 'poststart' | 'poststop', record: ContainerRecord, warn: Warn): Promise<void> {
-  await runHooks(point, record.hooks?.[point], currentState(record)).catch((error) => warn(messageOf(error)));
+  const interrupt = new AbortController();
+  using _signals = onInterrupt(() => interrupt.abort());
+  const state = currentState(record);
+  await runHooks(point, record.hooks?.[point], state, interrupt.signal).catch((error) => warn(messageOf(error)));
+  if (interrupt.signal.aborted)
+    throw new RuntimeError('HOOK_FAILED', `interrupted in a ${point} hook`, { id: record.id });
 }
 
 /** With force, a record that cannot be read does not keep the rest from being removed. */

@@ -4,6 +4,7 @@ import {
   closeSync,
   constants,
   fstatSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -15,6 +16,7 @@ import {
   statSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { makeFolders } from '../lib/node/make-folders.ts';
@@ -23,7 +25,7 @@ import { isContainerId } from '../oci/state.ts';
 import type { Phase } from '../oci/status.ts';
 import type { Resources } from '../oci/update-merge.ts';
 import type { NamespaceIdentities } from './namespaces.ts';
-import type { ProcessIdentity } from './process-identity.ts';
+import { identify, type ProcessIdentity } from './process-identity.ts';
 import { RuntimeError } from './runtime-error.ts';
 
 /** The content of `state.json`. */
@@ -71,6 +73,9 @@ export const SANDBOX_LOG = 'sandbox.log';
 /** A `StartReport`, written when the sandbox ends. */
 export const REPORT_FILE = 'report.json';
 
+/** Verbs take seconds on slow machines too; longer, and whoever wants the container gone need not wait. */
+const PATIENCE_S = 10;
+
 /** util-linux, on every Debian machine. */
 const FLOCK = '/usr/bin/flock';
 
@@ -105,11 +110,11 @@ export class StateStore {
     mkdirSync(scratch, { mode: 0o700 });
     let lock: Lock | undefined;
     try {
-      lock = new Lock(join(scratch, LOCK_FILE), constants.O_CREAT);
+      lock = Lock.take(join(scratch, LOCK_FILE), constants.O_CREAT);
       writeFileSync(join(scratch, STATE_FILE), encode(record), { mode: 0o600 });
       // rename(2) replaces an empty folder only, and no container's folder is ever empty.
       renameSync(scratch, directory);
-      return lock;
+      return lock as Lock;
     } catch (error) {
       lock?.[Symbol.dispose]();
       rmSync(scratch, { recursive: true, force: true });
@@ -119,19 +124,25 @@ export class StateStore {
     }
   }
 
-  /** Waits until no other verb works on this container. @throws RuntimeError NOT_FOUND */
-  lock(id: string): Disposable {
+  /**
+   * Waits until no other verb works on this container.
+   * @param impatient told of a verb that does so for longer than `PATIENCE_S`, again and again until it is over
+   * @throws RuntimeError NOT_FOUND
+   */
+  lock(id: string, impatient?: (holder: ProcessIdentity) => void): Disposable {
     const path = join(this.directory(id), LOCK_FILE);
     for (;;) {
-      let lock: Lock;
+      let lock: Lock | undefined;
       try {
-        lock = new Lock(path);
+        lock = Lock.take(path, 0, impatient === undefined ? undefined : PATIENCE_S);
       } catch (error) {
         throw errorCode(error) === 'ENOENT' ? notFound(id) : error;
       }
       // While we waited the container may have been deleted, and another one made under its name.
-      if (lock.isFile(path)) return lock;
-      lock[Symbol.dispose]();
+      if (lock?.isFile(path) === true) return lock;
+      const holder = lock === undefined ? readHolder(path) : undefined;
+      lock?.[Symbol.dispose]();
+      if (holder !== undefined) impatient?.(holder);
     }
   }
 
@@ -227,18 +238,39 @@ export function removeEmpty(path: string): void {
   else throw new RuntimeError('STATE_DAMAGED', `${path} should be an empty file: it is left alone`, { path });
 }
 
-/** flock(2), which Node has not: flock(1) locks the open file that it inherits from us, and the lock stays with our descriptor. */
+/** What flock(1) ends with when the time is over. */
+const STATUS_TIMEOUT = 1;
+
+/**
+ * flock(2), which Node has not: flock(1) locks the open file that it inherits from us, and the lock stays with our descriptor. The file
+ * says who has it.
+ */
 class Lock implements Disposable {
   readonly #fd: number;
 
-  /** @param flags more flags of open(2) */
-  constructor(path: string, flags = 0) {
-    this.#fd = openSync(path, constants.O_RDWR | flags, 0o600);
-    const { status, error } = spawnSync(FLOCK, ['--exclusive', '3'], {
-      stdio: ['ignore', 'ignore', 'inherit', this.#fd],
+  private constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /**
+   * Waits for it.
+   * @param flags more flags of open(2)
+   * @param patienceS seconds; absent for as long as it takes
+   * @returns undefined when somebody has had it all the time
+   */
+  static take(path: string, flags = 0, patienceS?: number): Lock | undefined {
+    const fd = openSync(path, constants.O_RDWR | flags, 0o600);
+    const patience = patienceS === undefined ? [] : ['--timeout', String(patienceS)];
+    const { status, error } = spawnSync(FLOCK, ['--exclusive', ...patience, '3'], {
+      stdio: ['ignore', 'ignore', 'inherit', fd],
     });
-    if (status === 0) return;
-    closeSync(this.#fd);
+    if (status === 0) {
+      ftruncateSync(fd);
+      writeSync(fd, JSON.stringify(identify(process.pid)), 0);
+      return new Lock(fd);
+    }
+    closeSync(fd);
+    if (status === STATUS_TIMEOUT && patienceS !== undefined) return undefined;
     const message = `cannot lock ${path}: ${FLOCK} ${error === undefined ? `ended with status ${status}` : error.message}`;
     throw new RuntimeError('STATE_DAMAGED', message, { path }, { cause: error });
   }
@@ -249,5 +281,17 @@ class Lock implements Disposable {
 
   [Symbol.dispose](): void {
     closeSync(this.#fd);
+  }
+}
+
+/** Who has a lock, or had it last. @returns undefined where nobody has said so */
+function readHolder(path: string): ProcessIdentity | undefined {
+  try {
+    const { pid, startTime } = JSON.parse(readFileSync(path, 'utf8')) as Partial<ProcessIdentity>;
+    return Number.isInteger(pid) && Number.isInteger(startTime)
+      ? { pid: Number(pid), startTime: Number(startTime) }
+      : undefined;
+  } catch {
+    return undefined; // Nobody yet, or the container has gone.
   }
 }

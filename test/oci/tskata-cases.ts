@@ -96,6 +96,23 @@ export function describeTskata(runtime: Runtime): void {
     expect(bed.leftovers()).toEqual([]);
   });
 
+  test.each([
+    ['create', 'prestart'],
+    ['start', 'poststart'],
+  ] as const)('delete --force ends a %s whose hook does not end', async (verb, point) => {
+    await using bed = new RuntimeBed(runtime);
+    const waiting = join(bed.folder, 'waiting');
+    const hook = { path: '/bin/sh', args: ['sh', '-c', `: >${waiting}; exec sleep 1000`] };
+    const bundle = bed.bundle({ ...shell('sleep 1000'), hooks: { [point]: [hook] } });
+    const hung = bed.spawn(...(verb === 'create' ? ['create', '-b', bundle, 'c1'] : ['run', '-d', '-b', bundle, 'c1']));
+    const end = ended(hung);
+    await until(() => existsSync(waiting));
+
+    expect(await bed.call(['delete', '--force', 'c1'])).toMatchObject({ status: 0, stderr: '' });
+    expect((await end).status).toBe(1);
+    expect(bed.leftovers()).toEqual([]);
+  });
+
   describe('the end of a container', () => {
     test('ends its VM, and leaves a report of the start', async () => {
       await using bed = new RuntimeBed(runtime);
