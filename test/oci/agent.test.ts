@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { beforeAll, expect, type RunnerTask, test } from 'vitest';
 import { expectTableInPage } from '../support/page-table.ts';
+import { describeTskataCallers } from './caller-cases.ts';
 import { caseName, describeCases } from './describe-cases.ts';
 import { DIFFERENCES, isNamed, runtimeDifferencesTable } from './differences.ts';
 import { describeTskataEvents } from './events-cases.ts';
@@ -34,6 +35,7 @@ test('docs/conformance.md has what runtimes do otherwise', async () => {
 
 for (const describeParticular of [
   describeTskata,
+  describeTskataCallers,
   describeTskataUpdate,
   describeTskataPs,
   describeTskataEvents,

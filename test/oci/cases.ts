@@ -19,14 +19,6 @@ export function describeRuntime(runtime: Runtime): void {
       expect(bed.leftovers()).toEqual([]);
     });
 
-    test.each([0, 1])('ends with status %i', async (status) => {
-      await using bed = new RuntimeBed(runtime);
-
-      const result = await bed.call(['run', '-b', bed.bundle(shell(`exit ${status}`)), 'c1']);
-
-      expect(result).toEqual({ status, stdout: '', stderr: '' });
-    });
-
     test('passes standard input and its end', async () => {
       await using bed = new RuntimeBed(runtime);
 
@@ -103,24 +95,6 @@ export function describeRuntime(runtime: Runtime): void {
       expect(kill.stderr).toMatch(bed.words('container not running'));
       expect(start.stderr).toMatch(bed.words('cannot start a container that has stopped'));
       expect(deleted.status).toBe(0);
-      expect(bed.leftovers()).toEqual([]);
-    });
-  });
-
-  describe('a program that cannot be run', () => {
-    test.each([
-      ['nosuch', 'exec: "nosuch": executable file not found in $PATH'],
-      ['/nosuch', 'exec: "/nosuch": stat /nosuch: no such file or directory'],
-      ['/etc', 'exec: "/etc"'],
-    ])('%s fails the creation and leaves nothing', async (program, message) => {
-      await using bed = new RuntimeBed(runtime);
-
-      const result = await bed.call(['run', '-b', bed.bundle({ args: [program] }), 'c1']);
-
-      expect(result.status).toBe(1);
-      const stderr = result.stderr.replaceAll('\\"', '"');
-      expect(stderr).toMatch(bed.words('unable to start container process'));
-      expect(stderr).toMatch(bed.words(message));
       expect(bed.leftovers()).toEqual([]);
     });
   });
@@ -250,59 +224,6 @@ export function describeRuntime(runtime: Runtime): void {
   });
 
   describe('hooks', () => {
-    test('run at their points, with the state on their standard input', async () => {
-      await using bed = new RuntimeBed(runtime);
-      const log = join(bed.folder, 'hooks.log');
-      const hook = (name: string) => [
-        { path: '/bin/sh', args: ['sh', '-c', `echo ${name} $(cat) >>${log}`], env: ['PATH=/bin'] },
-      ];
-      const hooks = {
-        prestart: hook('prestart'),
-        createRuntime: hook('createRuntime'),
-        poststart: hook('poststart'),
-        poststop: hook('poststop'),
-      };
-      await bed.detached(['create', '-b', bed.bundle({ ...shell('sleep 1000'), hooks }), 'c1']);
-      const { pid } = await bed.state('c1');
-
-      await bed.call(['start', 'c1']);
-      await bed.call(['delete', '--force', 'c1']);
-
-      const lines = readFileSync(log, 'utf8').trim().split('\n');
-      expect(lines.map((line) => line.split(' ')[0])).toEqual(['prestart', 'createRuntime', 'poststart', 'poststop']);
-      expect(lines[1]).toMatch(new RegExp(`"pid":${pid}\\b`));
-      expect(lines[3]).toMatch(/"status":"stopped"/);
-    });
-
-    test('one that fails before the start fails the creation, which leaves nothing', async () => {
-      await using bed = new RuntimeBed(runtime);
-      const hooks = { createRuntime: [{ path: '/bin/false' }] };
-
-      const result = await bed.call(['run', '-b', bed.bundle({ ...shell('exit 0'), hooks }), 'c1']);
-
-      expect(result.status).toBe(1);
-      expect(result.stderr).toMatch(bed.words(/error running .*hook #0: .*exit status 1/));
-      expect(bed.leftovers()).toEqual([]);
-    });
-
-    test('of the container run in it: the first with a static program of the host, the second with its own', async () => {
-      await using bed = new RuntimeBed(runtime);
-      const script = (file: string) => ['sh', '-c', `{ cat; echo; hostname; echo $0; } > ${file}`, 'given'];
-      const hooks = {
-        createContainer: [{ path: BUSYBOX, args: script('etc/create'), env: ['PATH=/bin'] }],
-        startContainer: [{ path: '/bin/sh', args: script('/etc/start'), env: ['PATH=/bin'] }],
-      };
-      const bundle = bed.bundle({ ...shell('cat /etc/create /etc/start'), hooks });
-
-      const result = await bed.call(['run', '-b', bundle, 'c1']);
-
-      expect(result).toMatchObject({ status: 0, stderr: '' });
-      const [created = '', , , started = '', ...last] = result.stdout.trimEnd().split('\n');
-      expect(JSON.parse(created)).toMatchObject({ id: 'c1', status: 'creating', pid: 1, bundle });
-      expect(JSON.parse(started)).toMatchObject({ id: 'c1', status: 'created', pid: 1, bundle });
-      expect(last).toEqual(['tskata', 'given']);
-    });
-
     test('of both sides run in their order', async () => {
       await using bed = new RuntimeBed(runtime);
       const path = join(bed.folder, 'bundle0/rootfs/etc/order');
@@ -318,34 +239,6 @@ export function describeRuntime(runtime: Runtime): void {
       const { stdout } = await bed.call(['run', '-b', bundle, 'c1']);
 
       expect(stdout).toBe('prestart\ncreateRuntime\ncreateContainer\nstartContainer\n');
-    });
-
-    test('of the container that fail fail the call, and leave nothing', async () => {
-      await using bed = new RuntimeBed(runtime);
-      const createContainer = [{ path: BUSYBOX, args: ['sh', '-c', 'echo because >&2; exit 3'] }];
-
-      const result = await bed.call([
-        'run',
-        '-b',
-        bed.bundle({ ...shell('exit 0'), hooks: { createContainer } }),
-        'c1',
-      ]);
-
-      expect(result.status).toBe(1);
-      expect(result.stderr).toMatch(bed.words(/error running .*hook #0: .*exit status 3, stdout: , stderr: because/));
-      expect(bed.leftovers()).toEqual([]);
-    });
-
-    test('before the program that fail end the container, whose program does not run', async () => {
-      await using bed = new RuntimeBed(runtime);
-      const startContainer = [{ path: '/bin/sh', args: ['sh', '-c', ': > /hook-ran; exit 1'] }];
-      const bundle = bed.bundle({ ...shell(': > /program-ran'), hooks: { startContainer } });
-
-      const result = await bed.call(['run', '-b', bundle, 'c1']);
-
-      expect(result.status).toBe(1);
-      expect(readdirSync(join(bundle, 'rootfs')).filter((name) => name.endsWith('-ran'))).toEqual(['hook-ran']);
-      expect(bed.leftovers()).toEqual([]);
     });
   });
 
@@ -384,76 +277,4 @@ export function describeRuntime(runtime: Runtime): void {
   });
 
   describeExec(runtime);
-
-  describe('errors', () => {
-    test.each([
-      [['state', 'nosuch'], 'container does not exist'],
-      [['start', 'nosuch'], 'container does not exist'],
-      [['kill', 'nosuch'], 'container does not exist'],
-      [['delete', 'nosuch'], 'container does not exist'],
-      [['delete', 'a/b'], 'invalid container ID format'],
-      [['create', '--bundle', '/nonexistent', 'c1'], 'chdir /nonexistent: no such file or directory'],
-      [['create', '--bundle', '/run', 'c1'], 'JSON specification file config.json not found'],
-      [['state'], 'requires exactly 1 argument(s)'],
-      [['state', '--nosuch', 'x'], 'flag provided but not defined: -nosuch'],
-      [['--log-format', 'xml', 'state', 'x'], 'invalid log-format: xml'],
-    ])('%j says so', async (args, message) => {
-      await using bed = new RuntimeBed(runtime);
-
-      const result = await bed.call(args);
-
-      expect(result.status).toBe(1);
-      expect(result.stderr).toMatch(bed.words(/^time="[^"]*Z" level=error msg=/m));
-      expect(result.stderr).toMatch(bed.words(message));
-    });
-
-    test('a verb that is not there ends with status 3', async () => {
-      await using bed = new RuntimeBed(runtime);
-
-      const result = await bed.call(['nosuch']);
-
-      expect(result.status).toBe(3);
-      expect(result.stderr).toContain("No help topic for 'nosuch'");
-    });
-
-    test('--log gets the last error as JSON, and standard error as text', async () => {
-      await using bed = new RuntimeBed(runtime);
-      const log = join(bed.folder, 'log.json');
-
-      const result = await bed.call(['--log', log, '--log-format', 'json', 'state', 'nosuch']);
-
-      const line = JSON.parse(readFileSync(log, 'utf8'));
-      const msg = expect.stringMatching(bed.words(/^container does not exist$/));
-      expect(line).toEqual({ level: 'error', msg, time: expect.stringMatching(/Z$/) });
-      expect(result).toEqual({ status: 1, stdout: '', stderr: `${line.msg}\n` });
-    });
-  });
-
-  describe('questions', () => {
-    test('--version names version, commit and specification, a line each', async () => {
-      await using bed = new RuntimeBed(runtime);
-
-      const { stdout } = await bed.call(['--version']);
-
-      expect(stdout).toMatch(/^\w+ version \S+\ncommit: \S+\nspec: 1\.\d\.\d\S*\n/);
-    });
-
-    test('features is JSON', async () => {
-      await using bed = new RuntimeBed(runtime);
-
-      const { stdout } = await bed.call(['features']);
-
-      expect(JSON.parse(stdout)).toMatchObject({ ociVersionMin: '1.0.0', linux: { namespaces: expect.any(Array) } });
-    });
-
-    test('list of nothing is a header, and null as JSON', async () => {
-      await using bed = new RuntimeBed(runtime);
-
-      const table = await bed.call(['list']);
-      const json = await bed.call(['list', '--format', 'json']);
-
-      expect(table.stdout).toBe('ID          PID         STATUS      BUNDLE      CREATED     OWNER\n');
-      expect(json.stdout.trim()).toBe('null');
-    });
-  });
 }
