@@ -10,7 +10,7 @@ import { messageOf } from '../../src/lib/errors.ts';
 import { VERSION } from '../../src/lib/version.ts';
 import { parseArguments, type ShimArguments, USAGE } from './arguments.ts';
 import { remove } from './delete.ts';
-import { askGuest } from './guest-stats.ts';
+import { GuestQuestions } from './guest-stats.ts';
 import { relay } from './relay.ts';
 import { becomeRuncShim, STDOUT } from './runc-shim.ts';
 import { start } from './start.ts';
@@ -62,10 +62,11 @@ function act({ flags, action }: ShimArguments): void {
 }
 
 function surroundings(loop: EventLoop, program: string, namespace: string): TaskSurroundings {
+  const questions = new GuestQuestions(loop);
   return {
     program,
     readConfig: (bundle) => readText(`${bundle}/config.json`),
-    guestStats: (root, id) => askGuest(loop, `${root}/${namespace}/${id}`, id),
+    guestStats: (root, id) => questions.ask(`${root}/${namespace}/${id}`, id),
   };
 }
 

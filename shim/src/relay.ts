@@ -1,5 +1,7 @@
 // Stands between containerd and containerd-shim-runc-v2 for as long as that one lives.
 import type { EventLoop } from '../../guest-agent/src/event-loop.ts';
+import * as abi from '../../guest-agent/src/linux/abi.gen.ts';
+import { isErrno } from '../../guest-agent/src/linux/call.ts';
 import type { Address } from '../../guest-agent/src/linux/socket.ts';
 import { log } from '../../guest-agent/src/log.ts';
 import { acceptOn, connect } from '../../guest-agent/src/rpc/listener.ts';
@@ -65,7 +67,7 @@ async function joinShim(loop: EventLoop, fd: number, address: Address, conversat
 
 /** Passes frames on both ways until one side ends; then both are closed. @throws FrameError; SystemError of a connection that broke */
 async function converse(containerd: ByteStream, shim: ByteStream, conversation: TaskConversation): Promise<void> {
-  const requests = forward(containerd, (frame) => shim.write(encode(conversation.request(frame)))).finally(() =>
+  const requests = forward(containerd, (frame) => tell(shim, encode(conversation.request(frame)))).finally(() =>
     shim.close(),
   );
   const responses = forward(shim, async (frame) => {
@@ -76,6 +78,15 @@ async function converse(containerd: ByteStream, shim: ByteStream, conversation: 
     else await containerd.write(encode(answer));
   }).finally(() => containerd.close());
   await Promise.all([requests, responses]);
+}
+
+/** Writes, unless nobody is there any more: what it has said before that is still to be read, and then its end. */
+async function tell(shim: ByteStream, bytes: Uint8Array): Promise<void> {
+  try {
+    await shim.write(bytes);
+  } catch (error) {
+    if (!isErrno(error, abi.EPIPE)) throw error;
+  }
 }
 
 async function forward(from: ByteStream, pass: (frame: Frame) => Promise<void>): Promise<void> {

@@ -77,6 +77,17 @@ test('a guest that does not answer is an error of that call', async () => {
   expect(status).toEqual({ code: 14, message: 'gone' });
 });
 
+test('what a guest says that cannot be passed on is an error of that call', async () => {
+  const pids = { current: -1n, limit: undefined };
+  const { conversation, create, stats } = setUp(async () => ({ container: { ...GUEST.container, pids } }));
+  conversation.request(create);
+  conversation.request(stats);
+
+  const { status } = Response.decode((await conversation.response(HOST_STATS)).payload);
+
+  expect(status).toMatchObject({ code: 2 });
+});
+
 test('an error of containerd-shim-runc-v2 is passed on', async () => {
   const { conversation, create, stats } = setUp();
   conversation.request(create);

@@ -63,9 +63,11 @@ export class TaskConversation {
     const { status, payload } = Response.decode(frame.payload);
     // Its own error says it better: there is no such container, or it has ended.
     if (root === undefined || (status?.code ?? StatusCode.OK) !== StatusCode.OK) return frame;
-    return this.#surroundings.guestStats(root, containerId).then(
-      (stats) => ({ ...frame, payload: encodeAnswer(withGuestStats(payload, stats)) }),
-      (error) => ({ ...frame, payload: encodeRefusal(error) }),
-    );
+    // Whatever goes wrong with what a guest says, its call fails, and not the connection.
+    return this.#surroundings
+      .guestStats(root, containerId)
+      .then((stats) => encodeAnswer(withGuestStats(payload, stats)))
+      .catch(encodeRefusal)
+      .then((changed) => ({ ...frame, payload: changed }));
   }
 }

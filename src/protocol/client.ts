@@ -1,5 +1,6 @@
 // A ttrpc client on one connection. It knows no transport: see byte-stream.ts.
 import { messageOf } from '../lib/errors.ts';
+import type { ByteBudget } from './byte-budget.ts';
 import type { ByteStream, Timers } from './byte-stream.ts';
 import { encodeFrame, type Frame, FrameDecoder, FrameError, FrameFlag, MessageType } from './frame.ts';
 import { ItemQueue } from './item-queue.ts';
@@ -41,10 +42,11 @@ export class TtrpcClient {
   readonly closed: Promise<StatusError | undefined>;
   #closing = false;
 
-  constructor(stream: ByteStream, timers: Timers) {
+  /** @param budget what an answer may take, where that is less than a frame; one that takes more costs the connection */
+  constructor(stream: ByteStream, timers: Timers, budget?: ByteBudget) {
     this.#stream = stream;
     this.#timers = timers;
-    this.closed = this.#receive();
+    this.closed = this.#receive(new FrameDecoder(budget));
   }
 
   /**
@@ -162,8 +164,7 @@ export class TtrpcClient {
     this.#stream.write(frame).catch((cause) => this.#fail(lost(cause)));
   }
 
-  async #receive(): Promise<StatusError | undefined> {
-    const decoder = new FrameDecoder();
+  async #receive(decoder: FrameDecoder): Promise<StatusError | undefined> {
     try {
       for (let bytes = await this.#stream.read(); bytes !== undefined; bytes = await this.#stream.read()) {
         for (const frame of decoder.push(bytes)) {

@@ -60,6 +60,7 @@ export class ShimBed implements AsyncDisposable {
   readonly asked: string[] = [];
   /** The options that its last container came with. */
   options: RuncOptions | undefined;
+  #held: Promise<void> | undefined;
   readonly #program: string;
   readonly #servers: Server[] = [];
   readonly #connections = new Set<Socket>();
@@ -87,13 +88,18 @@ export class ShimBed implements AsyncDisposable {
         this.options = RuncOptions.decode(options?.value ?? NOTHING);
         return {};
       },
-      State: async ({ id }) => ({ id }),
+      State: async ({ id }) => {
+        this.asked.push('State');
+        await this.#held;
+        return { id };
+      },
       Stats: async () => {
         const value = Metrics.encode({ ...Metrics.decode(NOTHING), pids: { current: 99n, limit: 0n } });
         return { stats: { typeUrl: 'io.containerd.cgroups.v2.Metrics', value } };
       },
       Delete: async ({ id }) => {
         this.asked.push(`Delete ${id}`);
+        await this.#held;
         return {};
       },
       Shutdown: async ({ id }) => {
@@ -105,17 +111,36 @@ export class ShimBed implements AsyncDisposable {
     await this.#listen(this.socket, (socket) => serveConnection(socketStream(socket), table));
   }
 
+  /** Lets calls of State and Delete wait. @returns answers them, and does something right behind that */
+  hold(): (then?: () => void) => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#held = promise;
+    return (then = () => {}) => {
+      resolve();
+      setImmediate(then);
+    };
+  }
+
+  /** Whether anybody has a connection to containerd-shim-runc-v2, or to a guest. */
+  get isServed(): boolean {
+    return this.#connections.size > 0;
+  }
+
   /** Ends containerd-shim-runc-v2; its socket stays, as after SIGKILL. */
   endShim(): void {
     for (const socket of this.#connections) socket.destroy();
     for (const server of this.#servers) server.close();
   }
 
-  /** Puts an agent into the state directory of a container: as many processes, the rest none. */
-  async serveGuest(id: string, processes: bigint): Promise<void> {
+  /** Puts an agent into the state directory of a container: as many processes, the rest none but for what is given. */
+  async serveGuest(id: string, processes: bigint, more: Partial<ContainerStatsResponse> = {}): Promise<void> {
     const folder = join(this.root, NAMESPACE, id);
     mkdirSync(folder, { recursive: true });
-    const stats = { ...ContainerStatsResponse.decode(NOTHING), pids: { current: processes, limit: undefined } };
+    const stats = {
+      ...ContainerStatsResponse.decode(NOTHING),
+      pids: { current: processes, limit: undefined },
+      ...more,
+    };
     const table = new MethodTable().add(guestService, {
       ContainerStats: async ({ containerId }) => {
         if (containerId === id) return stats;

@@ -13,6 +13,9 @@ const PATIENCE = { timeout: 20_000, interval: 20 };
 /** What a relay may take of the machine's memory. */
 const RESIDENT_MAX_KIB = 2048;
 
+/** Of huge pages, the shortest that a guest can say. */
+const PAGES = { pageSize: '', usageBytes: 0n, limitBytes: undefined, failures: 0n };
+
 let bed: ShimBed;
 let id: string;
 beforeEach(async () => {
@@ -55,6 +58,13 @@ describe('start', () => {
     expect(second).toMatchObject({ status: 0, stdout: first.stdout });
     expect(bed.relays(`${id}-2`)).toEqual([]);
     expect(bed.relays(id)).toHaveLength(1);
+  });
+
+  test('of two at once leaves one relay', async () => {
+    const both = await Promise.all([bed.call('start', id), bed.call('start', `${id}-2`)]);
+
+    expect(both.map(({ stdout }) => stdout)).toEqual([toAddress(bed.relay), toAddress(bed.relay)]);
+    expect([...bed.relays(id), ...bed.relays(`${id}-2`)]).toHaveLength(1);
   });
 
   test('takes the place of a relay that was killed', async () => {
@@ -141,6 +151,47 @@ describe('the relay', () => {
       message: expect.stringContaining(`the guest's agent does not answer through ${bed.root}/moby/${id}`),
     });
     expect(await client.call(taskService, 'State', { id })).toEqual({ id });
+  });
+
+  test.each([
+    ['a long text', [{ ...PAGES, pageSize: 'x'.repeat(4_000_000) }]],
+    ['a long list', new Array<typeof PAGES>(330_000).fill(PAGES)],
+  ])('goes on when a guest answers %s, often', async (_what, hugetlb) => {
+    await bed.serveGuest(id, 3n, { hugetlb });
+    const client = await startTask();
+
+    const asked = await Promise.allSettled(Array.from({ length: 20 }, () => processes(client)));
+
+    const reason = expect.objectContaining({ code: 'UNAVAILABLE' });
+    expect(asked).toEqual(asked.map(() => ({ status: 'rejected', reason })));
+    expect(await client.call(taskService, 'State', { id })).toEqual({ id });
+  });
+
+  test('passes on as much as a guest may answer, to many at once', async () => {
+    await bed.serveGuest(id, 3n, { hugetlb: new Array<typeof PAGES>(8_000).fill(PAGES) });
+    const client = await startTask();
+
+    const asked = await Promise.all(Array.from({ length: 20 }, () => processes(client)));
+
+    expect(asked).toEqual(asked.map(() => 3n));
+  });
+
+  test('passes on all that containerd-shim-runc-v2 has said before its end, to one who has asked more', async () => {
+    const client = await startTask();
+    const release = bed.hold();
+    const long = 'x'.repeat(100_000);
+    const answered = client.call(taskService, 'State', { id: long });
+    await expect.poll(() => bed.asked, PATIENCE).toContain('State');
+    const [relay = 0] = bed.relays(id);
+    process.kill(relay, 'SIGSTOP');
+    const unanswered = client.call(taskService, 'Delete', { id, execId: '' });
+
+    release(() => bed.endShim());
+    await expect.poll(() => bed.isServed, PATIENCE).toBe(false);
+    process.kill(relay, 'SIGCONT');
+
+    await expect(unanswered).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await answered).toEqual({ id: long });
   });
 
   test('serves containerd again when that has been started again', async () => {
