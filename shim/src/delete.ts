@@ -3,6 +3,7 @@ import type { EventLoop } from '../../guest-agent/src/event-loop.ts';
 import * as abi from '../../guest-agent/src/linux/abi.gen.ts';
 import { isErrno } from '../../guest-agent/src/linux/call.ts';
 import { readText, tryRemoveFile, writeAll } from '../../guest-agent/src/linux/file.ts';
+import { blockOneSignal } from '../../guest-agent/src/linux/process.ts';
 import { startConnect } from '../../guest-agent/src/linux/socket.ts';
 import { log } from '../../guest-agent/src/log.ts';
 import { SocketStream } from '../../guest-agent/src/rpc/socket-stream.ts';
@@ -34,14 +35,25 @@ export async function remove(loop: EventLoop, words: readonly string[], id: stri
   const relay = readRelay(bundle);
   const { ending, output } = runRuncShim(words);
   writeAll(STDOUT, output, 'standard output');
-  if (relay !== undefined && !isServed(relay.own)) {
-    if (isServed(relay.shim)) await endShim(loop, relay.shim, id);
-    for (const path of [relay.own, relay.shim]) if (!isServed(path)) tryRemoveFile(path, abi.AT_FDCWD);
-  }
+  if (relay !== undefined && !isServed(relay.own)) await endLeft(loop, relay, id);
   return statusOfEnding(ending);
 }
 
-function readRelay(bundle: string): { readonly own: string; readonly shim: string } | undefined {
+/** Where a relay and the shim behind it listen, or have listened. */
+interface Sockets {
+  readonly own: string;
+  readonly shim: string;
+}
+
+/** Ends the containerd-shim-runc-v2 that no relay stands in front of, unless it has other containers than this one. */
+export async function endLeft(loop: EventLoop, { own, shim }: Sockets, id: string): Promise<void> {
+  // It may end while we talk to it.
+  blockOneSignal(abi.SIGPIPE);
+  if (isServed(shim)) await endShim(loop, shim, id);
+  for (const path of [own, shim]) if (!isServed(path)) tryRemoveFile(path, abi.AT_FDCWD);
+}
+
+function readRelay(bundle: string): Sockets | undefined {
   try {
     const own = toSocket(readText(`${bundle}/${ADDRESS_FILE}`));
     const shim = own === undefined ? undefined : shimSocket(own);

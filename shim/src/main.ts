@@ -8,12 +8,13 @@ import { exit } from '../../guest-agent/src/linux/process.ts';
 import { log, logAs, STDERR } from '../../guest-agent/src/log.ts';
 import { messageOf } from '../../src/lib/errors.ts';
 import { VERSION } from '../../src/lib/version.ts';
+import { relaySocket } from './addresses.ts';
 import { parseArguments, type ShimArguments, USAGE } from './arguments.ts';
-import { remove } from './delete.ts';
+import { endLeft, remove } from './delete.ts';
 import { GuestQuestions } from './guest-stats.ts';
 import { relay } from './relay.ts';
 import { becomeRuncShim, STDOUT } from './runc-shim.ts';
-import { start } from './start.ts';
+import { standInFront, startRuncShim } from './start.ts';
 import type { TaskSurroundings } from './task-conversation.ts';
 
 const NAME = 'containerd-shim-tskata-v2';
@@ -56,9 +57,16 @@ function act({ flags, action }: ShimArguments): void {
   }
   // Our runtime is beside us.
   const program = `${readLink('/proc/self/exe', abi.AT_FDCWD).replace(/[^/]*$/, '')}tskata`;
-  const places = start(words);
-  loop = new EventLoop();
-  relay(loop, places, surroundings(loop, program, namespace)).then(() => exit(0), fail);
+  const started = startRuncShim(words);
+  try {
+    const places = standInFront(started);
+    loop = new EventLoop();
+    relay(loop, places, surroundings(loop, program, namespace)).then(() => exit(0), fail);
+  } catch (error) {
+    loop = new EventLoop();
+    const left = { own: relaySocket(started.shimSocket), shim: started.shimSocket };
+    endLeft(loop, left, id).then(() => fail(error), fail);
+  }
 }
 
 function surroundings(loop: EventLoop, program: string, namespace: string): TaskSurroundings {

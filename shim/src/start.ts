@@ -14,7 +14,7 @@ import {
   startSession,
 } from '../../guest-agent/src/linux/process.ts';
 import { STDERR } from '../../guest-agent/src/log.ts';
-import { parseStarted, relaySocket, toAddress } from './addresses.ts';
+import { parseStarted, relaySocket, type Started, toAddress } from './addresses.ts';
 import type { RelayPlaces } from './relay.ts';
 import { runRuncShim, STDOUT, statusOfEnding } from './runc-shim.ts';
 import { claim, SocketFile } from './sockets.ts';
@@ -31,19 +31,26 @@ const UMASK = 0o077;
 const ADDRESS_MODE = 0o600;
 
 /**
- * Starts both, and tells containerd where to call. The containers of a pod share them.
+ * Starts containerd-shim-runc-v2; the containers of a pod share it. If it fails so do we, and end here.
  * @param words of the command line behind the program's name
- * @returns in the process that is to be the relay, where everything is; the one that was called ends here
- * @throws Error when they could not be started
+ * @throws Error when it could not be started
  */
-export function start(words: readonly string[]): RelayPlaces {
+export function startRuncShim(words: readonly string[]): Started {
   const { ending, output } = runRuncShim(words);
   const status = statusOfEnding(ending);
   if (status !== 0) {
     writeAll(STDOUT, output, 'standard output');
     exit(status);
   }
-  const started = parseStarted(decodeUtf8(output));
+  return parseStarted(decodeUtf8(output));
+}
+
+/**
+ * Starts the relay in front of it, unless there is one, and tells containerd where to call.
+ * @returns in the process that is to be the relay, where everything is; the one that was called ends here
+ * @throws Error when it could not be started, in either process
+ */
+export function standInFront(started: Started): RelayPlaces {
   const relay = relaySocket(started.shimSocket);
   setUmask(UMASK);
   const listener = claim(relay, tryCall(abi.SYS_getpid));

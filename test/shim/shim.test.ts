@@ -1,5 +1,5 @@
 // The shim as containerd calls it, in front of something that looks like containerd-shim-runc-v2.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { buildShim } from '../../shim/build.ts';
@@ -85,6 +85,18 @@ describe('start', () => {
 
     expect({ status, stdout }).toEqual({ status: 7, stdout: 'no room\n' });
     expect(existsSync(bed.relay)).toBe(false);
+  });
+
+  test('that cannot be told ends the containerd-shim-runc-v2 that it has started', async () => {
+    mkdirSync(join(bed.bundle(id), 'address.new'));
+
+    const { status, stdout, stderr } = await bed.call('start', id);
+
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toContain('address.new');
+    expect(bed.asked).toEqual([`Delete ${id}`, `Shutdown ${id}`]);
+    await expect.poll(() => bed.relays(id), PATIENCE).toEqual([]);
+    expect([existsSync(bed.relay), existsSync(bed.socket)]).toEqual([false, false]);
   });
 
   test.each([
@@ -248,6 +260,24 @@ describe('delete', () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: 'deleted' });
     expect(bed.asked.slice(1)).toEqual([`Delete ${id}`, `Shutdown ${id}`]);
     expect([existsSync(bed.relay), existsSync(bed.socket)]).toEqual([false, false]);
+  });
+
+  test('outlives a containerd-shim-runc-v2 that ends in between', async () => {
+    await startTask();
+    for (const pid of bed.relays(id)) process.kill(pid, 'SIGKILL');
+    await expect.poll(() => bed.relays(id), PATIENCE).toEqual([]);
+    const release = bed.hold();
+    const deleted = bed.call('delete', id, '-bundle', bed.bundle(id));
+    await expect.poll(() => bed.asked, PATIENCE).toContain(`Delete ${id}`);
+
+    const masks = bed
+      .relays(id)
+      .map((pid) => /^SigBlk:\s+(\w+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+    release();
+    const { status } = await deleted;
+
+    // SIGPIPE, 13: writing to one that has ended is an error, and not our end.
+    expect({ masks, status }).toEqual({ masks: ['0000000000001000'], status: 0 });
   });
 
   test('of what was never started does what it can', async () => {
