@@ -10,7 +10,7 @@ const MEMORY = {
   usageBytes: 40n,
   peakBytes: 50n,
   limitBytes: 100n,
-  swapUsageBytes: 0n,
+  swapUsageBytes: 60n,
   swapLimitBytes: undefined,
   oomKills: 2n,
   oomEvents: 1n,
@@ -27,7 +27,7 @@ function hostStats(typeUrl: string): Uint8Array {
     pids: { current: 99n, limit: 99n },
     cpu: undefined,
     memory: { ...MemoryStat.decode(new Uint8Array(0)), usage: 999n, file: 999n },
-    rdma: undefined,
+    rdma: Uint8Array.of(10, 1, 0),
     io: Uint8Array.of(10, 0),
     hugetlb: [{ current: 9n, max: 9n, pagesize: '9MB' }],
     memoryEvents: { low: 9n, high: 9n, max: 9n, oom: 9n, oomKill: 9n },
@@ -62,7 +62,15 @@ test("has the guest's numbers of memory, processors and processes, and none of t
   });
 
   expect(metrics).toMatchObject({
-    memory: { usage: 40n, maxUsage: 50n, usageLimit: 100n, inactiveFile: 7n, thpFaultAlloc: 8n, file: 0n },
+    memory: {
+      usage: 40n,
+      maxUsage: 50n,
+      usageLimit: 100n,
+      inactiveFile: 7n,
+      thpFaultAlloc: 8n,
+      file: 0n,
+      swapUsage: 60n,
+    },
     memoryEvents: { oom: 1n, oomKill: 2n, high: 0n },
     cpu: { usageUsec: 3n, userUsec: 2n, systemUsec: 1n, nrPeriods: 4n, nrThrottled: 5n, throttledUsec: 6n },
     pids: { current: 11n, limit: 0n },
@@ -71,11 +79,19 @@ test("has the guest's numbers of memory, processors and processes, and none of t
 });
 
 test('has the transfers of the host, which makes them', () => {
-  expect(merged({}).io).toEqual(Uint8Array.of(10, 0));
+  expect(merged({})).toMatchObject({ io: Uint8Array.of(10, 0), rdma: Uint8Array.of(10, 1, 0) });
 });
 
 test('has none of a host whose metrics are those of version 1', () => {
   expect(merged({}, 'io.containerd.cgroups.v1.Metrics').io).toBeUndefined();
+});
+
+test('a limit of swap is told, and the greatest number where there is none', () => {
+  const swapLimits = [70n, undefined].map(
+    (swapLimitBytes) => merged({ memory: { ...MEMORY, swapLimitBytes } }).memory?.swapLimit,
+  );
+
+  expect(swapLimits).toEqual([70n, 2n ** 64n - 1n]);
 });
 
 test('a container without a limit may use what its guest has', () => {

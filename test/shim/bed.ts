@@ -58,6 +58,8 @@ export class ShimBed implements AsyncDisposable {
   readonly root = join(this.folder, 'root');
   /** What containerd-shim-runc-v2 was asked. */
   readonly asked: string[] = [];
+  /** Whether it has other containers than it is asked about. */
+  hasOthers = false;
   /** The options that its last container came with. */
   options: RuncOptions | undefined;
   #held: Promise<void> | undefined;
@@ -100,11 +102,12 @@ export class ShimBed implements AsyncDisposable {
       Delete: async ({ id }) => {
         this.asked.push(`Delete ${id}`);
         await this.#held;
+        if (this.hasOthers) throw new StatusError('NOT_FOUND', `no container ${id}`);
         return {};
       },
       Shutdown: async ({ id }) => {
         this.asked.push(`Shutdown ${id}`);
-        setImmediate(() => this.endShim());
+        if (!this.hasOthers) setImmediate(() => this.endShim());
         return {};
       },
     });

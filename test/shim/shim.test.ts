@@ -1,5 +1,5 @@
 // The shim as containerd calls it, in front of something that looks like containerd-shim-runc-v2.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { buildShim } from '../../shim/build.ts';
@@ -58,6 +58,24 @@ describe('start', () => {
     expect(second).toMatchObject({ status: 0, stdout: first.stdout });
     expect(bed.relays(`${id}-2`)).toEqual([]);
     expect(bed.relays(id)).toHaveLength(1);
+  });
+
+  test('leaves a relay that holds nothing of its caller, and what only root may use', async () => {
+    const log = join(bed.bundle(id), 'log');
+    writeFileSync(log, '');
+
+    await bed.call('start', id);
+
+    const [pid = 0] = bed.relays(id);
+    const [session] = /(?<=\) \S \d+ \d+ )\d+/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
+    expect({ session: Number(session), folder: readlinkSync(`/proc/${pid}/cwd`) }).toEqual({
+      session: pid,
+      folder: '/',
+    });
+    const files = [0, 1, 2].map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+    expect(files).toEqual(['/dev/null', '/dev/null', log]);
+    const modes = [bed.relay, join(bed.bundle(id), 'address')].map((path) => statSync(path).mode & 0o077);
+    expect(modes).toEqual([0, 0]);
   });
 
   test('of two at once leaves one relay', async () => {
@@ -226,6 +244,17 @@ describe('the relay', () => {
     expect([existsSync(bed.relay), existsSync(bed.socket)]).toEqual([false, false]);
   });
 
+  test('leaves a socket alone that somebody else has made in the place of its own', async () => {
+    const client = await startTask();
+    rmSync(bed.relay);
+    writeFileSync(bed.relay, '');
+
+    await client.call(taskService, 'Shutdown', { id });
+
+    await expect.poll(() => bed.relays(id), PATIENCE).toEqual([]);
+    expect([existsSync(bed.relay), existsSync(bed.socket)]).toEqual([true, false]);
+  });
+
   test('is small, after hundreds of calls too', async () => {
     await bed.serveGuest(id, 3n);
     const client = await startTask();
@@ -260,6 +289,19 @@ describe('delete', () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: 'deleted' });
     expect(bed.asked.slice(1)).toEqual([`Delete ${id}`, `Shutdown ${id}`]);
     expect([existsSync(bed.relay), existsSync(bed.socket)]).toEqual([false, false]);
+  });
+
+  test('leaves a containerd-shim-runc-v2 that has other containers', async () => {
+    await startTask();
+    for (const pid of bed.relays(id)) process.kill(pid, 'SIGKILL');
+    await expect.poll(() => bed.relays(id), PATIENCE).toEqual([]);
+    bed.hasOthers = true;
+
+    const { status } = await bed.call('delete', id, '-bundle', bed.bundle(id));
+
+    expect(status).toBe(0);
+    expect(bed.asked.slice(1)).toEqual([`Delete ${id}`, `Shutdown ${id}`]);
+    expect([existsSync(bed.relay), existsSync(bed.socket)]).toEqual([false, true]);
   });
 
   test('outlives a containerd-shim-runc-v2 that ends in between', async () => {
