@@ -21,9 +21,11 @@ const methods = { Delete: method(DeleteRequest, Empty), Shutdown: method(TaskReq
 const taskService: Service<typeof methods> = { name: 'containerd.task.v2.Task', methods };
 
 /** It learns of the end of its container a moment after that. */
-const ATTEMPTS = 20;
+const ATTEMPTS = 10;
 const PAUSE_MS = 100;
-const CALL_TIMEOUT_MS = 2000;
+/** containerd gives all of `delete` five seconds. */
+const CALL_TIMEOUT_MS = 1000;
+const END_MS = 500;
 
 /**
  * Lets containerd-shim-runc-v2 delete the container, and ends the one that a relay has left behind that was killed.
@@ -71,7 +73,7 @@ async function endShim(loop: EventLoop, path: string, id: string): Promise<void>
   try {
     for (let left = ATTEMPTS; left > 0 && !(await isForgotten(client, id)); left -= 1) await loop.delay(PAUSE_MS);
     await client.call(taskService, 'Shutdown', { id }, options);
-    await loop.settles(client.closed, CALL_TIMEOUT_MS);
+    await loop.settles(client.closed, END_MS);
   } catch (error) {
     if (!(error instanceof StatusError) || error.code !== 'UNAVAILABLE') log(messageOf(error));
   } finally {
@@ -84,6 +86,7 @@ async function isForgotten(client: TtrpcClient, id: string): Promise<boolean> {
     await client.call(taskService, 'Delete', { id, execId: '' }, { timeoutMs: CALL_TIMEOUT_MS });
     return true;
   } catch (error) {
-    return error instanceof StatusError && (error.code === 'NOT_FOUND' || error.code === 'UNAVAILABLE');
+    if (!(error instanceof StatusError) || error.code === 'DEADLINE_EXCEEDED') throw error;
+    return error.code === 'NOT_FOUND' || error.code === 'UNAVAILABLE';
   }
 }

@@ -1,6 +1,6 @@
 // The sockets that the shims listen on: files that may outlive who made them.
 import * as abi from '../../guest-agent/src/linux/abi.gen.ts';
-import { isErrno } from '../../guest-agent/src/linux/call.ts';
+import { call, isErrno } from '../../guest-agent/src/linux/call.ts';
 import { close, linkFile, statusOf, tryRemoveFile } from '../../guest-agent/src/linux/file.ts';
 import { listen, startConnect } from '../../guest-agent/src/linux/socket.ts';
 
@@ -32,12 +32,20 @@ export function claim(path: string, pid: number): number | undefined {
         close(socket);
         return undefined;
       }
-      // Left by one that was killed.
-      tryRemoveFile(path, abi.AT_FDCWD);
+      removeDead(path);
     }
     return socket;
   } finally {
     tryRemoveFile(own, abi.AT_FDCWD);
+  }
+}
+
+/** Left by one that was killed. @throws SystemError for what is no socket of ours and cannot be removed */
+function removeDead(path: string): void {
+  try {
+    call('unlink', path, abi.SYS_unlinkat, abi.AT_FDCWD, path, 0);
+  } catch (error) {
+    if (!isErrno(error, abi.ENOENT)) throw error;
   }
 }
 

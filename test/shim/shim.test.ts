@@ -85,6 +85,14 @@ describe('start', () => {
     expect([...bed.relays(id), ...bed.relays(`${id}-2`)]).toHaveLength(1);
   });
 
+  test('says what is in the place of its socket, where that is no socket', async () => {
+    mkdirSync(bed.relay);
+
+    const { status, stderr } = await bed.call('start', id);
+
+    expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining(`unlink ${bed.relay}: `) });
+  });
+
   test('takes the place of a relay that was killed', async () => {
     await bed.call('start', id);
     for (const pid of bed.relays(id)) process.kill(pid, 'SIGKILL');
