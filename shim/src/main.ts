@@ -3,7 +3,7 @@ import '../../guest-agent/src/globals.ts';
 import { argv, encodeUtf8 } from 'tskata-sys';
 import { EventLoop } from '../../guest-agent/src/event-loop.ts';
 import * as abi from '../../guest-agent/src/linux/abi.gen.ts';
-import { readLink, readText, writeAll } from '../../guest-agent/src/linux/file.ts';
+import { readAll, readLink, readText, writeAll } from '../../guest-agent/src/linux/file.ts';
 import { exit } from '../../guest-agent/src/linux/process.ts';
 import { log, logAs, STDERR } from '../../guest-agent/src/log.ts';
 import { messageOf } from '../../src/lib/errors.ts';
@@ -12,8 +12,9 @@ import { relaySocket } from './addresses.ts';
 import { parseArguments, type ShimArguments, USAGE } from './arguments.ts';
 import { endLeft, remove } from './delete.ts';
 import { GuestQuestions } from './guest-stats.ts';
+import { completeOptions } from './options.ts';
 import { relay } from './relay.ts';
-import { becomeRuncShim, STDOUT } from './runc-shim.ts';
+import { becomeRuncShim, STDIN, STDOUT } from './runc-shim.ts';
 import { standInFront, startRuncShim } from './start.ts';
 import type { TaskSurroundings } from './task-conversation.ts';
 
@@ -45,7 +46,9 @@ function parse(): ShimArguments {
 function act({ flags, action }: ShimArguments): void {
   if (flags.h !== undefined || flags.help !== undefined) say(USAGE);
   if (flags.v !== undefined) say(`${NAME}:\n  Version:  ${VERSION}\n\n`);
-  if (flags.info !== undefined) becomeRuncShim(words);
+  // Our runtime is beside us.
+  const program = `${readLink('/proc/self/exe', abi.AT_FDCWD).replace(/[^/]*$/, '')}tskata`;
+  if (flags.info !== undefined) becomeRuncShim(words, completeOptions(readAll(STDIN, 'standard input'), program));
   if (action !== 'start' && action !== 'delete') usage('the action is missing: start or delete');
   const { namespace = '', id = '', bundle } = flags;
   if (namespace === '') throw new Error('shim namespace cannot be empty');
@@ -55,8 +58,6 @@ function act({ flags, action }: ShimArguments): void {
     remove(loop, words, id, bundle).then(exit, fail);
     return;
   }
-  // Our runtime is beside us.
-  const program = `${readLink('/proc/self/exe', abi.AT_FDCWD).replace(/[^/]*$/, '')}tskata`;
   const started = startRuncShim(words);
   try {
     const places = standInFront(started);

@@ -2,7 +2,7 @@
 import { encodeUtf8 } from 'tskata-sys';
 import * as abi from '../../guest-agent/src/linux/abi.gen.ts';
 import { isErrno } from '../../guest-agent/src/linux/call.ts';
-import { close, readAll, readText, requireExecutable, tryWrite } from '../../guest-agent/src/linux/file.ts';
+import { close, memoryFile, readAll, readText, requireExecutable, tryWrite } from '../../guest-agent/src/linux/file.ts';
 import { duplicateTo, type Ending, execute, exit, fork, waitForChild } from '../../guest-agent/src/linux/process.ts';
 import { pipe } from '../../guest-agent/src/linux/socket.ts';
 import { STDERR } from '../../guest-agent/src/log.ts';
@@ -11,6 +11,7 @@ import { messageOf } from '../../src/lib/errors.ts';
 const NAME = 'containerd-shim-runc-v2';
 /** Where it is looked for when the environment says nothing. */
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+export const STDIN = 0;
 /** Where containerd reads what it asked for. */
 export const STDOUT = 1;
 /** What shells answer for a program that could not be run. */
@@ -43,10 +44,16 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Becomes it. @param words of the command line behind the program's name. @throws Error when it cannot be run */
-export function becomeRuncShim(words: readonly string[]): never {
+/**
+ * Becomes it.
+ * @param words of the command line behind the program's name
+ * @param input what its standard input is to have
+ * @throws Error when it cannot be run
+ */
+export function becomeRuncShim(words: readonly string[], input: Uint8Array): never {
   const env = environment();
   const program = find(env);
+  duplicateTo(memoryFile('options', input), STDIN);
   return execute(program, [program, ...words], env);
 }
 

@@ -4,8 +4,8 @@ import { type Frame, MessageType } from '../../src/protocol/frame.ts';
 import { encodeAnswer, encodeRefusal } from '../../src/protocol/method-table.ts';
 import { StatusCode } from '../../src/protocol/status.ts';
 import { Request, Response } from '../../src/protocol/ttrpc.gen.ts';
-import { completeCreate } from './create-options.ts';
 import { type GuestStats, withGuestStats } from './metrics.ts';
+import { completeCreate } from './options.ts';
 
 /** Of containerd 1.x, and of 2.x, whose messages are the same. */
 const TASK_SERVICE = /^containerd\.task\.v[23]\.Task$/;

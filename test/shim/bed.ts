@@ -11,6 +11,7 @@ import { ContainerStatsResponse, GuestDetailsResponse } from '../../src/protocol
 import { agentService } from '../../src/protocol/agent-service.ts';
 import { TtrpcClient } from '../../src/protocol/client.ts';
 import {
+  Any,
   CreateTaskRequest,
   DeleteRequest,
   Empty,
@@ -31,6 +32,7 @@ const RUNC_SHIM = (folder: string, socket: string): string => `#!/bin/sh
 echo "$@" >> ${folder}/calls
 for word; do action=$word; done
 if [ -e ${folder}/fails ]; then echo no room; exit 7; fi
+if [ $action = -info ]; then /bin/cat > ${folder}/input; exit 0; fi
 if [ $action = delete ]; then printf deleted; exit 0; fi
 printf %s ${toAddress(socket)} > address
 printf %s ${toAddress(socket)}
@@ -169,6 +171,19 @@ export class ShimBed implements AsyncDisposable {
   /** @param path where containerd-shim-runc-v2 is looked for */
   async run(words: readonly string[], cwd = this.folder, path = join(this.folder, 'bin')): Promise<Ended> {
     return await ended(spawn(this.#program, words, { cwd, env: { PATH: path }, stdio: ['ignore', 'pipe', 'pipe'] }));
+  }
+
+  /**
+   * Asks what the shim is, as containerd 2.0 does.
+   * @param options an encoded Any, or nothing
+   * @returns what containerd-shim-runc-v2 is asked with in turn
+   */
+  async info(options: Uint8Array): Promise<Any> {
+    const env = { PATH: join(this.folder, 'bin') };
+    const child = spawn(this.#program, ['-info'], { env, stdio: ['pipe', 'ignore', 'inherit'] });
+    child.stdin.end(options);
+    await ended(child);
+    return Any.decode(readFileSync(join(this.folder, 'input')));
   }
 
   /** The bundle of a container. */

@@ -5,10 +5,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { buildShim } from '../../shim/build.ts';
 import { toAddress } from '../../shim/src/addresses.ts';
 import type { TtrpcClient } from '../../src/protocol/client.ts';
-import { Metrics } from '../../src/protocol/containerd.gen.ts';
+import { Any, Metrics, RuncOptions } from '../../src/protocol/containerd.gen.ts';
 import { uniqueId } from '../agent/harness.ts';
 import { ShimBed, taskService } from './bed.ts';
 
+const OPTIONS = 'containerd.runc.v1.Options';
 const PATIENCE = { timeout: 20_000, interval: 20 };
 /** What a relay may take of the machine's memory. */
 const RESIDENT_MAX_KIB = 2048;
@@ -31,10 +32,18 @@ afterEach(async () => {
 /** Starts a shim, and makes its container. */
 async function startTask(): Promise<TtrpcClient> {
   const client = await bed.connect((await bed.call('start', id)).stdout);
-  const value = new Uint8Array([0x3a, bed.root.length, ...Buffer.from(bed.root)]); // field 7, the root
-  const options = { typeUrl: 'containerd.runc.v1.Options', value };
-  await client.call(taskService, 'Create', { id, bundle: bed.bundle(id), options });
+  await client.call(taskService, 'Create', { id, bundle: bed.bundle(id), options: optionsFor(bed.root) });
   return client;
+}
+
+/** As an engine gives them that wants states in another folder. */
+function optionsFor(root: string): Any {
+  return { typeUrl: OPTIONS, value: RuncOptions.encode({ binaryName: '', root, systemdCgroup: false }) };
+}
+
+/** The runtime beside the shim. */
+async function ownProgram(): Promise<string> {
+  return join(dirname(await buildShim()), 'tskata');
 }
 
 async function processes(client: TtrpcClient, of = id): Promise<bigint | undefined> {
@@ -148,18 +157,22 @@ test('tells its version', async () => {
   expect((await bed.run(['-v'])).stdout).toMatch(/^containerd-shim-tskata-v2:\n {2}Version: {2}\d+\.\d+\.\d+\n/);
 });
 
-test('leaves it to containerd-shim-runc-v2 to tell about itself', async () => {
-  await bed.run(['-info']);
+test.each([
+  ['without options', new Uint8Array(0), '/run/containerd/tskata'],
+  ['with options', Any.encode(optionsFor('/r')), '/r'],
+])('has containerd-shim-runc-v2 tell of our runtime, asked %s', async (_what, options, root) => {
+  const { typeUrl, value } = await bed.info(options);
 
   expect(bed.calls()).toEqual(['-info']);
+  expect(typeUrl).toBe(OPTIONS);
+  expect(RuncOptions.decode(value)).toEqual({ binaryName: await ownProgram(), root, systemdCgroup: false });
 });
 
 describe('the relay', () => {
   test('has containers made with the runtime beside it', async () => {
     await startTask();
 
-    const program = join(dirname(await buildShim()), 'tskata');
-    expect(bed.options).toEqual({ binaryName: program, root: bed.root, systemdCgroup: true });
+    expect(bed.options).toEqual({ binaryName: await ownProgram(), root: bed.root, systemdCgroup: true });
   });
 
   test('tells what a container uses in its guest, and passes other answers on', async () => {

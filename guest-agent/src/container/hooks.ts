@@ -7,7 +7,7 @@ import { appended } from '../bytes.ts';
 import * as abi from '../linux/abi.gen.ts';
 import { call, isErrno } from '../linux/call.ts';
 import { Epoll } from '../linux/epoll.ts';
-import { close, readAll, statusOf, tryRead, tryWrite, writeAll } from '../linux/file.ts';
+import { close, memoryFile, readAll, statusOf, tryRead, tryWrite } from '../linux/file.ts';
 import { readClock } from '../linux/machine.ts';
 import {
   blockSignals,
@@ -68,7 +68,7 @@ export function runHooks(point: GuestHookPoint, hooks: readonly HookPlan[], stat
 
 /** @returns how it failed; undefined when it did not */
 function runHook(hook: HookPlan, input: Uint8Array, umask: number | undefined): string | undefined {
-  const stdin = openInput(input);
+  const stdin = memoryFile('state', input);
   const [stdout, theirStdout] = pipe();
   const [stderr, theirStderr] = pipe();
   const [problem, theirProblem] = pipe();
@@ -87,14 +87,6 @@ function runHook(hook: HookPlan, input: Uint8Array, umask: number | undefined): 
   if (inTime && ending.signal === 0 && ending.exitStatus === 0) return undefined;
   const how = inTime ? describe(ending) : `hook ran past specified timeout of ${hook.timeoutSeconds?.toFixed(1)}s`;
   return `${how}, stdout: ${outputs[0].text}, stderr: ${outputs[1].text}`;
-}
-
-/** A file that is nowhere, to read from its start: a pipe would have to be fed, and could break. */
-function openInput(bytes: Uint8Array): number {
-  const fd = call('memfd_create', 'state', abi.SYS_memfd_create, 'state', abi.MFD_CLOEXEC);
-  writeAll(fd, bytes, 'the state for a hook');
-  call('lseek', 'state', abi.SYS_lseek, fd, 0, abi.SEEK_SET);
-  return fd;
 }
 
 /** Runs in the new process, which has nothing open but its three streams when the hook's program begins. */

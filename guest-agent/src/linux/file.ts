@@ -57,6 +57,14 @@ export function writeAll(fd: number, bytes: Uint8Array, subject: string): void {
   }
 }
 
+/** A file that is nowhere, to read from its start, closed on exec: a pipe would have to be fed, and could break. */
+export function memoryFile(name: string, bytes: Uint8Array): number {
+  const fd = call('memfd_create', name, abi.SYS_memfd_create, name, abi.MFD_CLOEXEC);
+  writeAll(fd, bytes, name);
+  call('lseek', name, abi.SYS_lseek, fd, 0, abi.SEEK_SET);
+  return fd;
+}
+
 /** Reads until the end of the file. */
 export function readAll(fd: number, subject: string): Uint8Array {
   const parts: Uint8Array[] = [];

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Any, CreateTaskRequest, RuncOptions } from '../../src/protocol/containerd.gen.ts';
-import { completeCreate } from './create-options.ts';
+import { completeCreate } from './options.ts';
 
 const PROGRAM = '/opt/tskata/bin/tskata';
 const RUNC = 'containerd.runc.v1.Options';

@@ -1,6 +1,6 @@
-// What containerd-shim-runc-v2 is told with a new container: that its runtime is ours.
+// What containerd-shim-runc-v2 is told: that its runtime is ours.
 import { appended } from '../../guest-agent/src/bytes.ts';
-import { CreateTaskRequest, RuncOptions } from '../../src/protocol/containerd.gen.ts';
+import { Any, CreateTaskRequest, RuncOptions } from '../../src/protocol/containerd.gen.ts';
 
 /** The type of its options. */
 const RUNC_OPTIONS = 'containerd.runc.v1.Options';
@@ -32,17 +32,32 @@ export function completeCreate(
   readConfig: (bundle: string) => string,
 ): CompletedCreate {
   const { id, bundle, options } = CreateTaskRequest.decode(payload);
+  const completed = complete(options, program, namesSystemd(bundle, readConfig));
+  const { root } = RuncOptions.decode(completed.value);
+  // As with options: the last one counts.
+  const request = appended(payload, CreateTaskRequest.encode({ id: '', bundle: '', options: completed }));
+  return { id, root, request };
+}
+
+/**
+ * Completes the options with which containerd (2.0 and later) asks what a runtime is and can do.
+ * @param options an encoded Any, or nothing
+ * @throws Error of what is neither
+ */
+export function completeOptions(options: Uint8Array, program: string): Uint8Array {
+  return Any.encode(complete(Any.decode(options), program, false));
+}
+
+function complete(options: Any | undefined, program: string, isSystemd: boolean): Any {
   const given = options?.typeUrl.endsWith(RUNC_OPTIONS) === true ? options.value : new Uint8Array(0);
   const { binaryName, root, systemdCgroup } = RuncOptions.decode(given);
   const added = RuncOptions.encode({
     binaryName: binaryName || program,
     root: root || DEFAULT_ROOT,
-    systemdCgroup: systemdCgroup || namesSystemd(bundle, readConfig),
+    systemdCgroup: systemdCgroup || isSystemd,
   });
   // Of a field that comes twice the last one counts (Protocol Buffers, "Encoding", Last One Wins): all else stays as it is.
-  const completed = { typeUrl: RUNC_OPTIONS, value: appended(given, added) };
-  const request = appended(payload, CreateTaskRequest.encode({ id: '', bundle: '', options: completed }));
-  return { id, root: root || DEFAULT_ROOT, request };
+  return { typeUrl: RUNC_OPTIONS, value: appended(given, added) };
 }
 
 /** Engines that use the systemd driver have no other way to tell a shim that they do not know. */
