@@ -47,6 +47,7 @@ export async function relay(loop: EventLoop, places: RelayPlaces, surroundings: 
 /** Settles when nobody serves the address any more. */
 async function ending(loop: EventLoop, address: Address): Promise<void> {
   try {
+    // Nothing is said on it.
     const life = new SocketStream(loop, await connect(loop, address));
     while ((await life.read()) !== undefined);
   } catch (error) {

@@ -98,6 +98,10 @@ const MAXIMUM_SECONDS = 24 * 60 * 60;
 const mebibytes = (minimum: number): Kind<number> => integer(minimum, MAXIMUM_MEMORY_MIB, ' (MiB)');
 const seconds = integer(1, MAXIMUM_SECONDS, ' (seconds)');
 
+/** What becomes of a container that asks for the host's network, in which a VM cannot be: an error, or no network. */
+const HOST_NETWORK_ANSWERS = ['refuse', 'none'] as const;
+export type HostNetworkAnswer = (typeof HOST_NETWORK_ANSWERS)[number];
+
 /** Every key but `enable_annotations`, which is about these. */
 const ANNOTATION_KEYS = {
   kernel: key(path, { kata: 'hypervisor.kernel' }),
@@ -112,6 +116,7 @@ const ANNOTATION_KEYS = {
   enable_hugepages: key(flag, { otherwise: false, kata: 'hypervisor.enable_hugepages' }),
   hugepage_size: key(oneOf(HUGE_PAGE_SIZES), { otherwise: '2M' }),
   network_interfaces: key(integer(0, MAXIMUM_NETWORK_CARDS), { otherwise: 2 }),
+  host_network: key(oneOf(HOST_NETWORK_ANSWERS), { otherwise: 'refuse' }),
   virtio_rng: key(flag, { otherwise: true }),
   virtio_fs_daemon: key(optionalPath, { otherwise: '', kata: 'hypervisor.virtio_fs_daemon' }),
   virtio_fs_cache: key(oneOf(CACHE_POLICIES), { otherwise: 'auto', kata: 'hypervisor.virtio_fs_cache' }),

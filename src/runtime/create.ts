@@ -8,6 +8,7 @@ import { namedResources } from '../oci/update-merge.ts';
 import { type Bundle, readBundle } from './bundle.ts';
 import type { CgroupFlags } from './cgroup-flags.ts';
 import type { Checkpoint } from './checkpoint-folder.ts';
+import type { HostNetworkAnswer } from './configuration.ts';
 import { currentState } from './container-state.ts';
 import { holdMounts } from './held-mounts.ts';
 import { runHooks } from './hooks.ts';
@@ -79,9 +80,7 @@ export async function createContainer(
   const resources = bundle.config.linux?.resources ?? {};
   const memoryMib = 'machine' in plan ? plan.machine.memoryMib : plan.vmMemoryMib;
   const token = checkpoint?.stdioToken ?? newToken();
-  if (pod === undefined && !namespaces.hasNetwork) {
-    await warn("the container gets a network of its own: a virtual machine cannot be in the host's network namespace");
-  }
+  if ('hostNetwork' in plan && !namespaces.hasNetwork) await leaveHostNetwork(plan.hostNetwork, warn);
 
   store.sweep(id);
   let record = { ...newRecord(id, bundle, memoryMib), ...(pod === undefined ? {} : { sandboxId: pod.sandboxId }) };
@@ -150,6 +149,14 @@ export async function createContainer(
   await sandbox.commit();
   undo.move();
   return { sandbox, proxy };
+}
+
+/** @throws RuntimeError INVALID_NAMESPACE unless somebody has said that no network is as good */
+async function leaveHostNetwork(answer: HostNetworkAnswer, warn: Warn): Promise<void> {
+  const reason = "the container asks for the host's network namespace, in which a virtual machine cannot be";
+  if (answer === 'none') return await warn(`${reason}: it has no network`);
+  const remedy = 'give it another network, or none; or set host_network = "none" in the configuration of tskata';
+  throw new RuntimeError('INVALID_NAMESPACE', `${reason}: ${remedy}`);
 }
 
 /** The VM as it is to be, or as it was. */

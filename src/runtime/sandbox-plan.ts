@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Config } from '../oci/config.ts';
 import { withAnnotations } from './annotations.ts';
-import { invalid, type Settings } from './configuration.ts';
+import { type HostNetworkAnswer, invalid, type Settings } from './configuration.ts';
 import { loadSettings } from './configuration-load.ts';
 import { blockDevicePath, hostDisks } from './host-disks.ts';
 import type { Installation } from './installation.ts';
@@ -15,6 +15,7 @@ export type HostPlan = Pick<SandboxPlan, 'overheadMib' | 'createTimeoutMs'>;
 
 export interface SandboxPlan {
   readonly machine: SandboxMachine;
+  readonly hostNetwork: HostNetworkAnswer;
   /** Whether the guest's console goes into the log, whatever the command says. */
   readonly debug: boolean;
   /** What the processes around the guest may take of the host besides its memory. */
@@ -51,6 +52,7 @@ export async function planSandbox(
       virtiofsCache: values.virtio_fs_cache,
       virtiofsExtraArgs: values.virtio_fs_extra_args,
     },
+    hostNetwork: values.host_network,
     debug: values.enable_debug,
     overheadMib: values.host_memory_overhead,
     dialTimeoutMs: values.dial_timeout * 1000,

@@ -271,6 +271,13 @@ test('a container is looked at, stopped for a while, copied from and to, and end
   expect(knownContainers()).toEqual([]);
 });
 
+test("the host's network is refused", async () => {
+  const { status, stderr } = await run('--network', 'host', IMAGE, 'true');
+
+  expect(status).toBe(125);
+  expect(stderr).toContain("the container asks for the host's network namespace, in which a virtual machine cannot be");
+});
+
 test('statistics are those of the container, and not of its virtual machine: as with runc', async () => {
   const filled = `head -c ${40 << 20} /dev/zero > /dev/shm/filled; echo filled; exec sleep 1000`;
   const statsOf = async (runtime: string): Promise<string> => {

@@ -75,15 +75,6 @@ export function describeNamespaces(runtime: Runtime): void {
       await bed.call(['delete', '--force', 'c1']);
     });
 
-    test("without a network namespace the container has the caller's", async () => {
-      await using bed = new RuntimeBed(runtime);
-      const bundle = bed.bundle({ ...SLEEP, withoutNamespaces: ['network'] });
-
-      await bed.detached(['create', '-b', bundle, 'c1']);
-
-      expect(namespaceOf((await bed.state('c1')).pid, 'net')).toBe(namespaceOf('self', 'net'));
-    });
-
     test('one that is not there is named, and nothing stays', async () => {
       await using bed = new RuntimeBed(runtime);
       const bundle = bed.bundle({ ...SLEEP, namespaces: [{ type: 'network', path: '/proc/4194305/ns/net' }] });

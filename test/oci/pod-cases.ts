@@ -372,18 +372,28 @@ export function describePodFailures(runtime: Runtime): void {
       );
     });
 
-    test("are left out for the network: the container is told that the host's is not its own", async () => {
+    test("are refused for the network: a virtual machine cannot be in the host's", async () => {
       await using bed = new PodBed(runtime);
+      const bundle = bed.bundle({ ...SLEEP, withoutNamespaces: ['network'] });
 
-      const result = await bed.call([
-        'run',
-        '-b',
-        bed.bundle({ ...shell('exit 0'), withoutNamespaces: ['network'] }),
-        'c1',
-      ]);
+      const result = await bed.call(['create', '-b', bundle, 'c1']);
 
-      expect(result.status).toBe(0);
-      expect(result.stderr).toContain('level=warning msg="the container gets a network of its own');
+      expect(result.status).toBe(1);
+      expect(result.stderr).toContain(
+        "asks for the host's network namespace, in which a virtual machine cannot be: give",
+      );
+      expect(bed.leftovers()).toEqual([]);
+    });
+
+    test('are no network at all, with a warning, where the configuration says so', async () => {
+      await using bed = new PodBed(runtime);
+      const config = join(bed.folder, 'config.toml');
+      writeFileSync(config, 'host_network = "none"\n');
+      const bundle = bed.bundle({ ...shell('exit 3'), withoutNamespaces: ['network'] });
+
+      const result = await bed.call(['--config', config, 'run', '-b', bundle, 'c1']);
+
+      expect(result).toMatchObject({ status: 3, stderr: expect.stringContaining('it has no network') });
     });
 
     test('a container of a pod cannot have another network', async () => {
