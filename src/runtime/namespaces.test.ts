@@ -54,6 +54,12 @@ describe('planNamespaces', () => {
     expect(plan([user], 'pod', bound).shared).toEqual({ user: 'pod' });
   });
 
+  test('has it from the first container of the VM, where several share it: others may be gone by then', () => {
+    const late = neighbour({ id: 'a', sandboxId: 'pod' });
+
+    expect(plan([ownPath('ipc')], 'pod', late, neighbour({ id: 'pod' })).shared).toEqual({ ipc: 'pod' });
+  });
+
   test("takes the VM's own where that container has none of its own", () => {
     expect(plan([ownPath('uts')], 'pod', neighbour({ id: 'pod' }))).toMatchObject({
       shared: { uts: '' },

@@ -74,9 +74,11 @@ type Source =
 function findSource(type: NamespaceType, path: string, neighbours: readonly Neighbour[]): Source {
   const identity = identityOf(path);
   const pid = processOf(path);
-  const neighbour = neighbours.find(
+  const sharing = neighbours.filter(
     (one) => (pid !== undefined && one.init?.pid === pid) || identityIn(one, type) === identity,
   );
+  // A VM's first container is there for as long as any other is, which may be gone before the namespace is joined.
+  const neighbour = sharing.find(({ sandboxId }) => sandboxId === undefined) ?? sharing[0];
   if (type === 'mount') throw invalid(type, path, 'each container has a mount namespace of its own');
   if (neighbour !== undefined) return { kind: 'neighbour', identity, neighbour };
   if (identityOf(namespacePath(type, 'self')) === identity) return { kind: 'host' };
