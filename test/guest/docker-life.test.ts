@@ -1,6 +1,6 @@
 // Docker with tskata: every flag of a container beside runc, and what happens to containers when something around them ends.
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ended } from '../oci/harness.ts';
@@ -11,6 +11,9 @@ import { PATIENCE, sandboxes } from './engine.ts';
 const AT_ONCE = Number(process.env['TSKATA_CONTAINERS_AT_ONCE'] ?? 3);
 /** How many run one after the other. */
 const IN_A_ROW = Number(process.env['TSKATA_CONTAINERS_IN_A_ROW'] ?? 3);
+
+/** Bytes that an idle container of 64 MiB takes of the host, all of it: less than others take beside their guests. */
+const MEMORY_MAX = 150 << 20;
 
 const SLEEP = ['sh', '-c', 'trap "exit 0" TERM; echo up; while :; do sleep 1; done'];
 
@@ -131,6 +134,9 @@ test('containers that start at once run beside each other, outlive their engine,
     names.map((name) => printed('run', '-d', '--name', name, '--runtime=tskata', '-m', '64m', IMAGE, ...SLEEP)),
   );
   expect(sandboxes()).toHaveLength(AT_ONCE);
+  const ids = await Promise.all(names.map((name) => inspect('{{.Id}}', name)));
+  const takes = ids.map((id) => Number(readFileSync(`/sys/fs/cgroup/docker/${id}/memory.current`, 'utf8')));
+  expect(Math.max(...takes)).toBeLessThan(MEMORY_MAX);
 
   await daemon.end('SIGKILL');
   await daemon.again();
