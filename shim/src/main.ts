@@ -46,9 +46,7 @@ function parse(): ShimArguments {
 function act({ flags, action }: ShimArguments): void {
   if (flags.h !== undefined || flags.help !== undefined) say(USAGE);
   if (flags.v !== undefined) say(`${NAME}:\n  Version:  ${VERSION}\n\n`);
-  // Our runtime is beside us.
-  const program = `${readLink('/proc/self/exe', abi.AT_FDCWD).replace(/[^/]*$/, '')}tskata`;
-  if (flags.info !== undefined) becomeRuncShim(words, completeOptions(readAll(STDIN, 'standard input'), program));
+  if (flags.info !== undefined) becomeRuncShim(words, completeOptions(readAll(STDIN, 'standard input'), ownRuntime()));
   if (action !== 'start' && action !== 'delete') usage('the action is missing: start or delete');
   const { namespace = '', id = '', bundle } = flags;
   if (namespace === '') throw new Error('shim namespace cannot be empty');
@@ -62,7 +60,7 @@ function act({ flags, action }: ShimArguments): void {
   try {
     const places = standInFront(started);
     loop = new EventLoop();
-    relay(loop, places, surroundings(loop, program, namespace)).then(() => exit(0), fail);
+    relay(loop, places, surroundings(loop, namespace)).then(() => exit(0), fail);
   } catch (error) {
     loop = new EventLoop();
     const left = { own: relaySocket(started.shimSocket), shim: started.shimSocket };
@@ -70,10 +68,15 @@ function act({ flags, action }: ShimArguments): void {
   }
 }
 
-function surroundings(loop: EventLoop, program: string, namespace: string): TaskSurroundings {
+/** The runtime beside us. */
+function ownRuntime(): string {
+  return `${readLink('/proc/self/exe', abi.AT_FDCWD).replace(/[^/]*$/, '')}tskata`;
+}
+
+function surroundings(loop: EventLoop, namespace: string): TaskSurroundings {
   const questions = new GuestQuestions(loop);
   return {
-    program,
+    program: ownRuntime(),
     readConfig: (bundle) => readText(`${bundle}/config.json`),
     guestStats: (root, id) => questions.ask(`${root}/${namespace}/${id}`, id),
   };

@@ -114,7 +114,7 @@ export class StateStore {
       writeFileSync(join(scratch, STATE_FILE), encode(record), { mode: 0o600 });
       // rename(2) replaces an empty folder only, and no container's folder is ever empty.
       renameSync(scratch, directory);
-      return lock as Lock;
+      return lock;
     } catch (error) {
       lock?.[Symbol.dispose]();
       rmSync(scratch, { recursive: true, force: true });
@@ -138,11 +138,14 @@ export class StateStore {
       } catch (error) {
         throw errorCode(error) === 'ENOENT' ? notFound(id) : error;
       }
+      if (lock === undefined) {
+        const holder = readHolder(path);
+        if (holder !== undefined) impatient?.(holder);
+        continue;
+      }
       // While we waited the container may have been deleted, and another one made under its name.
-      if (lock?.isFile(path) === true) return lock;
-      const holder = lock === undefined ? readHolder(path) : undefined;
-      lock?.[Symbol.dispose]();
-      if (holder !== undefined) impatient?.(holder);
+      if (lock.isFile(path)) return lock;
+      lock[Symbol.dispose]();
     }
   }
 
@@ -258,7 +261,9 @@ class Lock implements Disposable {
    * @param patienceS seconds; absent for as long as it takes
    * @returns undefined when somebody has had it all the time
    */
-  static take(path: string, flags = 0, patienceS?: number): Lock | undefined {
+  static take(path: string, flags: number): Lock;
+  static take(path: string, flags: number, patienceS: number | undefined): Lock | undefined;
+  static take(path: string, flags: number, patienceS?: number): Lock | undefined {
     const fd = openSync(path, constants.O_RDWR | flags, 0o600);
     const patience = patienceS === undefined ? [] : ['--timeout', String(patienceS)];
     const { status, error } = spawnSync(FLOCK, ['--exclusive', ...patience, '3'], {
