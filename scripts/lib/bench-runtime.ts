@@ -1,60 +1,19 @@
 // Runs on the host: verbs of the runtimes as whole processes, in turn, and what the life of a container costs the machine.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { reportMarks, type StartReport, timelineRows, timelineTable } from '../../src/vmm/timeline.ts';
+import { lifeOf, makeBundle, newId, RUNTIMES, TSKATA, timeCommand } from './bench-containers.ts';
 import { dockerRuns } from './bench-docker.ts';
 import { runSuite, say, takeTurns } from './bench-suite.ts';
 import type { Comparison } from './comparison.ts';
-import { buildDirectory, pinnedNode } from './paths.ts';
+import { pinnedNode } from './paths.ts';
 import { countWork, type Work } from './system-calls.ts';
 
-const TSKATA = join(buildDirectory, 'bin/tskata');
-const PEERS = [['/usr/sbin/runc', '/usr/bin/runc'], ['/usr/bin/crun']].flatMap(
-  (places) => places.find((path) => existsSync(path)) ?? [],
-);
-
-interface Runtime {
-  readonly name: string;
-  readonly program: string;
-}
-
-const RUNTIMES: readonly Runtime[] = [TSKATA, ...PEERS].map((program) => ({
-  program,
-  name: program.split('/').at(-1) ?? program,
-}));
 /** Where `tskata` keeps what it knows of containers. */
 const STATE_ROOT = '/run/tskata';
 /** What no verb of a program for Node can do without. */
 const BARE_NODE = { name: 'node -e 0', command: [pinnedNode, '-e', '0'] };
-
-function makeBundle(folder: string): string {
-  const bundle = mkdtempSync(join(folder, 'bundle-'));
-  spawnSync('cp', ['-a', join(buildDirectory, 'guest/rootfs'), join(bundle, 'rootfs')]);
-  spawnSync(TSKATA, ['spec', '--bundle', bundle]);
-  const path = join(bundle, 'config.json');
-  const config = JSON.parse(readFileSync(path, 'utf8'));
-  config.process.terminal = false;
-  config.process.args = ['/bin/true'];
-  writeFileSync(path, JSON.stringify(config));
-  return bundle;
-}
-
-/** @returns how long it took, milliseconds @throws Error when it fails */
-function timeCommand(command: readonly string[]): number {
-  const [program = '', ...args] = command;
-  const startMs = performance.now();
-  // Not a pipe: the container would hold it after the command's end.
-  const { status } = spawnSync(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  const timeMs = performance.now() - startMs;
-  if (status !== 0) throw new Error(`${command.join(' ')} ended with status ${status}`);
-  return timeMs;
-}
-
-let containers = 0;
-function newId(): string {
-  return `bench-${process.pid}-${containers++}`;
-}
 
 /** `--version` and `state`, beside a Node that does nothing. */
 async function verbs(runs: number, bundle: string): Promise<Comparison[]> {
@@ -79,15 +38,6 @@ async function verbs(runs: number, bundle: string): Promise<Comparison[]> {
   } finally {
     for (const { program, id } of made) timeCommand([program, 'delete', '--force', id]);
   }
-}
-
-/** The commands of a container's life, as an engine calls them. */
-function lifeOf({ program }: Runtime, bundle: string, id: string): string[][] {
-  return [
-    [program, 'create', '--bundle', bundle, id],
-    [program, 'start', id],
-    [program, 'delete', '--force', id],
-  ];
 }
 
 async function lives(runs: number, bundle: string): Promise<Comparison[]> {
@@ -138,7 +88,7 @@ function whereTimeGoes(bundle: string): string[] {
 }
 
 await runSuite(async (runs, folder) => {
-  const bundle = makeBundle(folder);
+  const bundle = makeBundle(folder, { args: ['/bin/true'] });
   return {
     comparisons: [
       ...(await verbs(runs, bundle)),

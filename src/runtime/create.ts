@@ -18,7 +18,7 @@ import { onInterrupt } from './interrupt.ts';
 import { type Launched, launchProxy } from './launch.ts';
 import { planNamespaces } from './namespaces.ts';
 import type { Warn } from './operations.ts';
-import { findPod, type Pod, running } from './pod.ts';
+import { enterPod, findPod, leavePod, type Pod, running } from './pod.ts';
 import { endProcess, identify } from './process-identity.ts';
 import {
   checkStartOptions,
@@ -72,7 +72,7 @@ export async function createContainer(
   checkInstallation(installation);
   const pod = findPod(store, id, bundle.config);
   if (checkpoint !== undefined) checkRestore(id, checkpoint, bundle, pod);
-  const namespaces = planNamespaces(bundle.config.linux?.namespaces ?? [], pod?.sandboxId, () => running(store));
+  const namespaces = planNamespaces(bundle.config.linux?.namespaces ?? [], pod, () => running(store));
   const plan = pod ?? (await planVm(installation, bundle, options, namespaces.hasNetwork));
   const host = 'machine' in plan ? plan : await planHost(installation, options.configFile);
   const cgroupOptions = { ...options, overheadMib: host.overheadMib };
@@ -84,8 +84,10 @@ export async function createContainer(
 
   store.sweep(id);
   let record = { ...newRecord(id, bundle, memoryMib), ...(pod === undefined ? {} : { sandboxId: pod.sandboxId }) };
+  if (pod !== undefined) enterPod(store, id, pod.sandboxId);
   using _lock = store.create(record);
   await using undo = new AsyncDisposableStack();
+  if (pod !== undefined) undo.defer(() => leavePod(store, id, pod.sandboxId));
   undo.defer(() => store.remove(id));
   undo.defer(() => cgroup.remove());
   cgroup.make(resources, memoryMib);

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Namespace, NamespaceType } from '../oci/config.ts';
 import { type Neighbour, planNamespaces } from './namespaces.ts';
 
@@ -19,7 +19,7 @@ function neighbour(options: Partial<Neighbour> = {}): Neighbour {
 }
 
 function plan(namespaces: Namespace[], sandboxId?: string, ...neighbours: Neighbour[]) {
-  return planNamespaces(namespaces, sandboxId, () => neighbours);
+  return planNamespaces(namespaces, sandboxId === undefined ? undefined : { sandboxId }, () => neighbours);
 }
 
 describe('planNamespaces', () => {
@@ -58,6 +58,18 @@ describe('planNamespaces', () => {
     const late = neighbour({ id: 'a', sandboxId: 'pod' });
 
     expect(plan([ownPath('ipc')], 'pod', late, neighbour({ id: 'pod' })).shared).toEqual({ ipc: 'pod' });
+  });
+
+  test('asks for other containers only where it is not of the first one of its VM, and then once', () => {
+    const neighbours = vi.fn(() => []);
+    const first = neighbour({ id: 'pod', namespaces: { ipc: '', pid: '', user: '1:1' } });
+    const vm = { sandboxId: 'pod', first };
+
+    expect(planNamespaces([ownPath('ipc'), ownPath('pid')], vm, neighbours).shared).toEqual({ ipc: 'pod', pid: 'pod' });
+    expect(neighbours).not.toHaveBeenCalled();
+
+    planNamespaces([ownPath('network', 'net'), ownPath('cgroup')], undefined, neighbours);
+    expect(neighbours).toHaveBeenCalledTimes(1);
   });
 
   test("takes the VM's own where that container has none of its own", () => {

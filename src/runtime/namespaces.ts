@@ -31,22 +31,28 @@ export type Neighbour = Pick<ContainerRecord, 'id' | 'sandboxId' | 'init' | 'nam
 
 /**
  * Decides where the namespaces of a container come from.
- * @param sandboxId whose VM it shares; undefined when it gets its own
- * @param neighbours gives all containers that run: many, perhaps, and asked for only where there is a path
+ * @param vm whose it shares, and that container while it runs; undefined when it gets its own
+ * @param neighbours gives all containers that run: many, perhaps, and asked for only where there is a path that is not that one's
  * @throws RuntimeError INVALID_NAMESPACE
  */
 export function planNamespaces(
   namespaces: readonly Namespace[],
-  sandboxId: string | undefined,
+  vm: { readonly sandboxId: string; readonly first?: Neighbour } | undefined,
   neighbours: () => readonly Neighbour[],
 ): NamespacePlan {
+  const sandboxId = vm?.sandboxId;
+  // A VM's first container is there for as long as any other is, which may be gone before the namespace is joined.
+  const candidates = [
+    () => (vm?.first === undefined ? [] : [vm.first]),
+    once(() => neighbours().toSorted((a, b) => Number(a.sandboxId !== undefined) - Number(b.sandboxId !== undefined))),
+  ];
   const host: HostNamespace[] = [];
   const shared: Partial<Record<NamespaceType, string>> = {};
   const identities: Partial<Record<NamespaceType, string>> = {};
   let hasNetwork = false;
   for (const { type, path = '' } of namespaces) {
     if (isHostType(type)) host.push({ type, ...(path === '' ? {} : { path }) });
-    const source = path === '' ? ({ kind: 'new' } as const) : findSource(type, path, neighbours());
+    const source = path === '' ? ({ kind: 'new' } as const) : findSource(type, path, candidates);
     if (type === 'network') {
       checkNetwork(source, path, sandboxId);
       hasNetwork = source.kind !== 'host';
@@ -70,17 +76,17 @@ type Source =
   | { readonly kind: 'host' }
   | { readonly kind: 'neighbour'; readonly identity: string; readonly neighbour: Neighbour };
 
-/** Whose namespace a path is. */
-function findSource(type: NamespaceType, path: string, neighbours: readonly Neighbour[]): Source {
+/** Whose namespace a path is. @param candidates lists of containers, asked for in turn until it is one of theirs */
+function findSource(type: NamespaceType, path: string, candidates: readonly (() => readonly Neighbour[])[]): Source {
   const identity = identityOf(path);
   const pid = processOf(path);
-  const sharing = neighbours.filter(
-    (one) => (pid !== undefined && one.init?.pid === pid) || identityIn(one, type) === identity,
-  );
-  // A VM's first container is there for as long as any other is, which may be gone before the namespace is joined.
-  const neighbour = sharing.find(({ sandboxId }) => sandboxId === undefined) ?? sharing[0];
   if (type === 'mount') throw invalid(type, path, 'each container has a mount namespace of its own');
-  if (neighbour !== undefined) return { kind: 'neighbour', identity, neighbour };
+  for (const list of candidates) {
+    const neighbour = list().find(
+      (one) => (pid !== undefined && one.init?.pid === pid) || identityIn(one, type) === identity,
+    );
+    if (neighbour !== undefined) return { kind: 'neighbour', identity, neighbour };
+  }
   if (identityOf(namespacePath(type, 'self')) === identity) return { kind: 'host' };
   if (pid !== undefined && type !== 'network') {
     throw invalid(type, path, `it is that of process ${pid} of the host, and the container has a kernel of its own`);
@@ -152,4 +158,13 @@ function identityOf(path: string): string {
 function invalid(type: NamespaceType, path: string, why: string): RuntimeError {
   const message = `linux.namespaces: the ${type} namespace ${path} cannot be joined: ${why}`;
   return new RuntimeError('INVALID_NAMESPACE', message, { path });
+}
+
+/** Calls it when its result is wanted first. */
+function once<Result>(make: () => Result): () => Result {
+  let made: { readonly result: Result } | undefined;
+  return () => {
+    made ??= { result: make() };
+    return made.result;
+  };
 }

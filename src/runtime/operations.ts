@@ -7,7 +7,7 @@ import { currentState, currentStatus } from './container-state.ts';
 import { runHooks } from './hooks.ts';
 import { SandboxCgroup } from './host-cgroup.ts';
 import { onInterrupt } from './interrupt.ts';
-import { hasOwnSandbox, membersOf } from './pod.ts';
+import { hasOwnSandbox, leavePod, membersOf } from './pod.ts';
 import { isAlive, type ProcessIdentity, signalIdentity, waitForEnd } from './process-identity.ts';
 import { RuntimeError } from './runtime-error.ts';
 import { callSandbox, ignoreLostSandbox } from './sandbox-client.ts';
@@ -89,6 +89,7 @@ export async function deleteContainer(store: StateStore, id: string, force: bool
     else await endUnknown(store, id);
     SandboxCgroup.read(store.directory(id))?.remove();
     store.remove(id);
+    if (record?.sandboxId !== undefined) leavePod(store, id, record.sandboxId);
     if (record !== undefined) await runLateHooks('poststop', record, warn);
   } catch (error) {
     if (!(force && error instanceof RuntimeError && error.code === 'NOT_FOUND')) throw error;

@@ -1,6 +1,6 @@
 // Pods: containers that share a VM. The first is the sandbox; it is in the folder of its own as any container, and those that are
 // put into its VM have its sockets in theirs, as links: whoever talks to a container need not know whose VM it is in.
-import { lstatSync, symlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config, Namespace } from '../oci/config.ts';
 import { podMembership } from '../oci/cri-annotations.ts';
@@ -10,6 +10,8 @@ import { RuntimeError } from './runtime-error.ts';
 import {
   CONTROL_SOCKET,
   type ContainerRecord,
+  MEMBERS_FOLDER,
+  names,
   PROXY_SOCKET,
   REPORT_FILE,
   SANDBOX_LOG,
@@ -23,6 +25,8 @@ export interface Pod {
   readonly sandboxId: string;
   readonly sandbox: ProcessIdentity;
   readonly vmMemoryMib: number;
+  /** That container, while it runs: what the others share is mostly its. */
+  readonly first?: ContainerRecord;
 }
 
 /**
@@ -40,7 +44,8 @@ export function findPod(store: StateStore, id: string, { annotations, linux }: C
   // What was put into a VM is as good a name for it as the one that it was made for.
   const owner = record?.sandboxId === undefined ? record : readIfThere(store, record.sandboxId);
   if (owner?.sandbox !== undefined && isAlive(owner.sandbox)) {
-    return { sandboxId: owner.id, sandbox: owner.sandbox, vmMemoryMib: owner.vmMemoryMib };
+    const { id: sandboxId, sandbox, vmMemoryMib } = owner;
+    return { sandboxId, sandbox, vmMemoryMib, ...(isRunning(owner) ? { first: owner } : {}) };
   }
   const hint = annotation.startsWith('io.kubernetes.cri-o.') ? '; CRI-O keeps it with drop_infra_ctr = false' : '';
   const what = record === undefined ? `does not exist${hint}` : 'is not running';
@@ -54,14 +59,39 @@ function sharedBy(store: StateStore, namespaces: readonly Namespace[]): Containe
   return running(store).find(({ init }) => init !== undefined && pids.includes(init.pid));
 }
 
-/** All containers that have a process. */
+/** All containers that have a process: as many files are read as there are containers. */
 export function running(store: StateStore): ContainerRecord[] {
-  return records(store).filter((record) => record.init !== undefined && currentStatus(record) !== 'stopped');
+  return records(store, store.list()).filter(isRunning);
+}
+
+function isRunning(record: ContainerRecord): boolean {
+  return record.init !== undefined && currentStatus(record) !== 'stopped';
+}
+
+/** Says that a container is in the VM of another one; call it before there is a record of it. */
+export function enterPod(store: StateStore, id: string, sandboxId: string): void {
+  const folder = membersFolder(store, sandboxId);
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  writeFileSync(join(folder, id), '');
+}
+
+/** Call it when the container's record is gone. */
+export function leavePod(store: StateStore, id: string, sandboxId: string): void {
+  rmSync(join(membersFolder(store, sandboxId), id), { force: true });
 }
 
 /** The other containers in a container's VM, if that was made for it. */
 export function membersOf(store: StateStore, sandboxId: string): ContainerRecord[] {
-  return records(store).filter((record) => record.sandboxId === sandboxId);
+  // Somebody may have been killed before there was a record, or when it was gone.
+  return records(store, names(membersFolder(store, sandboxId))).filter((record) => record.sandboxId === sandboxId);
+}
+
+function membersFolder(store: StateStore, sandboxId: string): string {
+  return join(store.directory(sandboxId), MEMBERS_FOLDER);
 }
 
 /** Links the sandbox's sockets and reports into a container's folder. */
@@ -77,11 +107,8 @@ export function hasOwnSandbox(store: StateStore, id: string): boolean {
   return lstatSync(socket, { throwIfNoEntry: false })?.isSymbolicLink() !== true;
 }
 
-function records(store: StateStore): ContainerRecord[] {
-  return store
-    .list()
-    .map((id) => readIfThere(store, id))
-    .filter((record) => record !== undefined);
+function records(store: StateStore, ids: readonly string[]): ContainerRecord[] {
+  return ids.map((id) => readIfThere(store, id)).filter((record) => record !== undefined);
 }
 
 /** Others come and go while we look. */

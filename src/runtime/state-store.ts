@@ -69,6 +69,8 @@ export const PROXY_SOCKET = 'proxy.sock';
 export const VSOCK_SOCKET = 'vsock.sock';
 export const SHARED_FOLDER = 'shared';
 export const WRITABLE_FOLDER = 'shared.rw';
+/** Has an empty file for each container that was put into the VM of this one, by its id. */
+export const MEMBERS_FOLDER = 'members';
 export const SANDBOX_LOG = 'sandbox.log';
 /** A `StartReport`, written when the sandbox ends. */
 export const REPORT_FILE = 'report.json';
@@ -220,7 +222,8 @@ function encode(record: ContainerRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;
 }
 
-function names(folder: string): string[] {
+/** What is in a folder; nothing where there is none. */
+export function names(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch (error) {

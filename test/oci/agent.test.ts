@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, expect, type RunnerTask, test } from 'vitest';
 import { expectTableInPage } from '../support/page-table.ts';
 import { describeTskataCallers } from './caller-cases.ts';
+import { describeTskataCrowd } from './crowd-cases.ts';
 import { caseName, describeCases } from './describe-cases.ts';
 import { DIFFERENCES, isNamed, runtimeDifferencesTable } from './differences.ts';
 import { describeTskataEvents } from './events-cases.ts';
@@ -36,6 +37,7 @@ test('docs/conformance.md has what runtimes do otherwise', async () => {
 for (const describeParticular of [
   describeTskata,
   describeTskataCallers,
+  describeTskataCrowd,
   describeTskataUpdate,
   describeTskataPs,
   describeTskataEvents,

@@ -20,7 +20,7 @@ const ENGINES: readonly [string, Readonly<Record<string, string>>][] = [
 const ANNOTATIONS = { 'io.tskata.sandbox-id': 'pod' };
 
 /** A bed with a pod's first container, which runs. */
-class PodBed extends RuntimeBed {
+export class PodBed extends RuntimeBed {
   async startPod(options: BundleOptions = SLEEP): Promise<ContainerRecord> {
     const result = await this.detached(['run', '--detach', '-b', this.bundle(options), 'pod']);
     expect(result).toEqual({ status: 0, stdout: '', stderr: '' });
