@@ -1,8 +1,9 @@
 // The images that a VM boots from, read and judged before there is a VM.
-import { readFileSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { type KernelImage, parseKernel } from '../arch/x86_64/kernel-image.ts';
 import { KernelImageError, type KernelImageErrorCode } from '../arch/x86_64/kernel-image-error.ts';
 import { type BootPlan, planBoot } from '../arch/x86_64/load-kernel.ts';
+import { type Mapping, mapFilePrivately } from '../ffi/memory.unsafe.ts';
 import { openRegularFile } from '../host/regular-file.ts';
 import { messageOf, TskataError } from '../lib/errors.ts';
 import { MIB } from '../lib/units.ts';
@@ -11,19 +12,35 @@ import type { VmConfig } from './config.ts';
 /** A kernel or initrd was refused; the message names the file and the reason. */
 export class BootFileError extends TskataError<KernelImageErrorCode | 'UNREADABLE'> {}
 
-function readBootFile(path: string): Buffer {
-  try {
-    using file = openRegularFile(path);
-    return readFileSync(file.fd);
-  } catch (cause) {
-    throw new BootFileError('UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { path }, { cause });
+/** A file as this process sees it: the page cache itself, from which it is copied once, into the guest. */
+class BootFile implements Disposable {
+  readonly #mapping: Mapping | undefined;
+
+  /** @throws BootFileError */
+  constructor(path: string) {
+    try {
+      using file = openRegularFile(path);
+      const { size } = fstatSync(file.fd);
+      // Nothing cannot be mapped.
+      this.#mapping = size === 0 ? undefined : mapFilePrivately(file.fd, 0, size, path);
+    } catch (cause) {
+      throw new BootFileError('UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { path }, { cause });
+    }
+  }
+
+  get bytes(): Uint8Array {
+    return this.#mapping?.bytes ?? new Uint8Array();
+  }
+
+  [Symbol.dispose](): void {
+    this.#mapping?.[Symbol.dispose]();
   }
 }
 
-/** The images in this process's memory, as long as they are needed: disposing them gives it back at once. */
+/** The images, mapped as long as they are needed. */
 export class BootFiles implements Disposable {
-  readonly #kernel: Buffer;
-  readonly #initrd: Buffer | undefined;
+  readonly #files: DisposableStack;
+  readonly #initrd: BootFile | undefined;
   readonly #image: KernelImage;
   readonly #config: VmConfig;
 
@@ -31,16 +48,18 @@ export class BootFiles implements Disposable {
   constructor(config: VmConfig) {
     const { kernelPath, initrdPath, commandLine = '' } = config;
     this.#config = config;
-    this.#kernel = readBootFile(kernelPath);
-    this.#initrd = initrdPath === undefined ? undefined : readBootFile(initrdPath);
-    this.#image = this.#judge(() => parseKernel(this.#kernel));
+    using opened = new DisposableStack();
+    const kernel = opened.use(new BootFile(kernelPath));
+    this.#initrd = initrdPath === undefined ? undefined : opened.use(new BootFile(initrdPath));
+    this.#image = this.#judge(() => parseKernel(kernel.bytes));
     this.plan(commandLine);
+    this.#files = opened.move();
   }
 
   /** Places the images in guest memory, on paper, together with a command line. @throws BootFileError, CommandLineError */
   plan(commandLine: string): BootPlan {
     const memorySize = this.#config.memoryMib * MIB;
-    const initrd = this.#initrd === undefined ? {} : { initrd: this.#initrd };
+    const initrd = this.#initrd === undefined ? {} : { initrd: this.#initrd.bytes };
     return this.#judge(() => planBoot({ image: this.#image, memorySize, commandLine, ...initrd }));
   }
 
@@ -56,9 +75,6 @@ export class BootFiles implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { buffer, length } of [this.#kernel, ...(this.#initrd === undefined ? [] : [this.#initrd])]) {
-      // A small Buffer is a part of a pool that others use too.
-      if (buffer instanceof ArrayBuffer && buffer.byteLength === length) buffer.transfer(0);
-    }
+    this.#files.dispose();
   }
 }
