@@ -7,6 +7,16 @@
 #ifndef KVM_EXIT_MEMORY_FAULT
 #define KVM_EXIT_MEMORY_FAULT 39
 #endif
+#ifndef KVM_PRE_FAULT_MEMORY
+#define KVM_CAP_PRE_FAULT_MEMORY 236
+#define KVM_PRE_FAULT_MEMORY _IOWR(KVMIO, 0xd5, struct kvm_pre_fault_memory)
+struct kvm_pre_fault_memory {
+  __u64 gpa;
+  __u64 size;
+  __u64 flags;
+  __u64 padding[5];
+};
+#endif
 
 int main(void)
 {
@@ -28,7 +38,7 @@ int main(void)
   X(KVM_GET_VCPU_EVENTS) X(KVM_SET_VCPU_EVENTS) X(KVM_GET_XSAVE) X(KVM_SET_XSAVE) X(KVM_GET_XCRS) X(KVM_SET_XCRS)
   X(KVM_GET_DEBUGREGS) X(KVM_SET_DEBUGREGS) X(KVM_GET_FPU) X(KVM_SET_FPU) X(KVM_GET_TSC_KHZ) X(KVM_SET_TSC_KHZ)
   X(KVM_GET_SREGS2) X(KVM_SET_SREGS2) X(KVM_GET_XSAVE2)
-  X(KVM_KVMCLOCK_CTRL) X(KVM_NMI) X(KVM_INTERRUPT) X(KVM_SET_GUEST_DEBUG)
+  X(KVM_PRE_FAULT_MEMORY) X(KVM_KVMCLOCK_CTRL) X(KVM_NMI) X(KVM_INTERRUPT) X(KVM_SET_GUEST_DEBUG)
 
   // capabilities
   C(KVM_CAP_IRQCHIP) C(KVM_CAP_HLT) C(KVM_CAP_USER_MEMORY) C(KVM_CAP_SET_TSS_ADDR) C(KVM_CAP_EXT_CPUID)
@@ -41,7 +51,7 @@ int main(void)
   C(KVM_CAP_KVMCLOCK_CTRL) C(KVM_CAP_X86_DISABLE_EXITS) C(KVM_CAP_DESTROY_MEMORY_REGION_WORKS)
   C(KVM_CAP_JOIN_MEMORY_REGIONS_WORKS) C(KVM_CAP_IRQ_ROUTING) C(KVM_CAP_SPLIT_IRQCHIP)
   C(KVM_CAP_XSAVE2) C(KVM_CAP_SREGS2) C(KVM_CAP_EXCEPTION_PAYLOAD) C(KVM_CAP_X86_TRIPLE_FAULT_EVENT)
-  C(KVM_CAP_MAX_VCPU_ID)
+  C(KVM_CAP_MAX_VCPU_ID) C(KVM_CAP_PRE_FAULT_MEMORY)
 
   // reasons of exits
   C(KVM_EXIT_UNKNOWN) C(KVM_EXIT_EXCEPTION) C(KVM_EXIT_IO) C(KVM_EXIT_HYPERCALL) C(KVM_EXIT_DEBUG) C(KVM_EXIT_HLT)
@@ -88,6 +98,7 @@ int main(void)
   STRUCT(kvm_msr_list, M(nmsrs) M(indices))
   STRUCT(kvm_lapic_state, M(regs))
   STRUCT(kvm_mp_state, M(mp_state))
+  STRUCT(kvm_pre_fault_memory, M(gpa) M(size) M(flags))
   STRUCT(kvm_irqfd, M(fd) M(gsi) M(flags) M(resamplefd))
   STRUCT(kvm_ioeventfd, M(datamatch) M(addr) M(len) M(fd) M(flags))
   STRUCT(kvm_irq_level, M(irq) M(level))

@@ -237,6 +237,11 @@ export interface Vcpu extends Disposable {
   setMsrs(entries: readonly { readonly index: number; readonly value: bigint }[]): void;
   /** The local APIC's register page (struct kvm_lapic_state, 1 KiB), read, changed by `edit`, written back. */
   editLocalApic(edit: (registers: DataView) => void): void;
+  /**
+   * Has the hypervisor map these bytes of RAM for the guest now, where it can (KVM_CAP_PRE_FAULT_MEMORY, Linux 6.11), instead of
+   * page by page, with an exit for each, when the guest touches them. For memory that is filled already, and that it will touch.
+   */
+  prefault(address: GuestAddress, length: number): void;
   /** Starts the vCPU's thread. Once only. */
   start(handlers: VcpuHandlers): void;
   /** Lets a vCPU go on whose `onExit` returned false. */

@@ -269,7 +269,9 @@ class Lock implements Disposable {
   static take(path: string, flags: number, patienceS?: number): Lock | undefined {
     const fd = openSync(path, constants.O_RDWR | flags, 0o600);
     const patience = patienceS === undefined ? [] : ['--timeout', String(patienceS)];
+    // Without a locale, which would take it longer to load than all that it does.
     const { status, error } = spawnSync(FLOCK, ['--exclusive', ...patience, '3'], {
+      env: {},
       stdio: ['ignore', 'ignore', 'inherit', fd],
     });
     if (status === 0) {

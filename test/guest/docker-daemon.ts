@@ -85,7 +85,7 @@ export function traces(): Record<string, number> {
     containers: knownContainers().length,
     mounts: count('grep -c . /proc/mounts'),
     networkNamespaces: count('lsns --noheadings --type net | wc -l'),
-    cgroups: count('find /sys/fs/cgroup -type d -path "*docker*" | wc -l'),
+    cgroups: count('find /sys/fs/cgroup -type d -path "*docker[/-]*" | wc -l'),
     processes: count('pgrep -fc "^tskata sandbox|virtiofsd|containerd-shim" || true'),
     interfaces: count('ls /sys/class/net | wc -l'),
   };

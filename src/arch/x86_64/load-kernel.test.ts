@@ -12,7 +12,7 @@ import {
   virtioMmioSlot,
   ZERO_PAGE_ADDRESS,
 } from './layout.ts';
-import { type BootRequest, loadKernel, planBoot } from './load-kernel.ts';
+import { type BootRequest, loadedRanges, loadKernel, planBoot } from './load-kernel.ts';
 import { patched, sampleBzImage, sampleElf } from './testing/sample-images.ts';
 
 const MACHINE = { vcpuCount: 2, cpuid: [], virtioSlots: [virtioMmioSlot(0)], hasSerialPort: true };
@@ -29,6 +29,18 @@ function request(file: Uint8Array, rest: Partial<BootRequest> = {}): BootRequest
 function text(memory: GuestMemory, address: number, length: number): string {
   return new TextDecoder().decode(memory.slice(address, length));
 }
+
+test('loadedRanges has what is written from the files, and not what is zero', () => {
+  const initrd = new Uint8Array(100);
+  const plan = planBoot(request(sampleElf(), { initrd }));
+
+  const ranges = loadedRanges(plan);
+
+  expect(ranges.reduce((sum, { length }) => sum + length, 0)).toBe(
+    plan.image.segments.reduce((sum, { bytes }) => sum + bytes.length, initrd.length),
+  );
+  expect(ranges.at(-1)).toEqual({ address: plan.initrd?.address, length: 100 });
+});
 
 describe('planBoot', () => {
   test('prefers the 64-bit entry, and takes PVH when it is the only one', () => {

@@ -1,7 +1,7 @@
 // From a kernel file to a machine that is ready to enter it. First everything is parsed and planned, which needs no machine
 // and is where bad images are refused; then it is written to guest memory.
 import type { CpuidEntry } from '../../hypervisor/ports.ts';
-import { guestAddress } from '../../lib/brand.ts';
+import { type GuestAddress, guestAddress } from '../../lib/brand.ts';
 import { MIB, PAGE_SIZE } from '../../lib/units.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { encodeAcpiTables } from './acpi.ts';
@@ -139,6 +139,16 @@ export function loadKernel(memory: GuestMemory, plan: BootPlan, machine: Machine
   writeMachineTables(memory, machine);
   writeHandOver(memory, plan, machine.cpuid);
   return entryState(plan.protocol, plan.entry);
+}
+
+/** Where a planned boot has the kernel and the initial RAM disk: what the guest certainly reads. */
+export function loadedRanges({
+  image,
+  initrd,
+}: BootPlan): { readonly address: GuestAddress; readonly length: number }[] {
+  return [...image.segments, ...(initrd === undefined ? [] : [initrd])]
+    .filter(({ bytes }) => bytes.length > 0)
+    .map(({ address, bytes }) => ({ address: guestAddress(address), length: bytes.length }));
 }
 
 /** Processors, interrupts and devices, for both kinds of kernels: those that read ACPI tables and those that do not. */

@@ -56,6 +56,7 @@ export const KVM_SET_TSC_KHZ = 0xaea2;
 export const KVM_GET_SREGS2 = 0x8140aecc;
 export const KVM_SET_SREGS2 = 0x4140aecd;
 export const KVM_GET_XSAVE2 = 0x9000aecf;
+export const KVM_PRE_FAULT_MEMORY = 0xc040aed5;
 export const KVM_KVMCLOCK_CTRL = 0xaead;
 export const KVM_NMI = 0xae9a;
 export const KVM_INTERRUPT = 0x4004ae86;
@@ -101,6 +102,7 @@ export const KVM_CAP_SREGS2 = 200;
 export const KVM_CAP_EXCEPTION_PAYLOAD = 164;
 export const KVM_CAP_X86_TRIPLE_FAULT_EVENT = 218;
 export const KVM_CAP_MAX_VCPU_ID = 128;
+export const KVM_CAP_PRE_FAULT_MEMORY = 236;
 export const KVM_EXIT_UNKNOWN = 0;
 export const KVM_EXIT_EXCEPTION = 1;
 export const KVM_EXIT_IO = 2;
@@ -325,6 +327,13 @@ export const kvm_lapic_state = {
 export const kvm_mp_state = {
   sizeof: 4,
   mp_state: 0,
+} as const;
+/** Byte offsets in struct kvm_pre_fault_memory. */
+export const kvm_pre_fault_memory = {
+  sizeof: 64,
+  gpa: 0,
+  size: 8,
+  flags: 16,
 } as const;
 /** Byte offsets in struct kvm_irqfd. */
 export const kvm_irqfd = {

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { guestAddress } from '../../lib/brand.ts';
 import { GUEST_LIMIT_MS, GuestUnderTest, hasKvm } from '../testing/kvm.ts';
 import { BARE_LAYOUT, BareGuest } from './bare-guest.ts';
 import { KvmHypervisor } from './hypervisor.ts';
@@ -43,6 +44,20 @@ describe.skipIf(!hasKvm())('a vCPU', () => {
     }, GUEST_LIMIT_MS);
 
     expect(kinds).toEqual(['pio-write', 'interrupted', 'interrupted']);
+  });
+
+  test('finds the memory that was mapped for it before its start', async () => {
+    using guest = new GuestUnderTest({ mode: 'real', code: COUNT });
+    guest.vcpu.prefault(guestAddress(BARE_LAYOUT.code + 1), COUNT.length);
+    guest.vcpu.prefault(guestAddress(0), BARE_LAYOUT.memorySize);
+    const data: number[] = [];
+
+    await guest.run((exit) => {
+      if ('data' in exit) data.push(...(exit.data as Uint8Array));
+      return data.length < 3;
+    }, GUEST_LIMIT_MS);
+
+    expect(data).toEqual([1, 2, 3]);
   });
 
   test('that was kicked while it waits for an answer gives that exit first, then reports the kick', async () => {

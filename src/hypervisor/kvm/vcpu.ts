@@ -6,21 +6,24 @@ import { OwnedFd } from '../../ffi/fd.unsafe.ts';
 import { type Mapping, mapShared } from '../../ffi/memory.unsafe.ts';
 import { errnoName } from '../../ffi/system-error.ts';
 import { VcpuThread } from '../../ffi/vcpu-thread.unsafe.ts';
-import type { Fd } from '../../lib/brand.ts';
-import { PAGE_SIZE } from '../../lib/units.ts';
+import type { Fd, GuestAddress } from '../../lib/brand.ts';
+import { alignUp, PAGE_SIZE } from '../../lib/units.ts';
 import type { CpuidEntry, Registers, SpecialRegisters, Vcpu, VcpuHandlers, VcpuState, VmExit } from '../ports.ts';
 import {
+  KVM_CAP_PRE_FAULT_MEMORY,
   KVM_CREATE_VCPU,
   KVM_GET_LAPIC,
   KVM_GET_REGS,
   KVM_GET_SREGS,
   KVM_KVMCLOCK_CTRL,
+  KVM_PRE_FAULT_MEMORY,
   KVM_SET_CPUID2,
   KVM_SET_LAPIC,
   KVM_SET_MSRS,
   KVM_SET_REGS,
   KVM_SET_SREGS,
   kvm_lapic_state,
+  kvm_pre_fault_memory,
   kvm_regs,
   kvm_sregs,
 } from './abi.gen.ts';
@@ -169,6 +172,17 @@ export class KvmVcpu implements Vcpu {
       // EINVAL: the guest has not switched kvm-clock on.
       if (!(error instanceof KvmError) || error.details['errno'] !== constants.errno.EINVAL) throw error;
     }
+  }
+
+  prefault(address: GuestAddress, length: number): void {
+    if (this.#port.capability(KVM_CAP_PRE_FAULT_MEMORY) === 0) return;
+    const range = structure(kvm_pre_fault_memory.sizeof);
+    const start = address - (address % PAGE_SIZE);
+    range.setBigUint64(kvm_pre_fault_memory.gpa, BigInt(start), true);
+    range.setBigUint64(kvm_pre_fault_memory.size, BigInt(alignUp(address + length, PAGE_SIZE) - start), true);
+    // A signal ends it early; it leaves what is still to be done.
+    while (range.getBigUint64(kvm_pre_fault_memory.size, true) > 0n)
+      this.#set(KVM_PRE_FAULT_MEMORY, 'KVM_PRE_FAULT_MEMORY', range);
   }
 
   start(handlers: VcpuHandlers): void {
