@@ -193,16 +193,18 @@ describe('the network of a container', () => {
 });
 
 describe('the guest', () => {
-  test('has settings of the kernel that programs and safety ask for', async () => {
+  test('has settings of the kernel that programs, safety and other guests ask for', async () => {
     const names = [
       'fs/protected_symlinks',
       'fs/protected_hardlinks',
       'fs/protected_fifos',
       'fs/protected_regular',
       'vm/max_map_count',
+      'vm/compaction_proactiveness',
+      'vm/stat_interval',
     ];
 
-    expect(await shell(`cd /proc/sys; cat ${names.join(' ')}`)).toBe('1\n1\n1\n2\n1048576\n');
+    expect(await shell(`cd /proc/sys; cat ${names.join(' ')}`)).toBe('1\n1\n1\n2\n1048576\n0\n60\n');
   });
 
   test('takes processors into use that were not at its start, for containers too', async () => {

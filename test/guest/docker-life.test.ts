@@ -7,19 +7,24 @@ import { ended } from '../oci/harness.ts';
 import { DockerDaemon, IMAGE, knownContainers, traces } from './docker-daemon.ts';
 import { PATIENCE, sandboxes } from './engine.ts';
 
-/** How many containers start at once; more, with more time, by the environment. */
-const AT_ONCE = Number(process.env['TSKATA_CONTAINERS_AT_ONCE'] ?? 3);
-/** How many run one after the other. */
-const IN_A_ROW = Number(process.env['TSKATA_CONTAINERS_IN_A_ROW'] ?? 3);
+/** How many containers start at once, twice, until all of these run beside each other. */
+const AT_ONCE = 10;
+/** How many run one after the other: a hundred of them are half an hour on an emulated host. */
+const IN_A_ROW = Number(
+  process.env['TSKATA_CONTAINERS_IN_A_ROW'] ?? (process.env['TSKATA_INSIDE_HOST'] === '1' ? 3 : 100),
+);
+
+const LOAD = { timeout: 1_800_000 };
 
 /** Bytes that an idle container of 64 MiB takes of the host, all of it: less than others take beside their guests. */
 const MEMORY_MAX = 150 << 20;
 
-const SLEEP = ['sh', '-c', 'trap "exit 0" TERM; echo up; while :; do sleep 1; done'];
+const SLEEP = ['sh', '-c', 'trap "exit 0" TERM; echo up; sleep 100000 & wait'];
 
 let daemon: DockerDaemon;
 const printed = (...args: readonly string[]): Promise<string> => daemon.docker.printed(...args);
-const inspect = (format: string, name: string): Promise<string> => printed('inspect', '-f', format, name);
+const inspect = (format: string, ...names: readonly string[]): Promise<string> =>
+  printed('inspect', '-f', format, ...names);
 
 beforeAll(async () => {
   daemon = await DockerDaemon.start('--live-restore');
@@ -127,35 +132,37 @@ test('a container is healthy when its command says so', async () => {
   await printed('rm', '-f', 'checked');
 });
 
-test('containers that start at once run beside each other, outlive their engine, and leave nothing', async () => {
+test('containers that start at once run beside each other, outlive their engine, and leave nothing', LOAD, async () => {
   const before = traces();
-  const names = Array.from({ length: AT_ONCE }, (_, index) => `c${index}`);
-  await Promise.all(
-    names.map((name) => printed('run', '-d', '--name', name, '--runtime=tskata', '-m', '64m', IMAGE, ...SLEEP)),
-  );
-  expect(sandboxes()).toHaveLength(AT_ONCE);
-  const ids = await Promise.all(names.map((name) => inspect('{{.Id}}', name)));
+  const batches = ['a', 'b'].map((letter) => Array.from({ length: AT_ONCE }, (_, index) => `${letter}${index}`));
+  const names = batches.flat();
+  for (const batch of batches)
+    await Promise.all(
+      batch.map((name) => printed('run', '-d', '--name', name, '--runtime=tskata', '-m', '64m', IMAGE, ...SLEEP)),
+    );
+  expect(sandboxes()).toHaveLength(names.length);
+  const ids = (await inspect('{{.Id}}', ...names)).split('\n');
   const takes = ids.map((id) => Number(readFileSync(`/sys/fs/cgroup/docker/${id}/memory.current`, 'utf8')));
   expect(Math.max(...takes)).toBeLessThan(MEMORY_MAX);
 
   await daemon.end('SIGKILL');
   await daemon.again();
 
-  expect((await printed('ps', '-q')).split('\n')).toHaveLength(AT_ONCE);
-  expect(await printed('exec', 'c1', 'uname', '-r')).toMatch(/-tskata$/);
-  expect(await printed('logs', 'c1')).toBe('up');
+  expect((await printed('ps', '-q')).split('\n')).toHaveLength(names.length);
+  expect(await printed('exec', 'a1', 'uname', '-r')).toMatch(/-tskata$/);
+  expect(await printed('logs', 'b1')).toBe('up');
   // One whose sandbox is killed is seen to have ended, and the others go on.
-  const pid = Number(await inspect('{{.State.Pid}}', 'c0'));
+  const pid = Number(await inspect('{{.State.Pid}}', 'a0'));
   process.kill(pid, 'SIGKILL');
-  expect(await printed('wait', 'c0')).toBe('137');
-  await printed('start', 'c0');
-  expect(await inspect('{{.State.Status}}', 'c0')).toBe('running');
+  expect(await printed('wait', 'a0')).toBe('137');
+  await printed('start', 'a0');
+  expect(await inspect('{{.State.Status}}', 'a0')).toBe('running');
   await printed('rm', '-f', ...names);
   expect(knownContainers()).toEqual([]);
   await expect.poll(traces, PATIENCE).toEqual(before);
 });
 
-test('runs in a row leave nothing', async () => {
+test('runs in a row leave nothing', LOAD, async () => {
   const before = traces();
   for (let run = 0; run < IN_A_ROW; run++) expect((await daemon.run('tskata', IMAGE, 'true')).status).toBe(0);
 
