@@ -3,6 +3,8 @@
 /** Of each runtime: a case by its full name, or a group of cases by theirs, and the reason. */
 export const DIFFERENCES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   runc: {
+    'the calls of engines > are taken word by word':
+      'opens the standard input of update anew, which a socket does not allow',
     'update of limits > of memory counts on the swap that was set before':
       'version 1.1 forgets the swap that another update has set; later ones know it',
     'update of limits > refuses a limit below what is in use, where that is asked for':

@@ -1,6 +1,7 @@
 // The suites that every runtime which takes runc's commands is to pass.
 import { describeAnswers } from './answer-cases.ts';
 import { describeRuntime } from './cases.ts';
+import { describeEngines } from './engine-cases.ts';
 import { describeEvents, describeStatistics } from './events-cases.ts';
 import { describeHooks } from './hook-cases.ts';
 import { describePs, describePsOfStopped } from './ps-cases.ts';
@@ -11,6 +12,7 @@ export const SUITES = [
   describeRuntime,
   describeHooks,
   describeAnswers,
+  describeEngines,
   describeUpdate,
   describeLimits,
   describePs,

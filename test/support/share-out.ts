@@ -11,7 +11,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   machine: 100,
   'tskata-network': 90,
   docker: 530,
-  'docker-life': 270,
+  'docker-life': 420,
   containerd: 130,
   podman: 215,
   'tskata-growth': 90,
@@ -21,7 +21,7 @@ const SECONDS: Readonly<Record<string, number>> = {
 const OTHER_SECONDS = 45;
 
 /** What the tests that are in no host take, seconds, about. */
-export const TESTS_OUTSIDE_SECONDS = 800;
+export const TESTS_OUTSIDE_SECONDS = 600;
 
 function secondsOf(file: string): number {
   return SECONDS[basename(file, '.test.ts')] ?? OTHER_SECONDS;
