@@ -3,8 +3,6 @@
 /** Of each runtime: a case by its full name, or a group of cases by theirs, and the reason. */
 export const DIFFERENCES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   runc: {
-    'the calls of engines > are taken word by word':
-      'opens the standard input of update anew, which a socket does not allow',
     'update of limits > of memory counts on the swap that was set before':
       'version 1.1 forgets the swap that another update has set; later ones know it',
     'update of limits > refuses a limit below what is in use, where that is asked for':
@@ -30,6 +28,8 @@ export const DIFFERENCES: Readonly<Record<string, Readonly<Record<string, string
       'takes the quota of processor time away with an update of its period',
     'update of limits > reads linux.resources from standard input, and from a file':
       'opens its standard input anew, which a socket does not allow',
+    'the calls of engines > are taken word by word':
+      'opens the standard input of update anew, which a socket does not allow',
     'update of limits > of memory counts on the swap that was set before':
       'forgets the swap that another update has set',
     'update of limits > takes sizes with units, and limits away with -1':
