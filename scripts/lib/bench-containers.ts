@@ -26,7 +26,7 @@ export interface BundleOptions {
   readonly memoryMib?: number;
 }
 
-/** Makes a bundle below `folder`, any number of containers may be of; gives its path. */
+/** Makes a bundle below `folder`, for any number of containers; gives its path. */
 export function makeBundle(folder: string, { args, memoryMib }: BundleOptions): string {
   const bundle = mkdtempSync(join(folder, 'bundle-'));
   spawnSync('cp', ['-a', join(buildDirectory, 'guest/rootfs'), join(bundle, 'rootfs')]);

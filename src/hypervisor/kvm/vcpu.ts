@@ -180,9 +180,14 @@ export class KvmVcpu implements Vcpu {
     const start = address - (address % PAGE_SIZE);
     range.setBigUint64(kvm_pre_fault_memory.gpa, BigInt(start), true);
     range.setBigUint64(kvm_pre_fault_memory.size, BigInt(alignUp(address + length, PAGE_SIZE) - start), true);
-    // A signal ends it early; it leaves what is still to be done.
-    while (range.getBigUint64(kvm_pre_fault_memory.size, true) > 0n)
-      this.#set(KVM_PRE_FAULT_MEMORY, 'KVM_PRE_FAULT_MEMORY', range);
+    try {
+      // A signal ends it early; it leaves what is still to be done.
+      while (range.getBigUint64(kvm_pre_fault_memory.size, true) > 0n)
+        this.#set(KVM_PRE_FAULT_MEMORY, 'KVM_PRE_FAULT_MEMORY', range);
+    } catch (error) {
+      // What cannot be mapped now is mapped when it is touched.
+      if (!(error instanceof KvmError) || error.code !== 'CALL_FAILED') throw error;
+    }
   }
 
   start(handlers: VcpuHandlers): void {
