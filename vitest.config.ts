@@ -34,6 +34,8 @@ export default defineConfig({
           name: 'unit',
           include: [...in_('*.test.ts'), 'test/architecture.test.ts'],
           exclude: OTHER_KINDS,
+          // Some start programs, beside hosts that keep the machine busy.
+          testTimeout: 20_000,
         },
       },
       { extends: true, test: { name: 'property', include: in_('*.property.test.ts'), testTimeout: 60_000 } },
