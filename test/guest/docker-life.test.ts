@@ -133,9 +133,11 @@ test('a container is healthy when its command says so', async () => {
 });
 
 test('containers that start at once run beside each other, outlive their engine, and leave nothing', LOAD, async () => {
-  const before = traces();
   const batches = ['a', 'b'].map((letter) => Array.from({ length: AT_ONCE }, (_, index) => `${letter}${index}`));
   const names = batches.flat();
+  // What a try before this one has left.
+  for (const name of (await printed('ps', '-aq')).split('\n').filter(Boolean)) await printed('rm', '-f', name);
+  const before = traces();
   for (const batch of batches)
     await Promise.all(
       batch.map((name) => printed('run', '-d', '--name', name, '--runtime=tskata', '-m', '64m', IMAGE, ...SLEEP)),

@@ -56,8 +56,11 @@ export interface VsockOptions {
 
 const DEFAULT_MAX_CONNECTIONS = 512;
 const DEFAULT_BUFFER_SIZE = 128 * 1024;
-/** Linux' own default for AF_VSOCK connects (VSOCK_DEFAULT_CONNECT_TIMEOUT). */
-const DEFAULT_CONNECT_TIMEOUT_MS = 2000;
+/**
+ * Ten times Linux' own for AF_VSOCK (VSOCK_DEFAULT_CONNECT_TIMEOUT), which a guest needs when many start at once on few processors.
+ * A guest in which nobody listens refuses at once.
+ */
+const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 
 type Settings = Required<VsockOptions>;
 
