@@ -37,7 +37,7 @@ describe.skipIf(!HAS_SYSTEMD)('where systemd manages the host', () => {
     const result = await host.call(process.execPath, program, 'a-b.slice:again:c1', '5');
 
     expect(result).toEqual({ status: 0, stdout: '', stderr: '' });
-    expect(await host.scopes()).toEqual([]);
+    await expect.poll(() => host.scopes(), PATIENCE).toEqual([]);
   });
 
   test('Docker has systemd make the scope of a container, which outlives a process that memory was not enough for', async () => {
