@@ -66,3 +66,8 @@ export function lifeOf({ program }: Runtime, bundle: string, id: string): string
     [program, 'delete', '--force', id],
   ];
 }
+
+/** @returns how long the life of a container takes, milliseconds */
+export function timeLife(runtime: Runtime, bundle: string): number {
+  return lifeOf(runtime, bundle, newId()).reduce((sum, command) => sum + timeCommand(command), 0);
+}

@@ -1,7 +1,7 @@
 // Runs on the host: the life of a container beside more and more others that do nothing, and what each of these takes.
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { lifeOf, makeBundle, newId, RUNTIMES, type Runtime, timeCommand } from './bench-containers.ts';
+import { lifeOf, makeBundle, newId, RUNTIMES, type Runtime, timeCommand, timeLife } from './bench-containers.ts';
 import { runSuite, say } from './bench-suite.ts';
 import type { Comparison } from './comparison.ts';
 
@@ -29,10 +29,7 @@ async function crowd(runtime: Runtime, runs: number, others: number, folder: str
   const [idle, brief] = [['/bin/sleep', '1000000'], ['/bin/true']].map((args) =>
     makeBundle(folder, { args, memoryMib: MEMORY_MIB }),
   );
-  const lives = (): number[] =>
-    Array.from({ length: runs }, () =>
-      lifeOf(runtime, String(brief), newId()).reduce((sum, command) => sum + timeCommand(command), 0),
-    );
+  const lives = (): number[] => Array.from({ length: runs }, () => timeLife(runtime, String(brief)));
   lives(); // fills caches
   const before = availableMib();
   const running: string[] = [];

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { reportMarks, type StartReport, timelineRows, timelineTable } from '../../src/vmm/timeline.ts';
-import { lifeOf, makeBundle, newId, RUNTIMES, TSKATA, timeCommand } from './bench-containers.ts';
+import { lifeOf, makeBundle, newId, RUNTIMES, TSKATA, timeCommand, timeLife } from './bench-containers.ts';
 import { dockerRuns } from './bench-docker.ts';
 import { runSuite, say, takeTurns } from './bench-suite.ts';
 import type { Comparison } from './comparison.ts';
@@ -47,7 +47,7 @@ async function lives(runs: number, bundle: string): Promise<Comparison[]> {
   };
   return await takeTurns(RUNTIMES, runs, figures, async (runtime) => ({
     run: timeCommand([runtime.program, 'run', '--bundle', bundle, newId()]),
-    life: lifeOf(runtime, bundle, newId()).reduce((sum, command) => sum + timeCommand(command), 0),
+    life: timeLife(runtime, bundle),
   }));
 }
 

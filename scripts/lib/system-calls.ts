@@ -23,13 +23,23 @@ const CALLS = ['execve', 'execveat', 'fork', 'vfork', 'clone', 'clone3', ...WRIT
  */
 export function countWork(command: readonly string[], folder: string): Work | undefined {
   if (!existsSync(STRACE)) return undefined;
-  const trace = join(folder, 'trace');
-  const options = ['--follow-forks', '--seccomp-bpf', '--quiet=all', '--string-limit=0', '--output', trace];
-  const { status } = spawnSync(STRACE, [...options, `--trace=${CALLS.join(',')}`, ...command], { stdio: 'ignore' });
+  return readTrace(traceCalls(command, folder, ['--string-limit=0', `--trace=${CALLS.join(',')}`]));
+}
+
+/**
+ * Runs a command under strace, until its last descendant has ended.
+ * @param options which calls are traced, and how they are shown
+ * @returns what strace has written
+ * @throws Error when the command fails
+ */
+export function traceCalls(command: readonly string[], folder: string, options: readonly string[]): string {
+  const path = join(folder, 'trace');
+  const common = ['--follow-forks', '--seccomp-bpf', '--quiet=all', '--output', path];
+  const { status } = spawnSync(STRACE, [...common, ...options, ...command], { stdio: 'ignore' });
   if (status !== 0) throw new Error(`${command.join(' ')} under strace ended with status ${status}`);
-  const work = readTrace(readFileSync(trace, 'utf8'));
-  rmSync(trace);
-  return work;
+  const trace = readFileSync(path, 'utf8');
+  rmSync(path);
+  return trace;
 }
 
 /** `PID call(arguments) = result`; two lines where another process came between. */

@@ -1,12 +1,11 @@
 // Whether a container's life is as long beside hundreds of others: by the files that are looked at, as the kernel tells.
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { traceCalls } from '../../scripts/lib/system-calls.ts';
 import { type Runtime, RuntimeBed, shell } from './harness.ts';
 import { PodBed } from './pod-cases.ts';
 
-const STRACE = '/usr/bin/strace';
 /** More pods than a node of Kubernetes is made for. */
 const OTHERS = 300;
 const OTHER = /\/other\d+/;
@@ -15,21 +14,9 @@ const TOLERANCE = 50;
 
 /** The system calls with paths of these verbs and of all that they start, a line each; lasts until all of it has ended. */
 function fileCalls(bed: RuntimeBed, ...verbs: readonly (readonly string[])[]): string[] {
-  const trace = join(bed.folder, 'trace');
-  const options = [
-    '--follow-forks',
-    '--seccomp-bpf',
-    '--quiet=all',
-    '--signal=none',
-    '--trace=%file',
-    '--output',
-    trace,
-  ];
   const script = verbs.map((verb) => bed.commandLine(...verb).join(' ')).join('\n');
-  const { status } = spawnSync(STRACE, [...options, '/bin/sh', '-ec', script], { stdio: 'ignore' });
-  expect(status).toBe(0);
-  const lines = readFileSync(trace, 'utf8').split('\n');
-  return lines.filter((line) => line.includes('(') && !line.includes(' resumed>'));
+  const trace = traceCalls(['/bin/sh', '-ec', script], bed.folder, ['--signal=none', '--trace=%file']);
+  return trace.split('\n').filter((line) => line.includes('(') && !line.includes(' resumed>'));
 }
 
 /** Puts many that look like a container that runs into the bed's state, for as long as this is not disposed of. */
