@@ -70,9 +70,12 @@ interface Running {
  * The emulated processor, an AMD one with SVM. Left out are
  * - cx16: QEMU 7.2 loses flags in cmpxchg16b, and the kernel crashes in kmalloc;
  * - xsave: XSETBV of a nested guest is not intercepted, so that its KVM goes on with another XCR0 than it set, and its
- *   kernel loses vector registers at context switches; with it go the extensions whose registers only xsave saves.
+ *   kernel loses vector registers at context switches; with it go the extensions whose registers only xsave saves;
+ * - erms and fsrm, which promise that a move or a store byte by byte is the fastest: here each byte takes an instruction's
+ *   time, and host and guests spent a quarter of a container's life in clearing pages so.
  */
-const PROCESSOR = 'EPYC-Milan,-cx16,-xsave,-avx,-avx2,-fma,-f16c,-vaes,-vpclmulqdq,-pku,+svm,+npt,+nrip-save';
+const PROCESSOR =
+  'EPYC-Milan,-cx16,-xsave,-avx,-avx2,-fma,-f16c,-vaes,-vpclmulqdq,-pku,-erms,-fsrm,+svm,+npt,+nrip-save';
 
 /**
  * The command line of QEMU, which finds its control channel as descriptor 3.

@@ -196,6 +196,7 @@ export const TUNSETPERSIST = 0x400454cb;
 export const IFF_TAP = 0x2;
 export const IFF_NO_PI = 0x1000;
 export const IFF_VNET_HDR = 0x4000;
+export const IFF_TUN_EXCL = 0x8000;
 export const IFF_MULTI_QUEUE = 0x100;
 export const TUN_F_CSUM = 0x1;
 export const TUN_F_TSO4 = 0x2;

@@ -4,6 +4,7 @@ import {
   AF_UNIX,
   IFF_NO_PI,
   IFF_TAP,
+  IFF_TUN_EXCL,
   IFF_UP,
   IFF_VNET_HDR,
   IFNAMSIZ,
@@ -52,14 +53,33 @@ function interfaceRequest(name = ''): { readonly bytes: Uint8Array; readonly vie
   return { bytes, view: new DataView(bytes.buffer) };
 }
 
+function setInterface(fd: Fd, name: string, flags: number): void {
+  const { bytes, view } = interfaceRequest(name);
+  view.setUint16(ifreq.ifr_flags, flags, true);
+  ioctl(fd, TUNSETIFF, 'TUNSETIFF', bytes);
+}
+
 /**
- * Makes an open /dev/net/tun the tap with this name, which is created when there is none: then it goes with the descriptor.
+ * Makes an open /dev/net/tun a new tap with this name, which goes with the descriptor.
+ * @returns whether it was made; not where there is an interface of this name
+ * @throws SystemError EPERM
+ */
+export function createTap(fd: Fd, name: string): boolean {
+  try {
+    setInterface(fd, name, TAP_FLAGS | IFF_TUN_EXCL);
+    return true;
+  } catch (error) {
+    if (error instanceof SystemError && error.code === 'EBUSY') return false;
+    throw error;
+  }
+}
+
+/**
+ * Makes an open /dev/net/tun the tap with this name that is there.
  * @throws SystemError EBUSY, EPERM, EINVAL when it is no tap of one queue
  */
 export function attachTap(fd: Fd, name: string): void {
-  const { bytes, view } = interfaceRequest(name);
-  view.setUint16(ifreq.ifr_flags, TAP_FLAGS, true);
-  ioctl(fd, TUNSETIFF, 'TUNSETIFF', bytes);
+  setInterface(fd, name, TAP_FLAGS);
 }
 
 /** What a descriptor is. @throws SystemError ENOTTY or EBADFD when it is no tap that is attached */
@@ -92,18 +112,6 @@ export function setTapOffloads(fd: Fd, { checksum, tso4, tso6, ecn, uso }: TapOf
 /** Any socket takes the requests for network interfaces; they are about those of the caller's network namespace. */
 function openInterfaces(name: string): OwnedFd {
   return new OwnedFd(check(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket', name));
-}
-
-/** Whether there is an interface with this name. @throws SystemError */
-export function hasInterface(name: string): boolean {
-  using interfaces = openInterfaces(name);
-  try {
-    ioctl(interfaces.fd, SIOCGIFFLAGS, 'SIOCGIFFLAGS', interfaceRequest(name).bytes);
-    return true;
-  } catch (error) {
-    if (error instanceof SystemError && error.code === 'ENODEV') return false;
-    throw error;
-  }
 }
 
 /** Sets an interface's MTU, if one is given, and takes it up. @throws SystemError */

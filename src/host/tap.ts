@@ -12,8 +12,8 @@ import { SystemError } from '../ffi/system-error.ts';
 import {
   attachTap,
   bringUp,
+  createTap,
   describeTap,
-  hasInterface,
   MAX_INTERFACE_NAME,
   setTapHeaderSize,
   setTapOffloads,
@@ -82,23 +82,24 @@ export class Tap implements PacketBackend, Disposable {
         name,
       });
     }
-    const isNew = !hasInterface(name);
-    if (isNew && mtu !== undefined && mtu > MAXIMUM_MTU) {
-      throw new TapError('MTU', `the tap ${name} cannot have an MTU of ${mtu}: use up to ${MAXIMUM_MTU}`, {
-        name,
-        mtu,
-      });
-    }
     using resources = new DisposableStack();
     const owned = resources.use(openTun(name));
+    let isNew = true;
     try {
-      attachTap(owned.fd, name);
+      isNew = createTap(owned.fd, name);
+      if (isNew && mtu !== undefined && mtu > MAXIMUM_MTU) {
+        throw new TapError('MTU', `the tap ${name} cannot have an MTU of ${mtu}: use up to ${MAXIMUM_MTU}`, {
+          name,
+          mtu,
+        });
+      }
+      if (!isNew) attachTap(owned.fd, name);
       const tap = new Tap(name, owned);
       if (isNew) bringUp(name, mtu);
       resources.move();
       return tap;
     } catch (error) {
-      throw refusal(name, isNew, error);
+      throw error instanceof TapError ? error : refusal(name, isNew, error);
     }
   }
 

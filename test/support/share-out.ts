@@ -11,7 +11,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   machine: 100,
   'tskata-network': 90,
   docker: 530,
-  'docker-life': 320,
+  'docker-life': 480,
   containerd: 130,
   podman: 215,
   'tskata-growth': 90,
