@@ -59,6 +59,9 @@ const BUILD_FOLDERS: readonly string[] = ['images', 'kernel-config', 'native', '
 /** Folders where files that handle raw addresses may be; their names end in `.unsafe.ts`. */
 const UNSAFE_FOLDERS: readonly string[] = ['src/ffi', 'src/hypervisor/kvm'];
 
+/** Snapshots are checked by hashes. */
+const HASHES = 'src/vmm/snapshot-folder.ts';
+
 /** Tests, and what they share, in folders named `testing`. */
 const TEST_FILE = /\.test\.ts$|\/testing\//;
 /** A generator of code lies beside what it generates, and is no part of the product. */
@@ -129,7 +132,7 @@ function rulesBroken(entry: Import): string[] {
   if (target?.includes('/testing/') && !TEST_FILE.test(file)) broken.push('folders named testing are for tests');
   if (/^koffi(\/|$)/.test(specifier) && !isIn(file, 'src/ffi')) broken.push('only src/ffi names koffi');
   if (BUILD_FILE.test(file) || isInSome(file, BUILD_FOLDERS)) return [...broken, ...buildRules(entry)];
-  if (isIn(file, 'src')) return [...broken, ...layerRules(entry)];
+  if (isIn(file, 'src')) return [...broken, ...layerRules(entry), ...loadRules(entry)];
   if (isIn(file, 'guest-agent')) {
     return [
       ...broken,
@@ -170,6 +173,13 @@ function layerRules({ file, specifier, target }: Import): string[] {
   // A test may use the project's build helpers, and the generator that it checks.
   if (to === undefined) return isTest ? [] : ["src imports nothing of the project's other folders"];
   return to.row < from.row ? [`${from.folder} may not import ${to.folder}, which is a row above it`] : [];
+}
+
+/** Of modules that take long to load, in processes that are started for each container. */
+function loadRules({ file, specifier }: Import): string[] {
+  return specifier === 'node:crypto' && file !== HASHES && !TEST_FILE.test(file)
+    ? [`node:crypto takes longer to load than a VM to be built: src/host/random.ts has random bytes, ${HASHES} hashes`]
+    : [];
 }
 
 function engineRules({ file, specifier, target }: Import, uses: readonly string[], rule: string): string[] {

@@ -80,9 +80,11 @@ const PROCESSOR =
 /**
  * The command line of QEMU, which finds its control channel as descriptor 3.
  * Each processor has a thread: in turn, each would keep the others waiting for a tenth of a second. See DEFAULT_SIZE.
+ * Programs are where they were the time before (norandmaps): what QEMU has translated of them is used again.
  */
 export function qemuCommand(image: HostImage, size: MachineSize, sockets: ReadonlyMap<string, string>): string[] {
-  const kernelArguments = 'console=ttyS0 quiet panic=-1 lsm=capability mitigations=off tsc=reliable no_timer_check';
+  const kernelArguments =
+    'console=ttyS0 quiet panic=-1 lsm=capability mitigations=off norandmaps tsc=reliable no_timer_check';
   return [
     'qemu-system-x86_64',
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],

@@ -16,3 +16,8 @@ export function fillRandom<Bytes extends Uint8Array>(bytes: Bytes): Bytes {
 export function randomUuid(): string {
   return readFileSync('/proc/sys/kernel/random/uuid', 'latin1').trim();
 }
+
+/** Random bytes, two hexadecimal digits each. */
+export function randomHex(length: number): string {
+  return Buffer.from(fillRandom(new Uint8Array(length)).buffer).toString('hex');
+}

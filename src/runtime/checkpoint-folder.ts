@@ -1,8 +1,8 @@
 // A checkpoint on disk: a folder with checkpoint.json, and a folder with the snapshot of the VM that it names. Who reads it does
 // not trust it: it says nothing of this host but its own parts.
-import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { randomHex } from '../host/random.ts';
 import { messageOf } from '../lib/errors.ts';
 import { VERSION } from '../lib/version.ts';
 import { isContainerId } from '../oci/state.ts';
@@ -46,7 +46,7 @@ export async function writeCheckpoint(
   saved: SavedContainer & SavedVm,
   snapshot: (path: string) => Promise<void>,
 ): Promise<void> {
-  const name = `vm-${randomBytes(NAME_BYTES).toString('hex')}`;
+  const name = `vm-${randomHex(NAME_BYTES)}`;
   await snapshot(join(folder, name));
   const content = {
     format: FORMAT,

@@ -1,7 +1,7 @@
 // What `create`, `run` and `exec` have in common: a process in the guest, and the proxy on the host that stands for it.
-import { randomBytes } from 'node:crypto';
 import { renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { randomHex } from '../host/random.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Process } from '../oci/config.ts';
 import { type ProxyOptions, proxyCommandLine } from './proxy-request.ts';
@@ -24,7 +24,7 @@ const SECOND_FAILURE_MS = 200;
 
 /** An unguessable name for the streams of a process. */
 export function newToken(): string {
-  return randomBytes(TOKEN_BYTES).toString('hex');
+  return randomHex(TOKEN_BYTES);
 }
 
 /** What a caller may ask in runc's words, checked in runc's order. @throws RuntimeError UNSUPPORTED */

@@ -1,6 +1,5 @@
 // The sandbox process: one VM, its containers, and the sockets through which verbs and proxies reach them. Its working
 // directory is the sandbox's state directory, so that socket paths stay short (sockaddr_un holds 107 bytes).
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -10,6 +9,7 @@ import type { Logger } from 'pino';
 import type { AgentClient, AgentDetails, HandshakeOptions } from '../agent-client/agent-client.ts';
 import { awaitAgent } from '../agent-client/await-agent.ts';
 import { socketStream } from '../agent-client/socket-stream.ts';
+import { fillRandom } from '../host/random.ts';
 import { messageOf } from '../lib/errors.ts';
 import { present } from '../lib/present.ts';
 import { AGENT_RPC_PORT } from '../protocol/agent-service.ts';
@@ -303,7 +303,7 @@ class SandboxProcess {
 function handshakeOptions(): HandshakeOptions {
   return {
     realtimeNs: BigInt(Date.now()) * 1_000_000n,
-    entropy: randomBytes(ENTROPY_BYTES),
+    entropy: fillRandom(new Uint8Array(ENTROPY_BYTES)),
     sharedTag: SHARED_TAG,
   };
 }

@@ -3,8 +3,8 @@
 // The callers' sequence: `create` calls CreateContainer and starts a proxy, which attaches with the token that CreateContainer
 // named; `start` calls StartContainer; `exec` calls ExecProcess and starts a proxy likewise. A process's exit in the guest goes to
 // its proxy, which ends when it has passed all output on; the end of the last proxy ends the VM.
-import { randomBytes } from 'node:crypto';
 import type { AgentClient } from '../agent-client/agent-client.ts';
+import { randomHex } from '../host/random.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { NamespaceType, Process } from '../oci/config.ts';
 import {
@@ -91,7 +91,7 @@ export class Sandbox {
   readonly #containers = new Map<string, Container>();
   readonly #tokens = new ProxyTokens<GuestProcess>();
   /** In the copy of a VM the names that its last sandbox gave are taken. */
-  readonly #execPrefix = `exec-${randomBytes(4).toString('hex')}`;
+  readonly #execPrefix = `exec-${randomHex(4)}`;
   #execCount = 0;
   #network: SandboxNetwork | undefined;
 

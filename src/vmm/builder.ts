@@ -2,7 +2,7 @@
 // taken.
 import { addParameters, maxCpusParameter } from '../arch/x86_64/command-line.ts';
 import { guestCpuid } from '../arch/x86_64/cpuid.ts';
-import { loadedRanges, loadKernel } from '../arch/x86_64/load-kernel.ts';
+import { loadedRanges, loadKernel, pageDescriptions } from '../arch/x86_64/load-kernel.ts';
 import { configureLocalApic } from '../arch/x86_64/local-apic.ts';
 import { BOOT_MSRS } from '../arch/x86_64/msrs.ts';
 import { MIB } from '../lib/units.ts';
@@ -58,7 +58,9 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   });
   vcpus[0]?.setSpecialRegisters(entry.specialRegisters);
   vcpus[0]?.setRegisters(entry.registers);
-  for (const { address, length } of loadedRanges(plan)) vcpus[0]?.prefault(address, length);
+  const descriptions = pageDescriptions(plan);
+  for (const { address, size } of [...loadedRanges(plan), ...(descriptions === undefined ? [] : [descriptions])])
+    vcpus[0]?.prefault(address, size);
 
   timeline.mark('vm-start', process.hrtime.bigint());
   return new Vm({ ...machine, config, vcpus, resources: resources.move() });

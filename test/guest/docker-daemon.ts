@@ -11,6 +11,9 @@ import { BUILD } from './tsvm-harness.ts';
 /** The image of busybox that a daemon has. */
 export const IMAGE = 'tskata-box';
 
+/** A container's program that says that it runs, and ends when it is told to. */
+export const SLEEP = ['sh', '-c', 'trap "exit 0" TERM; echo up; sleep 100000 & wait'];
+
 const CONTAINERD_SOCKET = '/run/containerd/containerd.sock';
 const PID_FILE = '/run/docker.pid';
 /** Where the runtimes' states are: of those that Docker calls by their programs, and of ours with its shim. */

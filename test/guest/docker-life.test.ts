@@ -1,26 +1,11 @@
 // Docker with tskata: every flag of a container beside runc, and what happens to containers when something around them ends.
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ended } from '../oci/harness.ts';
-import { DockerDaemon, IMAGE, knownContainers, traces } from './docker-daemon.ts';
-import { PATIENCE, sandboxes } from './engine.ts';
-
-/** How many containers start at once, twice, until all of these run beside each other. */
-const AT_ONCE = Number(process.env['TSKATA_CONTAINERS_AT_ONCE'] ?? 10);
-/** How many run one after the other: each takes fifteen seconds of an emulated host, so more there by the environment only. */
-const IS_EMULATED = process.env['TSKATA_INSIDE_HOST'] === '1';
-const IN_A_ROW = Number(process.env['TSKATA_CONTAINERS_IN_A_ROW'] ?? (IS_EMULATED ? 3 : 100));
-const LOAD = { timeout: 1_800_000 };
-/** What docs/limits.md advises where many start at once on few processors. */
-const PATIENT = 'dial_timeout = 900\ncreate_container_timeout = 1000\n';
-const PATIENT_FILE = '/etc/tskata/config.d/docker-life.toml';
-
-/** Bytes that an idle container of 64 MiB takes of the host, all of it: less than others take beside their guests. */
-const MEMORY_MAX = 150 << 20;
-
-const SLEEP = ['sh', '-c', 'trap "exit 0" TERM; echo up; sleep 100000 & wait'];
+import { DockerDaemon, IMAGE, SLEEP } from './docker-daemon.ts';
+import { PATIENCE } from './engine.ts';
 
 let daemon: DockerDaemon;
 const printed = (...args: readonly string[]): Promise<string> => daemon.docker.printed(...args);
@@ -28,12 +13,9 @@ const inspect = (format: string, ...names: readonly string[]): Promise<string> =
   printed('inspect', '-f', format, ...names);
 
 beforeAll(async () => {
-  mkdirSync(dirname(PATIENT_FILE), { recursive: true });
-  writeFileSync(PATIENT_FILE, PATIENT);
   daemon = await DockerDaemon.start('--live-restore');
 });
 afterAll(async () => {
-  rmSync(PATIENT_FILE);
   await daemon[Symbol.asyncDispose]();
 });
 
@@ -136,44 +118,4 @@ test('a container is healthy when its command says so', async () => {
   expect(before).toBe('starting');
   await expect.poll(status, PATIENCE).toBe('healthy');
   await printed('rm', '-f', 'checked');
-});
-
-test('containers that start at once run beside each other, outlive their engine, and leave nothing', LOAD, async () => {
-  const batches = ['a', 'b'].map((letter) => Array.from({ length: AT_ONCE }, (_, index) => `${letter}${index}`));
-  const names = batches.flat();
-  // What a try before this one has left.
-  for (const name of (await printed('ps', '-aq')).split('\n').filter(Boolean)) await printed('rm', '-f', name);
-  const before = traces();
-  for (const batch of batches)
-    await Promise.all(
-      batch.map((name) => printed('run', '-d', '--name', name, '--runtime=tskata', '-m', '64m', IMAGE, ...SLEEP)),
-    );
-  expect(sandboxes()).toHaveLength(names.length);
-  const ids = (await inspect('{{.Id}}', ...names)).split('\n');
-  const takes = ids.map((id) => Number(readFileSync(`/sys/fs/cgroup/docker/${id}/memory.current`, 'utf8')));
-  expect(Math.max(...takes)).toBeLessThan(MEMORY_MAX);
-
-  await daemon.end('SIGKILL');
-  await daemon.again();
-
-  expect((await printed('ps', '-q')).split('\n')).toHaveLength(names.length);
-  expect(await printed('exec', 'a1', 'uname', '-r')).toMatch(/-tskata$/);
-  expect(await printed('logs', 'b1')).toBe('up');
-  // One whose sandbox is killed is seen to have ended, and the others go on.
-  const pid = Number(await inspect('{{.State.Pid}}', 'a0'));
-  process.kill(pid, 'SIGKILL');
-  expect(await printed('wait', 'a0')).toBe('137');
-  await printed('start', 'a0');
-  expect(await inspect('{{.State.Status}}', 'a0')).toBe('running');
-  // One after the other: Docker waits ten seconds for the end of each, whatever else the machine has to do.
-  for (const name of names) await printed('rm', '-f', name);
-  expect(knownContainers()).toEqual([]);
-  await expect.poll(traces, PATIENCE).toEqual(before);
-});
-
-test('runs in a row leave nothing', LOAD, async () => {
-  const before = traces();
-  for (let run = 0; run < IN_A_ROW; run++) expect((await daemon.run('tskata', IMAGE, 'true')).status).toBe(0);
-
-  await expect.poll(traces, PATIENCE).toEqual(before);
 });

@@ -12,7 +12,7 @@ import {
   virtioMmioSlot,
   ZERO_PAGE_ADDRESS,
 } from './layout.ts';
-import { type BootRequest, loadedRanges, loadKernel, planBoot } from './load-kernel.ts';
+import { type BootRequest, loadedRanges, loadKernel, pageDescriptions, planBoot } from './load-kernel.ts';
 import { patched, sampleBzImage, sampleElf } from './testing/sample-images.ts';
 
 const MACHINE = { vcpuCount: 2, cpuid: [], virtioSlots: [virtioMmioSlot(0)], hasSerialPort: true };
@@ -36,10 +36,30 @@ test('loadedRanges has what is written from the files, and not what is zero', ()
 
   const ranges = loadedRanges(plan);
 
-  expect(ranges.reduce((sum, { length }) => sum + length, 0)).toBe(
+  expect(ranges.reduce((sum, { size }) => sum + size, 0)).toBe(
     plan.image.segments.reduce((sum, { bytes }) => sum + bytes.length, initrd.length),
   );
-  expect(ranges.at(-1)).toEqual({ address: plan.initrd?.address, length: 100 });
+  expect(ranges.at(-1)).toEqual({ address: plan.initrd?.address, size: 100 });
+});
+
+describe('pageDescriptions', () => {
+  const descriptionsOf = (memoryMib: number, initrd?: Uint8Array) =>
+    pageDescriptions(planBoot(request(sampleElf(), { memorySize: memoryMib * MIB, ...(initrd && { initrd }) })));
+
+  test('are 2 MiB for each 128 MiB, in the last 2 MiB but one and below', () => {
+    expect(descriptionsOf(512)).toEqual({ address: 502 * MIB, size: 8 * MIB });
+    expect(descriptionsOf(512 + 127)).toEqual({ address: (638 - 8) * MIB, size: 8 * MIB });
+    expect(descriptionsOf(8192)).toEqual({ address: (9216 - 2 - 128) * MIB, size: 128 * MIB });
+  });
+
+  test('are below an initial RAM disk', () => {
+    expect(descriptionsOf(512, new Uint8Array(5 * MIB))).toEqual({ address: (506 - 8) * MIB, size: 8 * MIB });
+  });
+
+  test('are nowhere for certain in little memory, or in little of it above 4 GiB', () => {
+    expect(descriptionsOf(127)).toBeUndefined();
+    expect(descriptionsOf(3072 + 64)).toBeUndefined();
+  });
 });
 
 describe('planBoot', () => {

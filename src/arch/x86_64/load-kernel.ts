@@ -1,8 +1,8 @@
 // From a kernel file to a machine that is ready to enter it. First everything is parsed and planned, which needs no machine
 // and is where bad images are refused; then it is written to guest memory.
 import type { CpuidEntry } from '../../hypervisor/ports.ts';
-import { type GuestAddress, guestAddress } from '../../lib/brand.ts';
-import { MIB, PAGE_SIZE } from '../../lib/units.ts';
+import { guestAddress } from '../../lib/brand.ts';
+import { alignUp, MIB, PAGE_SIZE } from '../../lib/units.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { encodeAcpiTables } from './acpi.ts';
 import { encodeBootParameters } from './boot-params.ts';
@@ -22,6 +22,7 @@ import {
   memoryMap,
   PAGE_TABLES_ADDRESS,
   PVH_START_INFO_ADDRESS,
+  type RamRegion,
   RESET_VECTOR_ADDRESS,
   ramRegions,
   type VirtioMmioSlot,
@@ -142,13 +143,30 @@ export function loadKernel(memory: GuestMemory, plan: BootPlan, machine: Machine
 }
 
 /** Where a planned boot has the kernel and the initial RAM disk: what the guest certainly reads. */
-export function loadedRanges({
-  image,
-  initrd,
-}: BootPlan): { readonly address: GuestAddress; readonly length: number }[] {
+export function loadedRanges({ image, initrd }: BootPlan): RamRegion[] {
   return [...image.segments, ...(initrd === undefined ? [] : [initrd])]
     .filter(({ bytes }) => bytes.length > 0)
-    .map(({ address, bytes }) => ({ address: guestAddress(address), length: bytes.length }));
+    .map(({ address, bytes }) => ({ address: guestAddress(address), size: bytes.length }));
+}
+
+/** Memory that Linux describes as one (arch/x86/include/asm/sparsemem.h, SECTION_SIZE_BITS), and what 64 bytes a page make of it. */
+const SECTION_SIZE = 128 * MIB;
+const SECTION_DESCRIPTION_SIZE = 2 * MIB;
+
+/**
+ * Where Linux will have its descriptions of pages (vmemmap), all of which it writes as it boots: it takes memory for them from
+ * the top down, below the initial RAM disk.
+ * @returns undefined where there is not a section, or not clearly room for them at the top
+ */
+export function pageDescriptions({ memorySize, initrd }: BootPlan): RamRegion | undefined {
+  const size = Math.floor(memorySize / SECTION_SIZE) * SECTION_DESCRIPTION_SIZE;
+  const region = ramRegions(memorySize).at(-1);
+  if (size === 0 || region === undefined || region.size < 2 * size) return undefined;
+  const end = region.address + region.size;
+  const hasInitrdAtEnd = initrd !== undefined && initrd.address + alignUp(initrd.bytes.length, PAGE_SIZE) === end;
+  // The first page tables come before them, and take a part of the first 2 MiB.
+  const below = (hasInitrdAtEnd ? initrd.address : end) - 1;
+  return { address: guestAddress(below - (below % SECTION_DESCRIPTION_SIZE) - size), size };
 }
 
 /** Processors, interrupts and devices, for both kinds of kernels: those that read ACPI tables and those that do not. */

@@ -60,6 +60,14 @@ test('a mount that shows a part of a tree is counted from that part', () => {
   });
 });
 
+test('mounts in the root of something else are left alone, whenever they were made', () => {
+  const inChroot = (text: string): string => text.replaceAll(' /sys/', ' /srv/chroot/sys/');
+  const twice = (text: string): string => [inChroot(text), text, inChroot(text)].join('\n');
+
+  expect(readLayout(twice(UNIFIED), '0::/a\n')).toEqual(readLayout(UNIFIED, '0::/a\n'));
+  expect(readLayout(twice(HYBRID), HYBRID_OWN)).toEqual(readLayout(HYBRID, HYBRID_OWN));
+});
+
 test('a host without any is told how to mount them', () => {
   expect(() => readLayout('', '0::/\n')).toThrow('mount -t cgroup2 cgroup2 /sys/fs/cgroup');
 });

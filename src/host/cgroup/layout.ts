@@ -39,12 +39,13 @@ export function hostLayout(): CgroupLayout {
  * @throws CgroupError NOT_MOUNTED
  */
 export function readLayout(mountInfo: string, ownCgroups: string): CgroupLayout {
-  // A later mount covers an earlier one.
-  const mounts = mountInfo
+  const all = mountInfo
     .split('\n')
     .flatMap(parseMount)
-    .filter(({ type }) => type === 'cgroup' || type === 'cgroup2')
-    .reverse();
+    .filter(({ type }) => type === 'cgroup' || type === 'cgroup2');
+  const isUsual = ({ mountPoint }: Mount): boolean => posix.join(mountPoint, '/').startsWith(`${MOUNT_POINT}/`);
+  // A later mount covers an earlier one. Those at other places may be a chroot's, which come and go.
+  const mounts = [...all.filter(isUsual).reverse(), ...all.filter((mount) => !isUsual(mount))];
   const version = mounts.some(({ type, mountPoint }) => type === 'cgroup2' && mountPoint === MOUNT_POINT) ? 2 : 1;
   const hierarchies = ownCgroups.split('\n').flatMap((line): Hierarchy[] => {
     // cgroups(7), "/proc files": hierarchy-ID:controller-list:cgroup-path

@@ -3,24 +3,28 @@ import type { VmExit } from '../ports.ts';
 import * as abi from './abi.gen.ts';
 import { kvm_run } from './abi.gen.ts';
 
-/** Names of the numbers that start with a prefix, and with none of `others`, in linux/kvm.h. */
-function namesOf(prefix: string, others: readonly string[]): ReadonlyMap<number, string> {
-  return new Map(
-    Object.entries(abi).flatMap(([name, value]) =>
-      name.startsWith(prefix) && !others.some((other) => name.startsWith(other)) && typeof value === 'number'
-        ? [[value, name] as const]
-        : [],
-    ),
-  );
+/** Names of the numbers that start with a prefix, and with none of `others`, in linux/kvm.h; collected when one is asked for. */
+function namesOf(prefix: string, others: readonly string[]): (number: number) => string | undefined {
+  let names: ReadonlyMap<number, string> | undefined;
+  return (number) => {
+    names ??= new Map(
+      Object.entries(abi).flatMap(([name, value]) =>
+        name.startsWith(prefix) && !others.some((other) => name.startsWith(other)) && typeof value === 'number'
+          ? [[value, name] as const]
+          : [],
+      ),
+    );
+    return names.get(number);
+  };
 }
 
-const REASON_NAMES = namesOf('KVM_EXIT_', ['KVM_EXIT_IO_']);
-const INTERNAL_ERROR_NAMES = namesOf('KVM_INTERNAL_ERROR_', ['KVM_INTERNAL_ERROR_EMULATION_FLAG_']);
-const SYSTEM_EVENT_NAMES = namesOf('KVM_SYSTEM_EVENT_', []);
+const reasonName = namesOf('KVM_EXIT_', ['KVM_EXIT_IO_']);
+const internalErrorName = namesOf('KVM_INTERNAL_ERROR_', ['KVM_INTERNAL_ERROR_EMULATION_FLAG_']);
+const systemEventName = namesOf('KVM_SYSTEM_EVENT_', []);
 
 /** "KVM_EXIT_MMIO" for 6; "KVM_EXIT_99" for one that the headers did not know. */
 export function exitReasonName(reason: number): string {
-  return REASON_NAMES.get(reason) ?? `KVM_EXIT_${reason}`;
+  return reasonName(reason) ?? `KVM_EXIT_${reason}`;
 }
 
 /** An access as wide as x86 has them. KVM_EXIT_IO comes with no other size. */
@@ -60,7 +64,7 @@ function decodeInternalError(run: DataView, bytes: Uint8Array): VmExit {
   const count = Math.min(run.getUint32(kvm_run['internal.ndata'], true), MAX_ERROR_DATA);
   const data = Array.from({ length: count }, (_, at) => run.getBigUint64(kvm_run['internal.data'] + 8 * at, true));
   const suberror = run.getUint32(kvm_run['internal.suberror'], true);
-  const name = INTERNAL_ERROR_NAMES.get(suberror) ?? `KVM_INTERNAL_ERROR_${suberror}`;
+  const name = internalErrorName(suberror) ?? `KVM_INTERNAL_ERROR_${suberror}`;
   const error = { kind: 'internal-error', suberror, name, data } as const;
   if (suberror !== abi.KVM_INTERNAL_ERROR_EMULATION || count < INSTRUCTION_DATA) return error;
   const flags = run.getBigUint64(kvm_run['emulation_failure.flags'], true);
@@ -72,7 +76,7 @@ function decodeInternalError(run: DataView, bytes: Uint8Array): VmExit {
 
 function decodeSystemEvent(run: DataView): VmExit {
   const type = run.getUint32(kvm_run['system_event.type'], true);
-  return { kind: 'system-event', type, name: SYSTEM_EVENT_NAMES.get(type) ?? `KVM_SYSTEM_EVENT_${type}` };
+  return { kind: 'system-event', type, name: systemEventName(type) ?? `KVM_SYSTEM_EVENT_${type}` };
 }
 
 /** Decodes the exit that KVM_RUN left. `data` of the result is a view of `bytes`, the mapping of kvm_run. */
