@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Ended } from '../oci/harness.ts';
 import { Engine, PATIENCE, packBox, sandboxes, serve } from './engine.ts';
 
+const RUNTIME = '/usr/local/bin/tskata';
 const IMAGE = 'localhost/tskata-box';
 const folder = mkdtempSync(join(tmpdir(), 'tskata-podman-'));
 const podman = new Engine('/usr/bin/podman', '--runtime=tskata');
@@ -27,6 +28,24 @@ test('run passes output and status on, in a network of its own', async () => {
 
   expect([status, stderr]).toEqual([5, 'err\n']);
   expect(stdout).toMatch(/^box\n1\n6\.[\d.]+-tskata\n$/);
+});
+
+test.skipIf(major >= 5)("a network of CNI plugins, which podman has up to version 4, is the container's", async () => {
+  const settings = join(folder, 'cni.conf');
+  // The only file that is read then, so the runtime has no name.
+  writeFileSync(settings, '[network]\nnetwork_backend = "cni"\n');
+  const cni = new Engine('/usr/bin/env', `CONTAINERS_CONF=${settings}`, '/usr/bin/podman', `--runtime=${RUNTIME}`);
+  await cni.printed('network', 'create', '--disable-dns', '--subnet', '10.77.0.0/24', 'plugins');
+  const server = ['sh', '-c', serve('by way of plugins')];
+  await cni.printed('run', '-d', '--network', 'plugins', '--name', 'plugged', IMAGE, ...server);
+  const address = await cni.printed('inspect', '-f', '{{.NetworkSettings.Networks.plugins.IPAddress}}', 'plugged');
+
+  expect(await cni.printed('info', '--format', '{{.Host.NetworkBackend}}')).toBe('cni');
+  expect(address).toMatch(/^10\.77\.0\./);
+  const fetched = async (): Promise<string> => (await fetch(`http://${address}/`)).text();
+  await expect.poll(fetched, PATIENCE).toBe('by way of plugins\n');
+  await cni.printed('rm', '-f', '-t', '0', 'plugged');
+  await cni.printed('network', 'rm', 'plugins');
 });
 
 test.each(['/nosuch', '/etc/passwd'])('%s, which cannot be run, ends as with runc', async (program) => {

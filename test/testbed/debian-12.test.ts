@@ -27,6 +27,7 @@ const TESTS = {
   ],
   podman: [
     'run passes output and status on, in a network of its own',
+    "a network of CNI plugins, which podman has up to version 4, is the container's",
     'a container is entered, copied to, looked at, and stopped',
     'has one virtual machine, and one network',
   ],
