@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { fillRandom, randomUuid } from './random.ts';
+import { fillRandom, randomHex, randomUuid } from './random.ts';
 
 test('random bytes fill all there is, differently each time', () => {
   const [first, second] = [fillRandom(new Uint8Array(64)), fillRandom(new Uint8Array(64))];
@@ -20,4 +20,9 @@ test('random bytes stay within the view', () => {
 test('a random UUID is one of version 4, another each time', () => {
   expect(randomUuid()).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   expect(randomUuid()).not.toBe(randomUuid());
+});
+
+test('random hexadecimal digits are two for each byte, others each time', () => {
+  expect(randomHex(4)).toMatch(/^[0-9a-f]{8}$/);
+  expect(randomHex(16)).not.toBe(randomHex(16));
 });
