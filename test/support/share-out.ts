@@ -15,6 +15,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   machine: 105,
   'tskata-growth': 95,
   peers: 85,
+  'docker-images': 95,
   'docker-life': 80,
   checkpoint: 75,
   'console-balloon': 70,
