@@ -21,7 +21,7 @@ import { guestAddress } from '../../src/lib/brand.ts';
 import { MIB } from '../../src/lib/units.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { AGENT_RPC_PORT } from '../../src/protocol/agent-service.ts';
-import { boot, INITRAMFS, KERNEL, processesNaming, QUIET, start, useGuestFiles } from './tsvm-harness.ts';
+import { boot, INITRAMFS, KERNEL, librariesOf, processesNaming, QUIET, start, useGuestFiles } from './tsvm-harness.ts';
 
 const files = useGuestFiles();
 let stack: AsyncDisposableStack;
@@ -403,8 +403,7 @@ nc ${HOST} 18080 < /dev/null`;
 
 /** A program and the libraries that it is linked with, for an initramfs. */
 function withLibraries(program: string): Record<string, string> {
-  const libraries = execFileSync('ldd', [program], { encoding: 'utf8' }).match(/\/\S+/g) ?? [];
-  return Object.fromEntries([program, ...libraries].map((path) => [path.slice(1), path]));
+  return Object.fromEntries([program, ...librariesOf(program)].map((path) => [path.slice(1), path]));
 }
 
 /** All that the guest sends over a connection to this port of the host; passt takes it before the guest listens. */

@@ -10,10 +10,9 @@ import { PORT_DATA, PORT_ERROR, RESIZE, STATUS, STDERR, STDIN, STDOUT } from '..
 import { CriClient } from '../support/cri/client.ts';
 import { ContainerState, type ContainerStats, PodSandboxState } from '../support/cri/cri.gen.ts';
 import { POD_MEMORY_MIB, Pod } from '../support/cri/pod.ts';
-import { Engine, PATIENCE, packImage, sandboxes } from './engine.ts';
+import { Engine, PATIENCE, packImage, RUNTIME, sandboxes } from './engine.ts';
 
 const SOCKET = '/run/containerd/containerd.sock';
-const RUNTIME = '/usr/local/bin/tskata';
 const IMAGE = 'localhost/tskata-box:latest';
 
 const folder = mkdtempSync(join(tmpdir(), 'tskata-containerd-'));

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { pinnedNode } from '../../scripts/lib/paths.ts';
 import { DockerDaemon } from './docker-daemon.ts';
 import { PATIENCE } from './engine.ts';
+import { librariesOf } from './tsvm-harness.ts';
 
 const IMAGE = 'tskata-debian';
 const PROGRAMS = ['bash', 'cat', 'id', 'ls', 'sha256sum', 'sort', 'iperf3', 'socat'].map((name) => `/usr/bin/${name}`);
@@ -23,8 +24,7 @@ const printed = (...args: readonly string[]): Promise<string> => daemon.docker.p
 /** Archives programs of this host and the libraries that they need, all programs in /usr/bin. @returns the archive's path */
 function packPrograms(folder: string, programs: readonly string[]): string {
   const root = join(folder, 'debian');
-  const needed = execFileSync('/usr/bin/ldd', programs, { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g);
-  const files = [...new Set([...needed].map(([, path = '']) => path))].map((path) => [path, path] as const);
+  const files = librariesOf(...programs).map((path) => [path, path] as const);
   for (const [from, to] of [...files, ...programs.map((path) => [path, `/usr/bin/${basename(path)}`] as const)]) {
     mkdirSync(join(root, dirname(to)), { recursive: true });
     copyFileSync(from, join(root, to));

@@ -2,9 +2,13 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Ended, ended } from '../oci/harness.ts';
 import { BUILD } from './tsvm-harness.ts';
+
+/** The runtime, as the host has it in its PATH. */
+export const RUNTIME = '/usr/local/bin/tskata';
 
 /** Patience with engines in an emulated host. */
 export const PATIENCE = { timeout: 120_000, interval: 500 };
@@ -19,7 +23,8 @@ export class Engine {
 
   async call(...args: readonly string[]): Promise<Ended> {
     const [program = '', ...flags] = this.#command;
-    return await ended(spawn(program, [...flags, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }));
+    // Not in the project: podman's conmon leaves a file where it is called, of a container that was out of memory.
+    return await ended(spawn(program, [...flags, ...args], { cwd: tmpdir(), stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 
   /** What a call prints that succeeds. */

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DockerDaemon, IMAGE, knownContainers, SLEEP, traces } from './docker-daemon.ts';
-import { Engine, PATIENCE, sandboxes } from './engine.ts';
+import { Engine, PATIENCE, RUNTIME, sandboxes } from './engine.ts';
 
 /** How many containers start at once, twice, until all of these run beside each other. */
 const AT_ONCE = Number(process.env['TSKATA_CONTAINERS_AT_ONCE'] ?? 10);
@@ -14,7 +14,6 @@ const IN_A_ROW = Number(process.env['TSKATA_CONTAINERS_IN_A_ROW'] ?? 100);
 const STEP = 10;
 /** An emulated host takes ten seconds for each. */
 const LOAD = { timeout: 3_600_000 };
-const RUNTIME = '/usr/local/bin/tskata';
 /** What docs/limits.md advises where many start at once on few processors. */
 const PATIENT = 'dial_timeout = 900\ncreate_container_timeout = 1000\n';
 const PATIENT_FILE = '/etc/tskata/config.d/load.toml';
@@ -31,9 +30,8 @@ const inspect = (format: string, ...names: readonly string[]): Promise<string> =
   printed('inspect', '-f', format, ...names);
 
 function tracesOfCtr(): Record<string, unknown> {
-  const foldersIn = (path: string): string[] => (existsSync(path) ? readdirSync(path) : []);
   const cgroups = execFileSync('find', ['/sys/fs/cgroup', '-type', 'd', '-path', '*/default/*'], { encoding: 'utf8' });
-  return { ...traces(), cgroups, ofCtr: foldersIn(CTR_CONTAINERS) };
+  return { ...traces(), cgroups, ofCtr: existsSync(CTR_CONTAINERS) ? readdirSync(CTR_CONTAINERS) : [] };
 }
 
 beforeAll(async () => {

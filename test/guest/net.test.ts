@@ -15,7 +15,7 @@ import {
   VIRTIO_NET_F_HOST_TSO6,
 } from '../../src/devices/virtio/abi.gen.ts';
 import { MIB } from '../../src/lib/units.ts';
-import { boot, KERNEL, QUIET, start, useGuestFiles } from './tsvm-harness.ts';
+import { boot, KERNEL, librariesOf, QUIET, start, useGuestFiles } from './tsvm-harness.ts';
 
 const TAP = 'tsvm-test0';
 const HOST = '192.0.2.1';
@@ -45,8 +45,7 @@ function digest(bytes: Uint8Array): string {
 
 /** A program of this machine with its libraries, for an initramfs. */
 function withLibraries(path: string): Record<string, string> {
-  const libraries = execFileSync('ldd', [path], { encoding: 'utf8' }).match(/\/\S+/g) ?? [];
-  return Object.fromEntries([path, ...libraries].map((file) => [file, realpathSync(file)]));
+  return Object.fromEntries([path, ...librariesOf(path)].map((file) => [file, realpathSync(file)]));
 }
 
 /** Commands of a guest that give its first card an address. */

@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Ended } from '../oci/harness.ts';
-import { Engine, PATIENCE, packBox, sandboxes, serve } from './engine.ts';
+import { Engine, PATIENCE, packBox, RUNTIME, sandboxes, serve } from './engine.ts';
 
-const RUNTIME = '/usr/local/bin/tskata';
 const IMAGE = 'localhost/tskata-box';
 const folder = mkdtempSync(join(tmpdir(), 'tskata-podman-'));
 const podman = new Engine('/usr/bin/podman', '--runtime=tskata');

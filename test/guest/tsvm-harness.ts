@@ -102,3 +102,9 @@ export function processesNaming(path: string): string[] {
     })
     .filter((commandLine) => commandLine.includes(path));
 }
+
+/** Paths of the libraries that programs of this machine are linked with, their loader among them. */
+export function librariesOf(...programs: readonly string[]): string[] {
+  const needed = execFileSync('ldd', programs, { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g);
+  return [...new Set([...needed].map(([, path = '']) => path))];
+}
