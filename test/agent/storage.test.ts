@@ -332,15 +332,15 @@ describe('a file system', () => {
 
   test('is waited for until its device is there', async () => {
     agent.runInside('mount', '-t', 'tmpfs', 'tmpfs', '/dev/shm');
-    const mounted = mount('late', { type: 'ext4', source: '/dev/shm/late' });
-    await agent.call('GuestDetails', {});
     // There is no file system on it; that this is said shows that the device was seen.
-    agent.runInside('mknod', '/dev/shm/late', 'b', '7', '250');
-
-    await expect(mounted).rejects.toMatchObject({
+    const seen = expect(mount('late', { type: 'ext4', source: '/dev/shm/late' })).rejects.toMatchObject({
       code: 'FAILED_PRECONDITION',
       message: expect.stringContaining('ext4 of "/dev/shm/late" cannot be mounted at /run/tskata/late'),
     });
+    await agent.call('GuestDetails', {});
+    agent.runInside('mknod', '/dev/shm/late', 'b', '7', '250');
+
+    await seen;
     expect(existsSync(inside('late'))).toBe(false);
   });
 });

@@ -235,13 +235,15 @@ describe('the relay', () => {
     await expect.poll(() => bed.asked, PATIENCE).toContain('State');
     const [relay = 0] = bed.relays(id);
     process.kill(relay, 'SIGSTOP');
-    const unanswered = client.call(taskService, 'Delete', { id, execId: '' });
+    const unanswered = expect(client.call(taskService, 'Delete', { id, execId: '' })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
 
     release(() => bed.endShim());
     await expect.poll(() => bed.isServed, PATIENCE).toBe(false);
     process.kill(relay, 'SIGCONT');
 
-    await expect(unanswered).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await unanswered;
     expect(await answered).toEqual({ id: long });
   });
 
