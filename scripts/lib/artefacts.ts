@@ -10,6 +10,7 @@ import { buildProxy } from '../../native/proxy/build.ts';
 import { buildShim } from '../../shim/build.ts';
 import { buildProbe } from '../../test/conformance/probe.ts';
 import { buildHelpers } from '../../test/oci/helpers.ts';
+import { buildOnAgent } from '../../test/oci/on-agent.ts';
 import { buildPrograms } from './programs.ts';
 
 /** What one name of `npm run build` makes. Each build is quick when nothing has changed. */
@@ -23,16 +24,17 @@ export const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   kernel: buildKernel,
   rootfs: buildRootfs,
   callers: buildHelpers,
+  'on-agent': buildOnAgent,
   probe: buildProbe,
   host: buildHostImages,
   stock: buildStockKernels,
 };
 
 /**
- * What only tests and trials need: the programs that play a runtime's callers and that look around in containers, the emulated host,
- * distribution kernels.
+ * What only tests and trials need: the programs that play a runtime's callers and that look around in containers, the runtime without
+ * virtual machines, the emulated host, distribution kernels.
  */
-const TEST_BUILDS = ['callers', 'probe', 'host', 'stock'];
+const TEST_BUILDS = ['callers', 'on-agent', 'probe', 'host', 'stock'];
 
 /** All that the product consists of. */
 export const productBuilds = Object.keys(builders).filter((name) => !TEST_BUILDS.includes(name));

@@ -7,7 +7,7 @@ import { buildDirectory, pinnedNode } from './paths.ts';
 
 /** Where sockets and mounts work, and files are memory. */
 const SCRATCH = '/run';
-const PROGRAMS = ['bin', 'dist', 'lib', 'guest', 'bench', 'compile-cache'];
+const PROGRAMS = ['bin', 'dist', 'lib', 'guest', 'bench'];
 
 /** A figure that each run of a competitor gives. */
 export interface Figure {

@@ -2,7 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../lib/errors.ts';
 import { VERSION } from '../lib/version.ts';
-import { VmConfigError } from '../vmm/config-error.ts';
+import type { VmConfigError } from '../vmm/config-error.ts';
 import type { RunFlags } from './run-vm.ts';
 import type { BootFlags } from './tsvm-boot.ts';
 import { defineCtl, defineSnapshot } from './tsvm-ctl-commands.ts';
@@ -157,6 +157,12 @@ Examples:
   return program;
 }
 
+/** By its code: where a verb is bundled by itself, its errors are of classes of its own. */
+function isOfConfiguration(error: unknown): boolean {
+  const code: VmConfigError['code'] = 'INVALID_CONFIG';
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
 /** Runs one command line. @returns the exit status; nothing is thrown */
 export async function runTsvm(args: readonly string[]): Promise<number> {
   let status = 0;
@@ -168,7 +174,7 @@ export async function runTsvm(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
     process.stderr.write(`tsvm: ${messageOf(error)}\n`);
-    if (!(error instanceof VmConfigError)) return 1;
+    if (!isOfConfiguration(error)) return 1;
     process.stderr.write(`${HELP_HINT}\n`);
     return USAGE_ERROR;
   }

@@ -1,5 +1,4 @@
 // The cases against tskata with the guest's agent in namespaces of this machine: all of the runtime but the VMM.
-import { join } from 'node:path';
 import { beforeAll, expect, type RunnerTask, test } from 'vitest';
 import { expectTableInPage } from '../support/page-table.ts';
 import { describeTskataCallers } from './caller-cases.ts';
@@ -9,20 +8,18 @@ import { DIFFERENCES, isNamed, runtimeDifferencesTable } from './differences.ts'
 import { describeTskataEvents } from './events-cases.ts';
 import { describeFaults } from './fault-cases.ts';
 import { buildHelpers } from './helpers.ts';
+import { ON_AGENT } from './on-agent.ts';
 import { describeTskataPs } from './ps-cases.ts';
 import { SUITES } from './suites.ts';
 import { describeTskata } from './tskata-cases.ts';
 import { describeTskataUpdate } from './update-cases.ts';
 import { describeTskataVerbs } from './verbs-cases.ts';
 
-const program = join(import.meta.dirname, 'tskata-on-agent.ts');
-const runtime = { name: 'tskata', command: [process.execPath, program] };
-
 beforeAll(buildHelpers);
-describeCases(runtime, SUITES);
+describeCases(ON_AGENT, SUITES);
 
 test('what runtimes are known to do otherwise are cases that there are', ({ task }) => {
-  const names = testsOf(task.file.tasks).map((task) => caseName(runtime, task));
+  const names = testsOf(task.file.tasks).map((task) => caseName(ON_AGENT, task));
 
   const keys = Object.values(DIFFERENCES).flatMap((table) => Object.keys(table));
 
@@ -44,7 +41,7 @@ for (const describeParticular of [
   describeTskataVerbs,
   describeFaults,
 ]) {
-  describeParticular(runtime);
+  describeParticular(ON_AGENT);
 }
 
 function testsOf(tasks: readonly RunnerTask[]): RunnerTask[] {

@@ -11,11 +11,11 @@ import { MIB } from '../../src/lib/units.ts';
 import type { HostResources } from '../../src/oci/resources.ts';
 import { controls, describeCgroups } from './cgroup-cases.ts';
 import { isRunning, until } from './harness.ts';
+import { ON_AGENT } from './on-agent.ts';
 import { describeTskataCgroups } from './tskata-cgroup-cases.ts';
 
-const runtime = { name: 'tskata', command: [process.execPath, join(import.meta.dirname, 'tskata-on-agent.ts')] };
-describeCgroups(runtime);
-describeTskataCgroups(runtime);
+describeCgroups(ON_AGENT);
+describeTskataCgroups(ON_AGENT);
 
 const PATH = `/cgroup-test-${process.pid}`;
 

@@ -3,12 +3,11 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Ended, RuntimeBed, shell } from './harness.ts';
-
-const PROGRAM = join(import.meta.dirname, 'tskata-on-agent.ts');
+import { ON_AGENT } from './on-agent.ts';
 
 class ConfiguredBed extends RuntimeBed {
   constructor() {
-    super({ name: 'tskata', command: [process.execPath, PROGRAM] });
+    super(ON_AGENT);
   }
 
   /** A file below the bed. */

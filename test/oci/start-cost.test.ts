@@ -1,8 +1,8 @@
 // What a verb loads before it does anything: of Node, and of ours. Counts, since times depend on the machine.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildDirectory, pinnedNode } from '../../scripts/lib/paths.ts';
 
@@ -12,8 +12,8 @@ const PROBE = `process.on('exit', () => {
   require('fs').writeFileSync(process.env.PROBE_RESULT, JSON.stringify(loaded));
 });`;
 const RECORD = { id: 'c1', bundle: '/b', rootfs: '/b/rootfs', phase: 'created', created: 'x', uid: 0 };
-/** What switches on V8's compile cache. */
-const COMPILE_CACHE = ['NativeModule internal/source_map/source_map', 'NativeModule module'];
+/** What runs the bundles. */
+const LOADER = ['NativeModule vm'];
 
 let folder = '';
 beforeAll(() => {
@@ -46,6 +46,26 @@ test.each([
 
   const { builtins, files } = load(PROGRAM, '--root', join(folder, 'root'), ...args);
 
-  expect(builtins.filter((name) => !bare.builtins.includes(name))).toEqual(COMPILE_CACHE);
+  expect(builtins.filter((name) => !bare.builtins.includes(name))).toEqual(LOADER);
   expect(files).toEqual(['probe.cjs', 'tskata.js', 'tskata-main.js', ...own]);
+});
+
+/** What V8 says of a bundle's code, and how much it would keep of the bundle before anything in it is called. */
+const CODE = `
+const { Script } = require('node:vm');
+const [path] = process.argv.slice(1);
+const source = require('node:fs').readFileSync(path + '.js', 'latin1');
+const { cachedDataRejected } = new Script(source, { cachedData: require('node:fs').readFileSync(path + '.code') });
+console.log(JSON.stringify({ cachedDataRejected, begun: new Script(source + ';').createCachedData().length }));`;
+
+test('the compiled code of each bundle is taken, and has all its functions', () => {
+  const names = readdirSync(dirname(PROGRAM)).filter((name) => name.endsWith('.code'));
+  expect(names).toEqual(expect.arrayContaining(['sandbox-main.code', 'tskata-main.code', 'tskata-create.code']));
+  for (const name of names) {
+    const path = join(dirname(PROGRAM), name);
+    const text = spawnSync(pinnedNode, ['-e', CODE, path.replace(/\.code$/, '')], { encoding: 'utf8' }).stdout;
+    const { cachedDataRejected, begun } = JSON.parse(text);
+    expect([name, cachedDataRejected]).toEqual([name, false]);
+    expect([name, statSync(path).size > begun]).toEqual([name, true]);
+  }
 });
