@@ -14,6 +14,7 @@ export const MADV_HUGEPAGE = 14;
 export const MADV_DONTFORK = 10;
 export const MADV_DONTDUMP = 16;
 export const MADV_POPULATE_WRITE = 23;
+export const MADV_COLLAPSE = 25;
 export const MAP_FIXED = 16;
 export const MAP_HUGETLB = 0x40000;
 export const MAP_HUGE_2MB = 0x54000000;

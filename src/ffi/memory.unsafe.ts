@@ -7,6 +7,7 @@ import {
   F_SEAL_GROW,
   F_SEAL_SEAL,
   F_SEAL_SHRINK,
+  MADV_COLLAPSE,
   MADV_DONTDUMP,
   MADV_DONTNEED,
   MADV_HUGEPAGE,
@@ -108,6 +109,15 @@ export class Mapping implements Disposable {
    */
   adviseHugePages(): void {
     this.#advise(0, this.length, MADV_HUGEPAGE, 'madvise(MADV_HUGEPAGE)');
+  }
+
+  /**
+   * Makes transparent huge pages of a range now, whatever the settings of the host say of them; its bytes stay. What is not taken
+   * yet is taken for that, but for a huge page of which there is nothing at all.
+   * @throws SystemError: EINVAL before Linux 6.1, and ENOMEM, EBUSY or EAGAIN when it cannot be now: some is collapsed then
+   */
+  collapse(offset: number, length: number): void {
+    this.#advise(offset, length, MADV_COLLAPSE, 'madvise(MADV_COLLAPSE)');
   }
 
   /**

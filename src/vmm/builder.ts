@@ -2,7 +2,7 @@
 // taken.
 import { addParameters, maxCpusParameter } from '../arch/x86_64/command-line.ts';
 import { guestCpuid } from '../arch/x86_64/cpuid.ts';
-import { loadedRanges, loadKernel, pageDescriptions } from '../arch/x86_64/load-kernel.ts';
+import { loadKernel, usedAtStart } from '../arch/x86_64/load-kernel.ts';
 import { configureLocalApic } from '../arch/x86_64/local-apic.ts';
 import { BOOT_MSRS } from '../arch/x86_64/msrs.ts';
 import { MIB } from '../lib/units.ts';
@@ -42,6 +42,12 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   const supported = hypervisor.supportedCpuid();
   const cpuid = (vcpuIndex: number) =>
     guestCpuid(supported, { vcpuIndex, vcpuCount: maxCpus, hasTscDeadlineTimer: hypervisor.hasTscDeadlineTimer });
+  const used = usedAtStart(plan);
+  for (const { address, size } of used) {
+    for (const { guestAddress, host } of machine.ram)
+      if (address >= guestAddress && address + size <= guestAddress + host.size)
+        host.collapse(address - guestAddress, size);
+  }
   const entry = loadKernel(memory, plan, {
     vcpuCount: maxCpus,
     cpuid: cpuid(0),
@@ -58,9 +64,7 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
   });
   vcpus[0]?.setSpecialRegisters(entry.specialRegisters);
   vcpus[0]?.setRegisters(entry.registers);
-  const descriptions = pageDescriptions(plan);
-  for (const { address, size } of [...loadedRanges(plan), ...(descriptions === undefined ? [] : [descriptions])])
-    vcpus[0]?.prefault(address, size);
+  for (const { address, size } of used) vcpus[0]?.prefault(address, size);
 
   timeline.mark('vm-start', process.hrtime.bigint());
   return new Vm({ ...machine, config, vcpus, resources: resources.move() });

@@ -21,15 +21,22 @@ function freePages(): number {
   return field('HugePages_Free') - field('HugePages_Rsvd');
 }
 
-const machine = (hugePages: VmConfig['hugePages'] & string): VmConfig => ({
+const machine = (hugePages?: VmConfig['hugePages']): VmConfig => ({
   kernelPath: KERNEL,
   initrdPath: files.initramfs('memory', 'echo "up with $(grep MemTotal /proc/meminfo)"; sleep 1000'),
   commandLine: QUIET,
   memoryMib: 64,
   cpus: 1,
   serial: true,
-  hugePages,
+  ...(hugePages === undefined ? {} : { hugePages }),
 });
+
+/** MiB of guest memory that this process has mapped by huge pages. */
+function hugeMib(): number {
+  const maps = readFileSync('/proc/self/smaps', 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+  const kib = maps.filter((text) => text.includes('guest-ram')).map((text) => /ShmemPmdMapped: +(\d+)/.exec(text)?.[1]);
+  return kib.reduce((sum, value) => sum + Number(value), 0) / 1024;
+}
 
 test('a guest lives in huge pages of the pool, which are free again after it', async () => {
   writeFileSync(POOL, '40');
@@ -41,6 +48,12 @@ test('a guest lives in huge pages of the pool, which are free again after it', a
     expect(free - freePages()).toBe(32);
   }
   expect(freePages()).toBe(free);
+});
+
+test('of ordinary memory, what Linux takes first is in huge pages', async () => {
+  await using running = await runVm((connections) => buildVm(machine(), connections));
+  await running.printed('up with MemTotal');
+  expect(hugeMib()).toBe(30);
 });
 
 test('a pool that is too small is named before the guest starts', async () => {

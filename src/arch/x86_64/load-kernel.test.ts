@@ -12,7 +12,7 @@ import {
   virtioMmioSlot,
   ZERO_PAGE_ADDRESS,
 } from './layout.ts';
-import { type BootRequest, loadedRanges, loadKernel, pageDescriptions, planBoot } from './load-kernel.ts';
+import { type BootRequest, loadKernel, pageDescriptions, planBoot, usedAtStart } from './load-kernel.ts';
 import { patched, sampleBzImage, sampleElf } from './testing/sample-images.ts';
 
 const MACHINE = { vcpuCount: 2, cpuid: [], virtioSlots: [virtioMmioSlot(0)], hasSerialPort: true };
@@ -30,16 +30,45 @@ function text(memory: GuestMemory, address: number, length: number): string {
   return new TextDecoder().decode(memory.slice(address, length));
 }
 
-test('loadedRanges has what is written from the files, and not what is zero', () => {
-  const initrd = new Uint8Array(100);
-  const plan = planBoot(request(sampleElf(), { initrd }));
+describe('usedAtStart', () => {
+  const usedOf = (memoryMib: number, initrdMib: number) =>
+    usedAtStart(
+      planBoot(request(sampleElf(), { memorySize: memoryMib * MIB, initrd: new Uint8Array(initrdMib * MIB) })),
+    ).map(({ address, size }) => [address / MIB, size / MIB]);
 
-  const ranges = loadedRanges(plan);
+  test('is what Linux takes first, its descriptions of pages, and the initial RAM disk where it has most of 2 MiB', () => {
+    expect(usedOf(512, 5)).toEqual([
+      [0, 2],
+      [8, 28],
+      [498, 14],
+    ]);
+    expect(usedOf(512, 0.5)).toEqual([
+      [0, 2],
+      [8, 28],
+      [502, 10],
+    ]);
+  });
 
-  expect(ranges.reduce((sum, { size }) => sum + size, 0)).toBe(
-    plan.image.segments.reduce((sum, { bytes }) => sum + bytes.length, initrd.length),
-  );
-  expect(ranges.at(-1)).toEqual({ address: plan.initrd?.address, size: 100 });
+  test('is on both sides of the hole below 4 GiB', () => {
+    expect(usedOf(8192, 5)).toEqual([
+      [0, 2],
+      [8, 28],
+      [2042, 6],
+      [9086, 130],
+    ]);
+  });
+
+  test('is in RAM to its end, which may be in the middle of 2 MiB', () => {
+    expect(usedOf(511, 4)).toEqual([
+      [0, 2],
+      [8, 28],
+      [500, 10],
+    ]);
+  });
+
+  test('is what is loaded alone where memory is small', () => {
+    expect(usedOf(32, 4)).toEqual([[28, 4]]);
+  });
 });
 
 describe('pageDescriptions', () => {

@@ -59,6 +59,9 @@ class FileHostMemory implements HostMemory {
     this.#mapping.discard(offset, length, true);
   }
 
+  /** What the guest does not write stays the file's. */
+  collapse(): void {}
+
   [Symbol.dispose](): void {
     this.#mapping[Symbol.dispose]();
     this.#zeros?.[Symbol.dispose]();

@@ -51,6 +51,18 @@ describe.each([true, false])('guest memory with shared %s', (shared) => {
     expect(memory.fd !== undefined).toBe(shared);
   });
 
+  test('is taken in huge pages where it is collapsed, and keeps its bytes', () => {
+    using memory = allocateHostMemory(16 * MIB, { shared, name: 'test' });
+    memory.bytes[5 * MIB] = 7;
+
+    memory.collapse(4 * MIB, 8 * MIB);
+
+    expect(residentBytes(memory.hostAddress)).toBe(8 * MIB);
+    expect(memory.bytes[5 * MIB]).toBe(7);
+    memory.discard(6 * MIB, PAGE_SIZE);
+    expect([memory.bytes[5 * MIB], memory.bytes[6 * MIB]]).toEqual([7, 0]);
+  });
+
   test('that the huge pages do not suffice for is refused with what to do', () => {
     const size = (freeHugePages(2048) + 1000) * 2 * MIB;
 

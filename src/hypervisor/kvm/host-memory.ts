@@ -1,6 +1,7 @@
 // Guest RAM: mapped, zeroed, and not reserved before the guest touches it, or of huge pages, reserved at once.
 import type { OwnedFd } from '../../ffi/fd.unsafe.ts';
 import { createMemfd, hugePageBytes, type Mapping, mapMemory } from '../../ffi/memory.unsafe.ts';
+import { SystemError } from '../../ffi/system-error.ts';
 import type { Fd } from '../../lib/brand.ts';
 import { alignUp, MIB, PAGE_SIZE } from '../../lib/units.ts';
 import type { HostMemory, MemoryOptions } from '../ports.ts';
@@ -44,6 +45,17 @@ class MappedHostMemory implements HostMemory {
     this.bytes.fill(0, lastPage, end);
   }
 
+  collapse(offset: number, length: number): void {
+    // Linux leaves out a huge page of which there is nothing yet.
+    for (let at = offset; at < offset + length; at += TRANSPARENT_HUGE_PAGE_SIZE) this.bytes[at] ||= 0;
+    try {
+      this.#mapping.collapse(offset, length);
+    } catch (error) {
+      // Ordinary pages do as well.
+      if (!(error instanceof SystemError)) throw error;
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#mapping[Symbol.dispose]();
     this.#memfd?.[Symbol.dispose]();
@@ -78,7 +90,7 @@ export function allocateHostMemory(size: number, options: MemoryOptions): HostMe
   const pages = {
     ...(memfd === undefined ? {} : { memfd: memfd.fd }),
     ...(hugePages === undefined ? {} : { hugePages }),
-    ...(options.hugePages === 'transparent' ? { alignment: TRANSPARENT_HUGE_PAGE_SIZE } : {}),
+    alignment: TRANSPARENT_HUGE_PAGE_SIZE,
   };
   const mapping = created.use(mapMemory(size, pages, `guest memory "${name}" of ${size} bytes`));
   prepare(mapping, options);
