@@ -1,7 +1,7 @@
 // The sockets that the shims listen on: files that may outlive who made them.
 import * as abi from '../../guest-agent/src/linux/abi.gen.ts';
 import { call, isErrno } from '../../guest-agent/src/linux/call.ts';
-import { close, linkFile, statusOf, tryRemoveFile } from '../../guest-agent/src/linux/file.ts';
+import { close, linkFile, open, statusOf, tryRemoveFile } from '../../guest-agent/src/linux/file.ts';
 import { listen, startConnect } from '../../guest-agent/src/linux/socket.ts';
 
 /** Whether somebody listens there. */
@@ -24,9 +24,11 @@ export function isServed(path: string): boolean {
  */
 export function claim(path: string, pid: number): number | undefined {
   const own = `${path}.${pid}`;
-  tryRemoveFile(own, abi.AT_FDCWD);
-  const socket = listen({ family: 'unix', path: own });
+  // Of two who find the same dead socket one would remove what the other has just put in its place.
+  const lock = lockFolderOf(path);
   try {
+    tryRemoveFile(own, abi.AT_FDCWD);
+    const socket = listen({ family: 'unix', path: own });
     while (!tryLink(own, path)) {
       if (isServed(path)) {
         close(socket);
@@ -37,7 +39,16 @@ export function claim(path: string, pid: number): number | undefined {
     return socket;
   } finally {
     tryRemoveFile(own, abi.AT_FDCWD);
+    close(lock);
   }
+}
+
+/** Waits for all others who do. @returns the descriptor whose close ends it */
+function lockFolderOf(path: string): number {
+  const folder = path.slice(0, path.lastIndexOf('/'));
+  const lock = open(folder, abi.O_RDONLY | abi.O_DIRECTORY);
+  call('flock', folder, abi.SYS_flock, lock, abi.LOCK_EX);
+  return lock;
 }
 
 /** Left by one that was killed. @throws SystemError for what is no socket of ours and cannot be removed */

@@ -1,4 +1,5 @@
 // The shim as containerd calls it, in front of something that looks like containerd-shim-runc-v2.
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -92,6 +93,38 @@ describe('start', () => {
 
     expect(both.map(({ stdout }) => stdout)).toEqual([toAddress(bed.relay), toAddress(bed.relay)]);
     expect([...bed.relays(id), ...bed.relays(`${id}-2`)]).toHaveLength(1);
+  });
+
+  test('of many at once leaves one relay where there was one that was killed', async () => {
+    for (let turn = 0; turn < 3; turn++) {
+      const ids = Array.from({ length: 8 }, (_, index) => `${id}-${turn}-${index}`);
+      const started = await Promise.all(ids.map((each) => bed.call('start', each)));
+
+      expect(started.map(({ stdout }) => stdout)).toEqual(ids.map(() => toAddress(bed.relay)));
+      const relays = ids.flatMap((each) => bed.relays(each));
+      expect(relays).toHaveLength(1);
+      const client = await bed.connect(toAddress(bed.relay));
+      expect(await client.call(taskService, 'State', { id })).toEqual({ id });
+      client.close();
+      for (const pid of relays) process.kill(pid, 'SIGKILL');
+      await expect.poll(() => ids.flatMap((each) => bed.relays(each)), PATIENCE).toEqual([]);
+    }
+  });
+
+  test('waits while another one puts its socket in the place of a dead one', async () => {
+    const other = spawn('flock', [dirname(bed.relay), 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] });
+    const locks = () =>
+      readFileSync('/proc/locks', 'utf8')
+        .match(/^.*FLOCK.*$/gm)
+        ?.filter((line) => line.includes(inode));
+    const inode = `:${statSync(dirname(bed.relay)).ino} `;
+    await expect.poll(locks, PATIENCE).toHaveLength(1);
+
+    const started = bed.call('start', id);
+    await expect.poll(locks, PATIENCE).toEqual([expect.anything(), expect.stringContaining('->')]);
+    other.stdin.end();
+
+    expect(await started).toMatchObject({ status: 0, stdout: toAddress(bed.relay) });
   });
 
   test('says what is in the place of its socket, where that is no socket', async () => {

@@ -174,11 +174,11 @@ const FIRST_USED = [
 const SMALL_MEMORY = 64 * MIB;
 
 /** What a processor maps at once. */
-export const LARGE_PAGE_SIZE = 2 * MIB;
+const LARGE_PAGE_SIZE = 2 * MIB;
 
 /**
  * Memory that will have been used, nearly all of it, when the guest's first program runs: by what is loaded, and by Linux.
- * @returns in order, in multiples of LARGE_PAGE_SIZE
+ * @returns in order, in multiples of 2 MiB
  */
 export function usedAtStart(plan: BootPlan): RamRegion[] {
   const { image, initrd, memorySize } = plan;
