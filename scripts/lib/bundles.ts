@@ -68,11 +68,11 @@ function compile(source: string): Buffer {
 
 /**
  * Bundles programs into a folder, whose place the new one takes as a whole. Each is `NAME.js` there, for Node to run.
- * @param programs the file with which each begins, by name
+ * @param sources folder with the file with which each begins, `NAME.ts`
  */
-export async function bundlePrograms(folder: string, programs: Readonly<Record<string, string>>): Promise<void> {
+export async function bundlePrograms(folder: string, sources: string, names: readonly string[]): Promise<void> {
   const staging = `${folder}.${process.pid}`;
-  const mains = Object.entries(programs).map(([name, file]) => [`${name}-main`, file]);
+  const mains = names.map((name) => [`${name}-main`, join(sources, `${name}.ts`)]);
   try {
     await build({
       entryPoints: { ...Object.fromEntries(mains), ...verbs(), ...SEPARATE_PACKAGES },
@@ -99,7 +99,7 @@ export async function bundlePrograms(folder: string, programs: Readonly<Record<s
       // The loader reads it as Latin-1, which V8 keeps as it is. esbuild writes ASCII.
       writeFileSync(path.replace(/\.js$/, '.code'), compile(readFileSync(path, 'latin1')));
     }
-    for (const name of Object.keys(programs)) writeFileSync(join(staging, `${name}.js`), startOf(name, '__dirname'));
+    for (const name of names) writeFileSync(join(staging, `${name}.js`), startOf(name, '__dirname'));
     writeFileSync(join(staging, 'package.json'), COMMONJS_PACKAGE);
     replaceDirectory(staging, folder);
   } finally {

@@ -26,8 +26,7 @@ function launcher(name: string, dist: string): string {
 export async function buildPrograms(): Promise<string> {
   const dist = join(buildDirectory, 'dist');
   const bin = join(buildDirectory, 'bin');
-  const files = PROGRAMS.map((name) => [name, join(projectDirectory, 'src/bin', `${name}.ts`)]);
-  await bundlePrograms(dist, Object.fromEntries(files));
+  await bundlePrograms(dist, join(projectDirectory, 'src/bin'), PROGRAMS);
   mkdirSync(bin, { recursive: true });
   writeFileSync(join(bin, 'package.json'), COMMONJS_PACKAGE);
   for (const name of LAUNCHED) {

@@ -8,7 +8,7 @@ import { BOOT_MSRS } from '../arch/x86_64/msrs.ts';
 import { MIB } from '../lib/units.ts';
 import { BootFiles } from './boot-files.ts';
 import { checkVmConfig, type VmConfig } from './config.ts';
-import { assembleMachine, type VmConnections } from './machine.ts';
+import { assembleMachine, hostRange, type VmConnections } from './machine.ts';
 import { Vm } from './vm.ts';
 
 /**
@@ -44,9 +44,8 @@ export async function buildVm(config: VmConfig, connections: VmConnections): Pro
     guestCpuid(supported, { vcpuIndex, vcpuCount: maxCpus, hasTscDeadlineTimer: hypervisor.hasTscDeadlineTimer });
   const used = usedAtStart(plan);
   for (const { address, size } of used) {
-    for (const { guestAddress, host } of machine.ram)
-      if (address >= guestAddress && address + size <= guestAddress + host.size)
-        host.collapse(address - guestAddress, size);
+    const { host, offset } = hostRange(machine.ram, address, size);
+    host.collapse(offset, size);
   }
   const entry = loadKernel(memory, plan, {
     vcpuCount: maxCpus,

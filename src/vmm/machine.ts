@@ -133,7 +133,10 @@ export async function assembleMachine(
       hostAddress: host.hostAddress,
     })),
     memorySize: (config.maxMemoryMib ?? config.memoryMib) * MIB,
-    discard: (address, length) => discardRam(ram, address, length),
+    discard: (address, length) => {
+      const { host, offset } = hostRange(ram, address, length);
+      host.discard(offset, length);
+    },
     consoleOutput: (bytes) => virtioHub.output(bytes),
     ...(connections.virtiofsd === undefined ? {} : { virtiofsd: connections.virtiofsd }),
     log,
@@ -217,11 +220,15 @@ function shareRegion({ guestAddress, host }: RamRegion): SharedMemory {
   return { guestAddress, size, fd, fdOffset };
 }
 
-/** @throws RangeError for a range that is not within a region */
-function discardRam(ram: readonly RamRegion[], address: GuestAddress, length: number): void {
+/** Where guest memory is on the host. @throws RangeError for a range that is not within a region */
+export function hostRange(
+  ram: readonly RamRegion[],
+  address: GuestAddress,
+  length: number,
+): { readonly host: HostMemory; readonly offset: number } {
   const region = ram.find(
     ({ guestAddress, host }) => address >= guestAddress && address + length <= guestAddress + host.size,
   );
   if (region === undefined) throw new RangeError(`no guest RAM has ${length} bytes at 0x${address.toString(16)}`);
-  region.host.discard(address - region.guestAddress, length);
+  return { host: region.host, offset: address - region.guestAddress };
 }

@@ -5,13 +5,11 @@ import { buildDirectory, pinnedNode } from '../../scripts/lib/paths.ts';
 
 /** Two levels below the project, as sources are: from there the programs find the other parts. */
 const FOLDER = join(buildDirectory, 'on-agent');
-const NAMES = ['tskata-on-agent', 'agent-sandbox'] as const;
 
 /** The runtime under test. */
 export const ON_AGENT = { name: 'tskata', command: [pinnedNode, join(FOLDER, 'tskata-on-agent.js')] };
 
 /** Builds the programs into build/on-agent. */
 export async function buildOnAgent(): Promise<void> {
-  const files = NAMES.map((name) => [name, join(import.meta.dirname, `${name}.ts`)]);
-  await bundlePrograms(FOLDER, Object.fromEntries(files));
+  await bundlePrograms(FOLDER, import.meta.dirname, ['tskata-on-agent', 'agent-sandbox']);
 }

@@ -50,22 +50,30 @@ test.each([
   expect(files).toEqual(['probe.cjs', 'tskata.js', 'tskata-main.js', ...own]);
 });
 
-/** What V8 says of a bundle's code, and how much it would keep of the bundle before anything in it is called. */
+interface Told {
+  readonly path: string;
+  readonly cachedDataRejected: boolean;
+  readonly begun: number;
+}
+
+/** What V8 says of the code of bundles, and how much it would keep of each before anything in it is called. */
 const CODE = `
-const { Script } = require('node:vm');
-const [path] = process.argv.slice(1);
-const source = require('node:fs').readFileSync(path + '.js', 'latin1');
-const { cachedDataRejected } = new Script(source, { cachedData: require('node:fs').readFileSync(path + '.code') });
-console.log(JSON.stringify({ cachedDataRejected, begun: new Script(source + ';').createCachedData().length }));`;
+const { Script } = require('node:vm'), { readFileSync } = require('node:fs');
+const told = process.argv.slice(1).map((path) => {
+  const source = readFileSync(path.replace(/code$/, 'js'), 'latin1');
+  const { cachedDataRejected } = new Script(source, { cachedData: readFileSync(path) });
+  return { path, cachedDataRejected, begun: new Script(source + ';').createCachedData().length };
+});
+console.log(JSON.stringify(told));`;
 
 test('the compiled code of each bundle is taken, and has all its functions', () => {
   const names = readdirSync(dirname(PROGRAM)).filter((name) => name.endsWith('.code'));
   expect(names).toEqual(expect.arrayContaining(['sandbox-main.code', 'tskata-main.code', 'tskata-create.code']));
-  for (const name of names) {
-    const path = join(dirname(PROGRAM), name);
-    const text = spawnSync(pinnedNode, ['-e', CODE, path.replace(/\.code$/, '')], { encoding: 'utf8' }).stdout;
-    const { cachedDataRejected, begun } = JSON.parse(text);
-    expect([name, cachedDataRejected]).toEqual([name, false]);
-    expect([name, statSync(path).size > begun]).toEqual([name, true]);
+  const paths = names.map((name) => join(dirname(PROGRAM), name));
+  const told: Told[] = JSON.parse(spawnSync(pinnedNode, ['-e', CODE, ...paths], { encoding: 'utf8' }).stdout);
+  expect(told.map(({ path }) => path)).toEqual(paths);
+  for (const { path, cachedDataRejected, begun } of told) {
+    expect([path, cachedDataRejected]).toEqual([path, false]);
+    expect([path, statSync(path).size > begun]).toEqual([path, true]);
   }
 });

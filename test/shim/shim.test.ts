@@ -113,11 +113,11 @@ describe('start', () => {
 
   test('waits while another one puts its socket in the place of a dead one', async () => {
     const other = spawn('flock', [dirname(bed.relay), 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] });
+    const inode = `:${statSync(dirname(bed.relay)).ino} `;
     const locks = () =>
       readFileSync('/proc/locks', 'utf8')
         .match(/^.*FLOCK.*$/gm)
         ?.filter((line) => line.includes(inode));
-    const inode = `:${statSync(dirname(bed.relay)).ino} `;
     await expect.poll(locks, PATIENCE).toHaveLength(1);
 
     const started = bed.call('start', id);

@@ -30,45 +30,23 @@ function text(memory: GuestMemory, address: number, length: number): string {
   return new TextDecoder().decode(memory.slice(address, length));
 }
 
-describe('usedAtStart', () => {
-  const usedOf = (memoryMib: number, initrdMib: number) =>
-    usedAtStart(
-      planBoot(request(sampleElf(), { memorySize: memoryMib * MIB, initrd: new Uint8Array(initrdMib * MIB) })),
-    ).map(({ address, size }) => [address / MIB, size / MIB]);
+const FIRST_USED = [
+  [0, 2],
+  [8, 28],
+];
 
-  test('is what Linux takes first, its descriptions of pages, and the initial RAM disk where it has most of 2 MiB', () => {
-    expect(usedOf(512, 5)).toEqual([
-      [0, 2],
-      [8, 28],
-      [498, 14],
-    ]);
-    expect(usedOf(512, 0.5)).toEqual([
-      [0, 2],
-      [8, 28],
-      [502, 10],
-    ]);
-  });
+test.each([
+  ['what Linux takes first, its descriptions of pages, and the initial RAM disk', 512, 5, [...FIRST_USED, [498, 14]]],
+  ['that without an initial RAM disk that has less than half of 2 MiB', 512, 0.5, [...FIRST_USED, [502, 10]]],
+  ['on both sides of the hole below 4 GiB', 8192, 5, [...FIRST_USED, [2042, 6], [9086, 130]]],
+  ['in RAM to its end, which may be in the middle of 2 MiB', 511, 4, [...FIRST_USED, [500, 10]]],
+  ['what is loaded alone where memory is small', 32, 4, [[28, 4]]],
+])('usedAtStart is %s', (_, memoryMib, initrdMib, expected) => {
+  const initrd = new Uint8Array(initrdMib * MIB);
 
-  test('is on both sides of the hole below 4 GiB', () => {
-    expect(usedOf(8192, 5)).toEqual([
-      [0, 2],
-      [8, 28],
-      [2042, 6],
-      [9086, 130],
-    ]);
-  });
+  const used = usedAtStart(planBoot(request(sampleElf(), { memorySize: memoryMib * MIB, initrd })));
 
-  test('is in RAM to its end, which may be in the middle of 2 MiB', () => {
-    expect(usedOf(511, 4)).toEqual([
-      [0, 2],
-      [8, 28],
-      [500, 10],
-    ]);
-  });
-
-  test('is what is loaded alone where memory is small', () => {
-    expect(usedOf(32, 4)).toEqual([[28, 4]]);
-  });
+  expect(used.map(({ address, size }) => [address / MIB, size / MIB])).toEqual(expected);
 });
 
 describe('pageDescriptions', () => {

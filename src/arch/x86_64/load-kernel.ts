@@ -196,12 +196,11 @@ export function usedAtStart(plan: BootPlan): RamRegion[] {
     for (let page = address - (address % LARGE_PAGE_SIZE); page < end; page += LARGE_PAGE_SIZE)
       used.set(page, (used.get(page) ?? 0) + Math.min(end, page + LARGE_PAGE_SIZE) - Math.max(address, page));
   }
+  const ram = ramRegions(memorySize);
   const regions: { address: GuestAddress; size: number }[] = [];
   for (const [page, bytes] of [...used].sort(([a], [b]) => a - b)) {
-    const isWholly = ramRegions(memorySize).some(
-      ({ address, size }) => page >= address && page + LARGE_PAGE_SIZE <= address + size,
-    );
-    if (!isWholly || bytes < LARGE_PAGE_SIZE / 2) continue;
+    const isRam = ram.some(({ address, size }) => page >= address && page + LARGE_PAGE_SIZE <= address + size);
+    if (!isRam || bytes < LARGE_PAGE_SIZE / 2) continue;
     const last = regions.at(-1);
     if (last !== undefined && last.address + last.size === page) last.size += LARGE_PAGE_SIZE;
     else regions.push({ address: guestAddress(page), size: LARGE_PAGE_SIZE });
